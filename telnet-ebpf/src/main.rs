@@ -1,0 +1,3 @@
+//! Kernel probe.
+#![no_std]
+#![no_main]

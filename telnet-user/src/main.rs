@@ -1,0 +1,2 @@
+//! The `telnet-monitor` command.
+fn main() {}

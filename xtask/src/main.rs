@@ -1,0 +1,2 @@
+//! Build, test and release steps of telnet-monitor.
+fn main() {}
