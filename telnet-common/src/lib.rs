@@ -25,8 +25,24 @@ pub mod tcp_state {
     pub const SYN_SENT: u8 = 2;
     /// `TCP_SYN_RECV`.
     pub const SYN_RECV: u8 = 3;
+    /// `TCP_FIN_WAIT1`.
+    pub const FIN_WAIT1: u8 = 4;
+    /// `TCP_FIN_WAIT2`.
+    pub const FIN_WAIT2: u8 = 5;
+    /// `TCP_TIME_WAIT`: a separate, smaller socket; no state change carries it.
+    pub const TIME_WAIT: u8 = 6;
     /// `TCP_CLOSE`.
     pub const CLOSE: u8 = 7;
+    /// `TCP_CLOSE_WAIT`.
+    pub const CLOSE_WAIT: u8 = 8;
+    /// `TCP_LAST_ACK`.
+    pub const LAST_ACK: u8 = 9;
+    /// `TCP_LISTEN`.
+    pub const LISTEN: u8 = 10;
+    /// `TCP_CLOSING`.
+    pub const CLOSING: u8 = 11;
+    /// `TCP_NEW_SYN_RECV`: request sockets; no state change carries it.
+    pub const NEW_SYN_RECV: u8 = 12;
 }
 
 /// Ring buffer of records.
@@ -98,6 +114,7 @@ pub struct RecordHeader {
     /// CPU that produced the record; [`Self::sequence`] counts per CPU.
     pub cpu: u32,
     /// Records this CPU tried to submit before this one, from 0: a gap is a lost record.
+    /// Equals `submitted + dropped` of [`KernelCounters`] at that moment.
     pub sequence: u64,
     /// `bpf_ktime_get_boot_ns`: nanoseconds since boot, suspend included.
     pub time_ns: u64,
@@ -175,7 +192,9 @@ pub struct ConnectRecord {
 }
 
 /// What one CPU did with the state changes it saw: `seen = filtered + submitted + dropped`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct KernelCounters {
     /// State changes the program ran for.

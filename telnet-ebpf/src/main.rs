@@ -1,3 +1,51 @@
-//! Kernel probe.
+//! Kernel probe of telnet-monitor: TCP state changes of monitored ports, into a ring buffer.
+//!
+//! It loads on every kernel from 5.10 with BTF, under lockdown too, because it only dereferences
+//! BTF pointers (no `bpf_probe_read_kernel`) and takes every offset from the running kernel.
 #![no_std]
 #![no_main]
+#![feature(core_intrinsics)]
+#![expect(
+    internal_features,
+    reason = "the only atomic add that needs no fetch, which 5.10 does not have"
+)]
+#![expect(
+    missing_docs,
+    reason = "the program macro makes an exported function without the doc comment"
+)]
+#![expect(
+    unsafe_code,
+    reason = "reading kernel memory and naming ELF symbols is what a probe does"
+)]
+
+mod emit;
+mod maps;
+mod offsets;
+mod read;
+mod set_state;
+mod task;
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+
+/// `tp_btf/inet_sock_set_state`: every TCP state change, in process and in softirq context.
+// Signature since 4.16: (const struct sock *sk, const int oldstate, const int newstate)
+// https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/sock.h#L141
+#[btf_tracepoint(function = "inet_sock_set_state")]
+fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
+    set_state::handle(&ctx);
+    0
+}
+
+/// Unreachable: the verifier would refuse a program that can get here without returning.
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// The kernel lets a program call GPL-only helpers when its licence says so.
+// SAFETY: the section and the NUL-terminated text are what the loader looks for; nothing else
+// defines a symbol of this name.
+#[unsafe(link_section = "license")]
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

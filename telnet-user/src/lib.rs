@@ -7,7 +7,14 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod alert;
+pub mod cli;
+pub mod clock;
 pub mod ecs;
 pub mod enrich;
 pub mod kql;
+pub mod pipeline;
+pub mod probe;
 pub mod rules;
+pub mod session;
+pub mod sink;

@@ -1,0 +1,27 @@
+//! The maps the agent knows by name.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, PerCpuArray, RingBuf},
+};
+use telnet_common::{DEFAULT_RING_BYTES, KernelCounters, PORT_WORDS};
+
+/// Records, in the order the kernel reserved them.
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(DEFAULT_RING_BYTES, 0);
+
+/// One [`KernelCounters`] per CPU.
+#[map]
+pub(crate) static COUNTERS: PerCpuArray<KernelCounters> = PerCpuArray::with_max_entries(1, 0);
+
+/// Bit set of monitored ports. An array, so that the JIT inlines the look-up.
+#[map]
+pub(crate) static PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
+
+/// Whether `port` (host order) is monitored.
+#[inline(always)]
+pub(crate) fn monitored(port: u16) -> bool {
+    PORTS
+        .get(u32::from(port >> 6))
+        .is_some_and(|word| word >> (port & 63) & 1 == 1)
+}

@@ -1,0 +1,57 @@
+//! Read-only globals that the agent fills from the running kernel's BTF before load.
+//!
+//! They end up in a frozen `.rodata`, so the verifier treats each as a constant: it type-checks
+//! the field behind an offset and removes the code behind a missing one.
+
+use aya_ebpf::Global;
+use telnet_common::NO_OFFSET;
+
+/// A byte offset, or nothing when this kernel has no such member.
+#[repr(transparent)]
+pub(crate) struct Offset(Global<u32>);
+
+impl Offset {
+    const fn unset() -> Self {
+        Self(Global::new(NO_OFFSET))
+    }
+
+    /// The offset, `None` when the member does not exist.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> Option<u32> {
+        match self.0.load() {
+            NO_OFFSET => None,
+            offset => Some(offset),
+        }
+    }
+}
+
+/// Declares one global per member; the symbol name is the contract in `telnet_common::globals`.
+macro_rules! globals {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $value:expr;)*) => {$(
+        $(#[$doc])*
+        // SAFETY: the name is this crate's own and defined once.
+        #[unsafe(no_mangle)]
+        pub(crate) static $name: $type = $value;
+    )*};
+}
+
+globals! {
+    OFFSET_SKC_DADDR: Offset = Offset::unset();
+    OFFSET_SKC_RCV_SADDR: Offset = Offset::unset();
+    OFFSET_SKC_DPORT: Offset = Offset::unset();
+    OFFSET_SKC_NUM: Offset = Offset::unset();
+    OFFSET_SKC_FAMILY: Offset = Offset::unset();
+    OFFSET_SKC_NET: Offset = Offset::unset();
+    OFFSET_SKC_V6_DADDR: Offset = Offset::unset();
+    OFFSET_SKC_V6_RCV_SADDR: Offset = Offset::unset();
+    OFFSET_SK_PROTOCOL: Offset = Offset::unset();
+    OFFSET_SK_ERR: Offset = Offset::unset();
+    OFFSET_INET_SPORT: Offset = Offset::unset();
+    OFFSET_NET_INUM: Offset = Offset::unset();
+    OFFSET_TASK_GROUP_LEADER: Offset = Offset::unset();
+    OFFSET_TASK_START_BOOTTIME: Offset = Offset::unset();
+    /// 1 when tracing programs may call `bpf_get_socket_cookie` (kernel 5.12).
+    HAS_SOCKET_COOKIE: Global<u8> = Global::new(0);
+    /// 1 when `bpf_get_current_task_btf` exists (kernel 5.11).
+    HAS_TASK_BTF: Global<u8> = Global::new(0);
+}
