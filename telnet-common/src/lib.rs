@@ -126,7 +126,7 @@ pub struct RecordHeader {
 pub struct SocketRecord {
     /// Address of `struct sock`: tells live sockets apart, is reused after CLOSE, never printed.
     pub sock: u64,
-    /// `bpf_get_socket_cookie`, the value of `SO_COOKIE` and sock_diag; 0 when not available.
+    /// `bpf_get_socket_cookie`, the value of `SO_COOKIE` and `sock_diag`; 0 when not available.
     pub cookie: u64,
     /// `sk->sk_net->ns.inum`: inode of the network namespace; 0 when not available.
     pub netns: u32,

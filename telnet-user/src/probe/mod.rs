@@ -1,1 +1,3 @@
-//! Module probe.
+//! The kernel side as the agent sees it: load, attach, read, decode, count.
+
+pub mod record;
