@@ -41,7 +41,7 @@ pub struct StateChange {
     /// State after.
     pub new: TcpState,
     /// Traffic counters, read when the socket goes to CLOSE.
-    pub traffic: Option<Traffic>,
+    pub counters: Option<TcpCounters>,
 }
 
 /// A socket as the kernel saw it at one moment.
@@ -68,17 +68,19 @@ pub struct SocketKey {
     pub cookie: Option<u64>,
 }
 
-/// Traffic of one socket, from `struct tcp_sock`.
+/// What `struct tcp_sock` counted, as it stands there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Traffic {
-    /// Payload bytes received (`bytes_received`, without SYN and FIN).
+pub struct TcpCounters {
+    /// `bytes_received`: the peer's payload, and 1 for its FIN.
     pub bytes_received: u64,
-    /// Payload bytes sent and acknowledged (`bytes_acked`, without SYN and FIN).
-    pub bytes_sent: u64,
-    /// Segments received (`segs_in`).
-    pub segments_received: u32,
-    /// Segments sent (`segs_out`), retransmissions included.
-    pub segments_sent: u32,
+    /// `bytes_acked`: this side's acknowledged payload, 1 for a SYN sent, 1 for a FIN sent.
+    pub bytes_acked: u64,
+    /// `segs_in`: segments received.
+    pub segments_in: u32,
+    /// `segs_out`: segments sent, retransmissions included.
+    pub segments_out: u32,
+    /// The peer's FIN was received.
+    pub fin_received: bool,
 }
 
 /// A process as the kernel saw it when it acted: true even if it is gone a moment later.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use crate::{
     clock::BootTime,
-    probe::record::{Hook, SocketKey, Task, Traffic},
+    probe::record::{Hook, SocketKey, Task},
 };
 
 /// Which side this host is on.
@@ -139,6 +139,19 @@ pub enum Ending {
     Reset,
     /// The peer no longer answered.
     Timeout,
+}
+
+/// What went over a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Payload bytes received.
+    pub bytes_received: u64,
+    /// Payload bytes sent and acknowledged.
+    pub bytes_sent: u64,
+    /// Segments received.
+    pub segments_received: u32,
+    /// Segments sent, retransmissions included.
+    pub segments_sent: u32,
 }
 
 /// A listening socket on a monitored port.
