@@ -44,6 +44,15 @@ pub mod tcp_state {
     pub const CLOSING: u8 = 11;
 }
 
+/// Program on `tp_btf/inet_sock_set_state`.
+pub const PROGRAM_STATE: &str = "inet_sock_set_state";
+/// Program on fentry `security_sock_graft`.
+pub const PROGRAM_ACCEPT_FENTRY: &str = "accept_fentry";
+/// Program on kprobe `security_sock_graft`.
+pub const PROGRAM_ACCEPT_KPROBE: &str = "accept_kprobe";
+/// Program on tracepoints `sys_exit_accept` and `sys_exit_accept4`.
+pub const PROGRAM_ACCEPT_SYSCALL: &str = "accept_syscall_exit";
+
 /// Ring buffer of records.
 pub const MAP_EVENTS: &str = "EVENTS";
 /// Per-CPU array with one [`KernelCounters`].

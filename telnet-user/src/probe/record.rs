@@ -24,9 +24,9 @@ pub enum KernelEvent {
     /// was interrupted.
     State(StateChange),
     /// `CLOSE -> SYN_SENT`: this task called connect(2).
-    Connect(StateChange, Task),
+    Connect(Socket, Task),
     /// `CLOSE -> LISTEN`: this task called listen(2).
-    Listen(StateChange, Task),
+    Listen(Socket, Task),
     /// The socket got its file: this task called accept(2).
     Accept(Socket, Task, Hook),
 }
@@ -53,6 +53,9 @@ pub struct Socket {
     pub netns: Option<u32>,
     /// `sk_err`: errno of a failed or broken connection.
     pub error: Option<u16>,
+    /// An MPTCP socket: only accept(2) shows it, the session is on its TCP subflow with the same
+    /// addresses.
+    pub mptcp: bool,
     /// Local end; IPv4-mapped addresses are IPv4 here.
     pub local: SocketAddr,
     /// Remote end.
@@ -126,7 +129,7 @@ pub enum Hook {
     SyscallExit,
 }
 
-/// TCP states as the kernel numbers them (`include/net/tcp_states.h`).
+/// TCP states that a state change can carry (`include/net/tcp_states.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TcpState {
     /// Open.
@@ -139,8 +142,6 @@ pub enum TcpState {
     FinWait1,
     /// ... and the other side has acknowledged it.
     FinWait2,
-    /// Only time-wait buckets have it; no state change carries it.
-    TimeWait,
     /// No connection.
     Close,
     /// The other side closed first.
@@ -151,6 +152,4 @@ pub enum TcpState {
     Listen,
     /// Both sides closed at once.
     Closing,
-    /// Only request sockets have it; no state change carries it.
-    NewSynRecv,
 }

@@ -84,7 +84,7 @@ pub enum Attribution {
     Listen,
     /// In the kernel, in the context of the process that called accept(2).
     Accept(Hook),
-    /// The process holds the socket, by the inode number that sock_diag gave and `/proc/PID/fd`.
+    /// The process holds the socket, by the inode number that `sock_diag` gave and `/proc/PID/fd`.
     SockDiag,
     /// Forked from the acceptor and confirmed to hold the socket.
     Fork,
