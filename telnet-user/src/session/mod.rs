@@ -1,9 +1,14 @@
 //! Sessions: what the kernel's state changes mean.
 //!
-//! The tracker turns kernel records into [`Observation`]s, each of which
+//! [`Tracker`](tracker::Tracker) turns kernel records into [`Observation`]s, each of which
 //! becomes one ECS event.
 
-use std::net::SocketAddr;
+mod ending;
+mod listeners;
+mod table;
+pub mod tracker;
+
+use std::{net::SocketAddr, sync::Arc};
 
 use crate::{
     clock::BootTime,
@@ -42,6 +47,16 @@ pub struct Session {
     pub owners: Owners,
 }
 
+impl Session {
+    /// Whether its local end is one that `listener` may have accepted it from.
+    fn came_through(&self, listener: &Listener) -> bool {
+        let (local, bound) = (self.local, listener.local);
+        self.netns == listener.netns
+            && local.port() == bound.port()
+            && (bound.ip().is_unspecified() || bound.ip() == local.ip())
+    }
+}
+
 /// The processes on this host's end of a session, each as it was learnt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Owners {
@@ -70,7 +85,7 @@ impl Owners {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// The process.
-    pub task: Task,
+    pub task: Arc<Task>,
     /// How it was learnt.
     pub source: Attribution,
 }
