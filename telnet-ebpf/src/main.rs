@@ -13,6 +13,14 @@
     unsafe_code,
     reason = "reading kernel memory and naming ELF symbols is what a probe does"
 )]
+#![expect(
+    clippy::inline_always,
+    reason = "offsets must be constants where the verifier checks them, not arguments of a call"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the program macros pass the context by value"
+)]
 
 mod accept;
 mod emit;
