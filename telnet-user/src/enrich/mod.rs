@@ -1,1 +1,3 @@
-//! Module enrich.
+//! Who is on a socket, and what is known about them.
+
+pub mod facts;
