@@ -53,13 +53,23 @@ pub const PROGRAM_ACCEPT_KPROBE: &str = "accept_kprobe";
 /// Program on tracepoints `sys_exit_accept` and `sys_exit_accept4`.
 pub const PROGRAM_ACCEPT_SYSCALL: &str = "accept_syscall_exit";
 
+/// Programs on `tp_btf/sched_process_{fork,exec,exit}` and the tracepoint of each.
+pub const PROGRAMS_PROCESS: [(&str, &str); 3] = [
+    ("process_fork", "sched_process_fork"),
+    ("process_exec", "sched_process_exec"),
+    ("process_exit", "sched_process_exit"),
+];
+
 /// Ring buffer of records.
 pub const MAP_EVENTS: &str = "EVENTS";
 /// Per-CPU array with one [`KernelCounters`].
 pub const MAP_COUNTERS: &str = "COUNTERS";
 /// Port filter: [`PORT_WORDS`] words of 64 bits, bit `port % 64` of word `port / 64`.
 pub const MAP_PORTS: &str = "PORTS";
-/// Words of the port filter: 65,536 bits.
+/// Hash of process ids that accepted a session or descend from one that did, to the time
+/// (`bpf_ktime_get_boot_ns`) until which their forks are reported.
+pub const MAP_TRACKED: &str = "TRACKED";
+/// Words of the port filter.
 pub const PORT_WORDS: u32 = 1024;
 /// Bytes of the ring buffer unless the agent asks for another size.
 pub const DEFAULT_RING_BYTES: u32 = 1 << 20;
@@ -69,48 +79,9 @@ pub const ARGS_BYTES: usize = 256;
 /// Value of an offset global whose member this kernel does not have; the field is then left 0.
 pub const NO_OFFSET: u32 = u32::MAX;
 
-/// Read-only globals the agent fills before the probe is loaded: each is a `u32`.
+/// Read-only globals the agent fills before the probe is loaded: each is a `u32`. Beside these
+/// there is one `OFFSET_*` per kernel member that the probe reads.
 pub mod globals {
-    /// Symbol of an offset and the member it is the offset of: structure, path of members.
-    ///
-    /// The value is a byte offset from the running kernel's BTF, or [`NO_OFFSET`](super::NO_OFFSET).
-    pub const OFFSETS: [(&str, &str, &str); 31] = [
-        ("OFFSET_SKC_DADDR", "sock_common", "skc_daddr"),
-        ("OFFSET_SKC_RCV_SADDR", "sock_common", "skc_rcv_saddr"),
-        ("OFFSET_SKC_DPORT", "sock_common", "skc_dport"),
-        ("OFFSET_SKC_NUM", "sock_common", "skc_num"),
-        ("OFFSET_SKC_FAMILY", "sock_common", "skc_family"),
-        ("OFFSET_SKC_NET", "sock_common", "skc_net"),
-        ("OFFSET_SKC_FLAGS", "sock_common", "skc_flags"),
-        ("OFFSET_SKC_V6_DADDR", "sock_common", "skc_v6_daddr"),
-        ("OFFSET_SKC_V6_RCV_SADDR", "sock_common", "skc_v6_rcv_saddr"),
-        ("OFFSET_SK_PROTOCOL", "sock", "sk_protocol"),
-        ("OFFSET_SK_ERR", "sock", "sk_err"),
-        ("OFFSET_INET_SPORT", "inet_sock", "inet_sport"),
-        ("OFFSET_BYTES_RECEIVED", "tcp_sock", "bytes_received"),
-        ("OFFSET_BYTES_ACKED", "tcp_sock", "bytes_acked"),
-        ("OFFSET_SEGS_IN", "tcp_sock", "segs_in"),
-        ("OFFSET_SEGS_OUT", "tcp_sock", "segs_out"),
-        ("OFFSET_NET_INUM", "net", "ns.inum"),
-        ("OFFSET_TASK_GROUP_LEADER", "task_struct", "group_leader"),
-        ("OFFSET_TASK_REAL_PARENT", "task_struct", "real_parent"),
-        ("OFFSET_TASK_TGID", "task_struct", "tgid"),
-        (
-            "OFFSET_TASK_START_BOOTTIME",
-            "task_struct",
-            "start_boottime",
-        ),
-        ("OFFSET_TASK_COMM", "task_struct", "comm"),
-        ("OFFSET_TASK_MM", "task_struct", "mm"),
-        ("OFFSET_TASK_FILES", "task_struct", "files"),
-        ("OFFSET_MM_ARG_START", "mm_struct", "arg_start"),
-        ("OFFSET_MM_ARG_END", "mm_struct", "arg_end"),
-        ("OFFSET_FILES_FDT", "files_struct", "fdt"),
-        ("OFFSET_FDTABLE_FD", "fdtable", "fd"),
-        ("OFFSET_FDTABLE_MAX_FDS", "fdtable", "max_fds"),
-        ("OFFSET_FILE_PRIVATE_DATA", "file", "private_data"),
-        ("OFFSET_SOCKET_SK", "socket", "sk"),
-    ];
     /// 1 when `bpf_get_socket_cookie` may be called from tracing programs (kernel 5.12).
     pub const HAS_SOCKET_COOKIE: &str = "HAS_SOCKET_COOKIE";
     /// 1 when `bpf_get_current_task_btf` exists (kernel 5.11).
@@ -131,6 +102,13 @@ pub const KIND_ACCEPT_FENTRY: u32 = 4;
 pub const KIND_ACCEPT_KPROBE: u32 = 5;
 /// Kind of a [`CallRecord`] made by tracepoints `sys_exit_accept` and `sys_exit_accept4`.
 pub const KIND_ACCEPT_SYSCALL: u32 = 6;
+
+/// Kind of a [`ProcessRecord`] made by the parent of a tracked process.
+pub const KIND_FORK: u32 = 7;
+/// Kind of a [`ProcessRecord`] made when a tracked process runs another program.
+pub const KIND_EXEC: u32 = 8;
+/// Kind of a [`ProcessRecord`] made when the last thread of a tracked process ends.
+pub const KIND_EXIT: u32 = 9;
 
 /// First part of every record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -198,7 +176,7 @@ pub struct StateRecord {
     pub has_traffic: u8,
     /// 1 when the peer's FIN was received (`SOCK_DONE` in `skc_flags`).
     pub fin_received: u8,
-    /// Always 0.
+    #[doc(hidden)]
     pub reserved: [u8; 4],
 }
 
@@ -238,6 +216,20 @@ pub struct CallRecord {
     pub socket: SocketRecord,
     /// The caller.
     pub task: TaskRecord,
+    /// accept(2): inode number of the new socket, as in `/proc/PID/fd`; 0 when not available.
+    pub inode: u64,
+}
+
+/// A step in the life of a tracked process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ProcessRecord {
+    /// [`KIND_FORK`], [`KIND_EXEC`] or [`KIND_EXIT`].
+    pub header: RecordHeader,
+    /// The process: the child of a fork, with the command line it inherits.
+    pub task: TaskRecord,
+    /// exec: address of the `struct sock` behind file descriptor 0; 0 when that is no socket.
+    pub stdin: u64,
 }
 
 /// What one CPU did with the events it saw: `seen = filtered + submitted + dropped`.
@@ -258,6 +250,7 @@ pub struct KernelCounters {
 
 const _: () = {
     assert!(size_of::<StateRecord>() == 120);
-    assert!(size_of::<CallRecord>() == 144 + ARGS_BYTES);
+    assert!(size_of::<CallRecord>() == 152 + ARGS_BYTES);
+    assert!(size_of::<ProcessRecord>() == 88 + ARGS_BYTES);
     assert!(size_of::<KernelCounters>() == 32);
 };

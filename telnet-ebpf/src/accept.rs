@@ -4,10 +4,7 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{
-    helpers::bpf_get_current_task,
-    programs::{FEntryContext, ProbeContext, TracePointContext},
-};
+use aya_ebpf::programs::{FEntryContext, ProbeContext, TracePointContext};
 use telnet_common::{
     AF_INET, AF_INET6, CallRecord, IPPROTO_MPTCP, IPPROTO_TCP, KIND_ACCEPT_FENTRY,
     KIND_ACCEPT_KPROBE, KIND_ACCEPT_SYSCALL,
@@ -15,20 +12,14 @@ use telnet_common::{
 
 use crate::{
     emit::Counters,
-    maps,
-    offsets::{
-        OFFSET_FDTABLE_FD, OFFSET_FDTABLE_MAX_FDS, OFFSET_FILE_PRIVATE_DATA, OFFSET_FILES_FDT,
-        OFFSET_SOCKET_SK, OFFSET_TASK_FILES,
-    },
-    read::{Access, Btf, KernelPtr, Probed, Sock},
+    files, lifecycle, maps,
+    read::{Access, Btf, Probed, Sock},
     task,
 };
 
 /// Offset of `ret` in the record of `syscalls/sys_exit_*`: part of the tracefs ABI of all
 /// system call tracepoints.
 const SYS_EXIT_RET: usize = 16;
-/// Bytes of a pointer in `fdtable.fd`.
-const POINTER_BYTES: u32 = 8;
 
 /// fentry `security_sock_graft(struct sock *sk, struct socket *parent)`.
 #[inline(always)]
@@ -57,33 +48,9 @@ pub(crate) fn syscall_exit(ctx: &TracePointContext) {
     let Ok(fd) = u32::try_from(fd) else {
         return;
     };
-    if let Some(sk) = sock_of(fd) {
-        handle(KIND_ACCEPT_SYSCALL, sk, 0);
+    if let Some(sock) = files::socket(fd) {
+        handle(KIND_ACCEPT_SYSCALL, sock, 0);
     }
-}
-
-/// `current->files->fdt->fd[fd]->private_data->sk`. The descriptor was returned by accept, so the
-/// file is a socket; another thread may have closed it and opened something else in between, in
-/// which case the ports and protocol read from it hardly match, and the agent finds no session at
-/// that address.
-#[inline(always)]
-fn sock_of(fd: u32) -> Option<Sock<Probed>> {
-    // SAFETY: takes no argument; the current task outlives the program.
-    let task = unsafe { bpf_get_current_task() };
-    #[expect(
-        clippy::as_conversions,
-        reason = "the helper returns the pointer as a number"
-    )]
-    let task = KernelPtr::<Probed>::new(task as *const c_void);
-    let table = task.follow(&OFFSET_TASK_FILES)?.follow(&OFFSET_FILES_FDT)?;
-    if fd >= table.field::<u32>(&OFFSET_FDTABLE_MAX_FDS) {
-        return None;
-    }
-    let files = table.follow(&OFFSET_FDTABLE_FD)?;
-    let file = files.pointer_at(fd.checked_mul(POINTER_BYTES)?)?;
-    let socket = file.follow(&OFFSET_FILE_PRIVATE_DATA)?;
-    let sk = socket.follow(&OFFSET_SOCKET_SK)?;
-    Some(Sock::of(sk))
 }
 
 #[inline(always)]
@@ -105,7 +72,9 @@ fn handle<A: Access>(kind: u32, sock: Sock<A>, cookie: u64) {
             sock.describe(&mut record.socket);
             record.socket.cookie = cookie;
             record.socket.local_port = local_port;
+            record.inode = sock.inode();
             task::describe(&mut record.task);
+            lifecycle::track_acceptor(record.task.tgid, record.header.time_ns);
         },
     );
 }

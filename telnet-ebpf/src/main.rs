@@ -24,6 +24,8 @@
 
 mod accept;
 mod emit;
+mod files;
+mod lifecycle;
 mod maps;
 mod offsets;
 mod read;
@@ -64,6 +66,27 @@ fn accept_kprobe(ctx: ProbeContext) -> u32 {
 #[tracepoint]
 fn accept_syscall_exit(ctx: TracePointContext) -> u32 {
     accept::syscall_exit(&ctx);
+    0
+}
+
+/// `tp_btf/sched_process_fork(parent, child)`, in the parent.
+#[btf_tracepoint(function = "sched_process_fork")]
+fn process_fork(ctx: BtfTracePointContext) -> i32 {
+    lifecycle::fork(&ctx);
+    0
+}
+
+/// `tp_btf/sched_process_exec(task, old_pid, bprm)`, in the process.
+#[btf_tracepoint(function = "sched_process_exec")]
+fn process_exec(_ctx: BtfTracePointContext) -> i32 {
+    lifecycle::exec();
+    0
+}
+
+/// `tp_btf/sched_process_exit(task)`, in each thread that ends.
+#[btf_tracepoint(function = "sched_process_exit")]
+fn process_exit(ctx: BtfTracePointContext) -> i32 {
+    lifecycle::exit(&ctx);
     0
 }
 

@@ -57,8 +57,8 @@ globals! {
     OFFSET_SKC_DPORT: Offset = Offset::unset();
     OFFSET_SKC_NUM: Offset = Offset::unset();
     OFFSET_SKC_FAMILY: Offset = Offset::unset();
-    OFFSET_SKC_FLAGS: Offset = Offset::unset();
     OFFSET_SKC_NET: Offset = Offset::unset();
+    OFFSET_SKC_FLAGS: Offset = Offset::unset();
     OFFSET_SKC_V6_DADDR: Offset = Offset::unset();
     OFFSET_SKC_V6_RCV_SADDR: Offset = Offset::unset();
     OFFSET_SK_PROTOCOL: Offset = Offset::unset();
@@ -72,6 +72,7 @@ globals! {
     OFFSET_TASK_GROUP_LEADER: Offset = Offset::unset();
     OFFSET_TASK_REAL_PARENT: Offset = Offset::unset();
     OFFSET_TASK_TGID: Offset = Offset::unset();
+    OFFSET_TASK_PID: Offset = Offset::unset();
     OFFSET_TASK_START_BOOTTIME: Offset = Offset::unset();
     OFFSET_TASK_COMM: Offset = Offset::unset();
     OFFSET_TASK_MM: Offset = Offset::unset();
@@ -82,7 +83,14 @@ globals! {
     OFFSET_FDTABLE_FD: Offset = Offset::unset();
     OFFSET_FDTABLE_MAX_FDS: Offset = Offset::unset();
     OFFSET_FILE_PRIVATE_DATA: Offset = Offset::unset();
+    OFFSET_FILE_F_INODE: Offset = Offset::unset();
+    OFFSET_INODE_I_INO: Offset = Offset::unset();
+    OFFSET_INODE_I_MODE: Offset = Offset::unset();
+    OFFSET_SOCK_SK_SOCKET: Offset = Offset::unset();
+    OFFSET_SOCKET_FILE: Offset = Offset::unset();
     OFFSET_SOCKET_SK: Offset = Offset::unset();
+    OFFSET_TASK_SIGNAL: Offset = Offset::unset();
+    OFFSET_SIGNAL_LIVE: Offset = Offset::unset();
     /// 1 when tracing programs may call `bpf_get_socket_cookie` (kernel 5.12).
     HAS_SOCKET_COOKIE: Flag = Flag::unset();
     /// 1 when `bpf_get_current_task_btf` exists (kernel 5.11).

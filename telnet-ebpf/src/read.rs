@@ -6,10 +6,11 @@ use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_probe_read_kernel, bpf_skc_to
 use telnet_common::{AF_INET, AF_INET6, SocketRecord};
 
 use crate::offsets::{
-    HAS_SOCKET_COOKIE, OFFSET_BYTES_ACKED, OFFSET_BYTES_RECEIVED, OFFSET_INET_SPORT,
-    OFFSET_NET_INUM, OFFSET_SEGS_IN, OFFSET_SEGS_OUT, OFFSET_SK_ERR, OFFSET_SK_PROTOCOL,
-    OFFSET_SKC_DADDR, OFFSET_SKC_DPORT, OFFSET_SKC_FAMILY, OFFSET_SKC_FLAGS, OFFSET_SKC_NET,
-    OFFSET_SKC_NUM, OFFSET_SKC_RCV_SADDR, OFFSET_SKC_V6_DADDR, OFFSET_SKC_V6_RCV_SADDR, Offset,
+    HAS_SOCKET_COOKIE, OFFSET_BYTES_ACKED, OFFSET_BYTES_RECEIVED, OFFSET_FILE_F_INODE,
+    OFFSET_INET_SPORT, OFFSET_INODE_I_INO, OFFSET_NET_INUM, OFFSET_SEGS_IN, OFFSET_SEGS_OUT,
+    OFFSET_SK_ERR, OFFSET_SK_PROTOCOL, OFFSET_SKC_DADDR, OFFSET_SKC_DPORT, OFFSET_SKC_FAMILY,
+    OFFSET_SKC_FLAGS, OFFSET_SKC_NET, OFFSET_SKC_NUM, OFFSET_SKC_RCV_SADDR, OFFSET_SKC_V6_DADDR,
+    OFFSET_SKC_V6_RCV_SADDR, OFFSET_SOCK_SK_SOCKET, OFFSET_SOCKET_FILE, Offset,
 };
 
 /// How memory behind a pointer is read.
@@ -157,6 +158,22 @@ impl<A: Access> Sock<A> {
     pub(crate) fn fin_received(self) -> bool {
         // SOCK_DONE has been bit 1 of the flags since before 4.16.
         self.0.field::<u64>(&OFFSET_SKC_FLAGS) & 2 != 0
+    }
+
+    /// The socket's address as a number.
+    #[inline(always)]
+    pub(crate) fn identity(self) -> u64 {
+        self.0.address()
+    }
+
+    /// `sk->sk_socket->file->f_inode->i_ino`: the number `/proc/PID/fd` shows; 0 without a file.
+    #[inline(always)]
+    pub(crate) fn inode(self) -> u64 {
+        self.0
+            .follow(&OFFSET_SOCK_SK_SOCKET)
+            .and_then(|socket| socket.follow(&OFFSET_SOCKET_FILE))
+            .and_then(|file| file.follow(&OFFSET_FILE_F_INODE))
+            .map_or(0, |inode| inode.field(&OFFSET_INODE_I_INO))
     }
 
     /// Writes everything the record says of the socket but its local port and cookie.

@@ -56,6 +56,7 @@ fn emit_call(counters: &Counters, kind: u32, change: &Change) {
             change.sock.describe(&mut record.socket);
             record.socket.cookie = change.sock.cookie();
             record.socket.local_port = change.local_port;
+            record.inode = 0;
             task::describe(&mut record.task);
         },
     );

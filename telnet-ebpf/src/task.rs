@@ -112,7 +112,7 @@ const fn pointer(address: u64) -> *const core::ffi::c_void {
     clippy::as_conversions,
     reason = "the helpers pack two 32-bit ids in one word"
 )]
-const fn high(word: u64) -> u32 {
+pub(crate) const fn high(word: u64) -> u32 {
     (word >> 32) as u32
 }
 

@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 use super::{
     btf::{self, Btf, BtfError},
     object,
+    offsets::OFFSETS,
     record::Hook,
 };
 
@@ -115,7 +116,7 @@ pub(crate) struct Loaded {
     pub(crate) ebpf: Ebpf,
     /// The hook that reports who accepted, none when userspace has to find out.
     pub(crate) acceptor: Option<Hook>,
-    /// `btf` features the state program runs with, for the log.
+    /// What this kernel does not give, in words.
     pub(crate) degraded: Vec<&'static str>,
 }
 
@@ -176,10 +177,15 @@ pub(crate) fn load(options: Options) -> Result<Loaded, LoadError> {
         match attach_state(&mut ebpf, &kernel) {
             Ok(()) => {
                 let acceptor = attach_acceptor(&mut ebpf, &kernel, options.acceptor)?;
+                let mut degraded = features.degraded();
+                if let Err(error) = attach_processes(&mut ebpf, &kernel) {
+                    debug!(error = reason(&error), "process hooks refused");
+                    degraded.push("no process hooks: who serves a session is found by polling");
+                }
                 return Ok(Loaded {
                     ebpf,
                     acceptor,
-                    degraded: features.degraded(),
+                    degraded,
                 });
             }
             Err(error) => {
@@ -199,7 +205,7 @@ pub(crate) fn load(options: Options) -> Result<Loaded, LoadError> {
 
 /// Offsets by symbol; a member this kernel lacks disables only its field.
 fn offsets(types: &Btf) -> Vec<(&'static str, u32)> {
-    globals::OFFSETS
+    OFFSETS
         .iter()
         .map(|&(symbol, structure, path)| {
             let offset = types.offset_of(structure, path);
@@ -269,6 +275,15 @@ fn attach_state(ebpf: &mut Ebpf, kernel: &KernelBtf) -> Result<(), ProgramError>
     let program: &mut BtfTracePoint = named(ebpf, telnet_common::PROGRAM_STATE)?;
     program.load("inet_sock_set_state", kernel)?;
     program.attach()?;
+    Ok(())
+}
+
+fn attach_processes(ebpf: &mut Ebpf, kernel: &KernelBtf) -> Result<(), ProgramError> {
+    for (program, tracepoint) in telnet_common::PROGRAMS_PROCESS {
+        let program: &mut BtfTracePoint = named(ebpf, program)?;
+        program.load(tracepoint, kernel)?;
+        program.attach()?;
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ pub mod filter;
 mod ledger;
 mod load;
 mod object;
+mod offsets;
 pub mod record;
 
 use std::{

@@ -28,7 +28,35 @@ pub enum KernelEvent {
     /// `CLOSE -> LISTEN`: this task called listen(2).
     Listen(Socket, Task),
     /// The socket got its file: this task called accept(2).
-    Accept(Socket, Task, Hook),
+    Accept(Accept),
+    /// A tracked process made this child.
+    Fork(Task),
+    /// A tracked process runs another program.
+    Exec(Exec),
+    /// The last thread of a tracked process ended.
+    Exit(Task),
+}
+
+/// accept(2) returned a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accept {
+    /// The new socket.
+    pub socket: Socket,
+    /// The caller.
+    pub task: Task,
+    /// The hook that saw it.
+    pub hook: Hook,
+    /// Inode number of the socket, as in `/proc/PID/fd`.
+    pub inode: Option<u64>,
+}
+
+/// A process runs another program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exec {
+    /// The process, with its new command line.
+    pub task: Task,
+    /// Address of the `struct sock` behind its standard input, as [`SocketKey::address`].
+    pub stdin: Option<u64>,
 }
 
 /// A TCP state change.

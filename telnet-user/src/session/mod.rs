@@ -4,6 +4,7 @@
 //! becomes one ECS event.
 
 mod ending;
+mod handlers;
 mod listeners;
 mod table;
 pub mod tracker;
@@ -43,6 +44,8 @@ pub struct Session {
     pub opened: Option<BootTime>,
     /// It was open when the agent started: its times before that are unknown.
     pub preexisting: bool,
+    /// Inode number of the socket, as in `/proc/PID/fd`, once it has one and it was learnt.
+    pub inode: Option<u64>,
     /// Who is on this end.
     pub owners: Owners,
 }
@@ -101,8 +104,11 @@ pub enum Attribution {
     Accept(Hook),
     /// The process holds the socket, by the inode number that `sock_diag` gave and `/proc/PID/fd`.
     SockDiag,
-    /// Forked from the acceptor and confirmed to hold the socket.
-    Fork,
+    /// In the kernel, at exec(2): a descendant of the acceptor runs with the socket as its
+    /// standard input.
+    Exec,
+    /// The acceptor or a descendant of it, and `/proc/PID/fd` says that it holds the socket.
+    Held,
 }
 
 impl Attribution {
@@ -115,7 +121,8 @@ impl Attribution {
             Self::Accept(Hook::Kprobe) => "kprobe",
             Self::Accept(Hook::SyscallExit) => "syscall_exit",
             Self::SockDiag => "sock_diag",
-            Self::Fork => "fork",
+            Self::Exec => "exec",
+            Self::Held => "held",
         }
     }
 }

@@ -166,7 +166,7 @@ fn this_kernel_has_the_constant_members_where_every_kernel_has_them() {
     assert_eq!(btf.offset_of("sock_common", "skc_daddr"), Some(0));
     assert_eq!(btf.offset_of("sock_common", "skc_dport"), Some(12));
     assert_eq!(btf.offset_of("sock_common", "skc_family"), Some(16));
-    for (_, structure, path) in telnet_common::globals::OFFSETS {
+    for (_, structure, path) in crate::probe::offsets::OFFSETS {
         assert!(
             btf.offset_of(structure, path).is_some(),
             "{structure}.{path}"

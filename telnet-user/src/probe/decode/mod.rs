@@ -4,14 +4,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use telnet_common::{
     AF_INET, AF_INET6, ARGS_BYTES, CallRecord, IPPROTO_MPTCP, IPPROTO_TCP, KIND_ACCEPT_FENTRY,
-    KIND_ACCEPT_KPROBE, KIND_ACCEPT_SYSCALL, KIND_CONNECT, KIND_LISTEN, KIND_STATE, RecordHeader,
-    SocketRecord, StateRecord, TaskRecord, tcp_state,
+    KIND_ACCEPT_KPROBE, KIND_ACCEPT_SYSCALL, KIND_CONNECT, KIND_EXEC, KIND_EXIT, KIND_FORK,
+    KIND_LISTEN, KIND_STATE, ProcessRecord, RecordHeader, SocketRecord, StateRecord, TaskRecord,
+    tcp_state,
 };
 use thiserror::Error;
 use zerocopy::FromBytes as _;
 
 use super::record::{
-    Args, Hook, KernelEvent, Record, Socket, SocketKey, StateChange, Task, TcpCounters, TcpState,
+    Accept, Args, Exec, Hook, KernelEvent, Record, Socket, SocketKey, StateChange, Task,
+    TcpCounters, TcpState,
 };
 use crate::clock::BootTime;
 
@@ -65,6 +67,10 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
             let record = CallRecord::read_from_bytes(bytes).map_err(|_size| size_error())?;
             call(&record)?
         }
+        KIND_FORK | KIND_EXEC | KIND_EXIT => {
+            let record = ProcessRecord::read_from_bytes(bytes).map_err(|_size| size_error())?;
+            process(&record)?
+        }
         kind => return Err(DecodeError::Kind(kind)),
     };
     Ok(Record {
@@ -78,14 +84,38 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
 fn call(record: &CallRecord) -> Result<KernelEvent, DecodeError> {
     let socket = socket(&record.socket)?;
     let task = task(&record.task);
+    let hook = match record.header.kind {
+        KIND_CONNECT => return Ok(KernelEvent::Connect(socket, task)),
+        KIND_LISTEN => return Ok(KernelEvent::Listen(socket, task)),
+        KIND_ACCEPT_FENTRY => Hook::Fentry,
+        KIND_ACCEPT_KPROBE => Hook::Kprobe,
+        KIND_ACCEPT_SYSCALL => Hook::SyscallExit,
+        kind => return Err(DecodeError::Kind(kind)),
+    };
+    Ok(KernelEvent::Accept(Accept {
+        socket,
+        task,
+        hook,
+        inode: known(record.inode),
+    }))
+}
+
+fn process(record: &ProcessRecord) -> Result<KernelEvent, DecodeError> {
+    let task = task(&record.task);
     Ok(match record.header.kind {
-        KIND_CONNECT => KernelEvent::Connect(socket, task),
-        KIND_LISTEN => KernelEvent::Listen(socket, task),
-        KIND_ACCEPT_FENTRY => KernelEvent::Accept(socket, task, Hook::Fentry),
-        KIND_ACCEPT_KPROBE => KernelEvent::Accept(socket, task, Hook::Kprobe),
-        KIND_ACCEPT_SYSCALL => KernelEvent::Accept(socket, task, Hook::SyscallExit),
+        KIND_FORK => KernelEvent::Fork(task),
+        KIND_EXEC => KernelEvent::Exec(Exec {
+            task,
+            stdin: known(record.stdin),
+        }),
+        KIND_EXIT => KernelEvent::Exit(task),
         kind => return Err(DecodeError::Kind(kind)),
     })
+}
+
+/// 0 is how the kernel side says that it does not know.
+fn known<T: PartialEq + Default>(value: T) -> Option<T> {
+    (value != T::default()).then_some(value)
 }
 
 fn state_change(record: &StateRecord) -> Result<StateChange, DecodeError> {
@@ -118,9 +148,9 @@ fn socket(record: &SocketRecord) -> Result<Socket, DecodeError> {
     Ok(Socket {
         key: SocketKey {
             address: record.sock,
-            cookie: (record.cookie != 0).then_some(record.cookie),
+            cookie: known(record.cookie),
         },
-        netns: (record.netns != 0).then_some(record.netns),
+        netns: known(record.netns),
         error: u16::try_from(record.error).ok().filter(|&errno| errno != 0),
         mptcp: match record.protocol {
             IPPROTO_TCP => false,
@@ -138,10 +168,10 @@ fn task(record: &TaskRecord) -> Task {
         tid: record.tid,
         uid: record.uid,
         gid: record.gid,
-        start: (record.start_ns != 0).then_some(BootTime::from_nanos(record.start_ns)),
+        start: known(record.start_ns).map(BootTime::from_nanos),
         comm: text(until_nul(&record.comm)),
-        parent: (record.parent_tgid != 0).then_some(record.parent_tgid),
-        cgroup: (record.cgroup_id != 0).then_some(record.cgroup_id),
+        parent: known(record.parent_tgid),
+        cgroup: known(record.cgroup_id),
         args: args(&record.args, record.args_len),
     }
 }

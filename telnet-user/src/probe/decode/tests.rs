@@ -117,10 +117,16 @@ fn calls_name_their_hook_and_their_task() {
         (KIND_ACCEPT_SYSCALL, Hook::SyscallExit),
     ] {
         let event = decode(call_record(kind).as_bytes()).expect("valid").event;
-        let KernelEvent::Accept(socket, task, found) = event else {
+        let KernelEvent::Accept(accept) = event else {
             panic!("not an accept: {event:?}");
         };
-        assert_eq!(found, hook);
+        let Accept {
+            socket,
+            task,
+            hook: found,
+            inode,
+        } = accept;
+        assert_eq!((found, inode), (hook, None));
         assert!(!socket.mptcp);
         assert_eq!(
             (task.pid, task.tid, task.comm.as_str()),
@@ -128,6 +134,20 @@ fn calls_name_their_hook_and_their_task() {
         );
         assert_eq!(task.parent, Some(1));
     }
+}
+
+#[test]
+fn a_process_record_is_what_its_kind_says() {
+    let mut record = ProcessRecord::new_zeroed();
+    record.task = call_record(KIND_CONNECT).task;
+    record.stdin = 0x1000;
+    let mut event = |kind| {
+        record.header.kind = kind;
+        decode(record.as_bytes()).expect("valid").event
+    };
+    assert!(matches!(event(KIND_FORK), KernelEvent::Fork(task) if task.pid == 100));
+    assert!(matches!(event(KIND_EXIT), KernelEvent::Exit(task) if task.pid == 100));
+    assert!(matches!(event(KIND_EXEC), KernelEvent::Exec(exec) if exec.stdin == Some(0x1000)));
 }
 
 #[test]
@@ -186,12 +206,16 @@ fn refuses_what_it_does_not_know() {
 proptest! {
     #[test]
     fn any_bytes_decode_or_are_refused(
-        kind in 0u32..8,
+        kind in 0u32..11,
         mut bytes in proptest::collection::vec(any::<u8>(), 0..500),
         right_size: bool,
     ) {
         if right_size {
-            let size = if kind == KIND_STATE { size_of::<StateRecord>() } else { size_of::<CallRecord>() };
+            let size = match kind {
+                KIND_STATE => size_of::<StateRecord>(),
+                KIND_FORK | KIND_EXEC | KIND_EXIT => size_of::<ProcessRecord>(),
+                _ => size_of::<CallRecord>(),
+            };
             bytes.resize(size, 0);
         }
         if let Some(head) = bytes.first_chunk_mut::<4>() {

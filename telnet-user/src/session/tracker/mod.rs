@@ -9,12 +9,15 @@ use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 use super::{
     Attribution, Direction, Fact, Failure, Listener, Observation, Owner, Owners, Session,
     ending::{ending, traffic},
+    handlers::{self, Check, Handlers},
     listeners::Listeners,
     table::Table,
 };
 use crate::{
     clock::BootTime,
-    probe::record::{Hook, KernelEvent, Record, Socket, SocketKey, StateChange, Task, TcpState},
+    probe::record::{
+        Accept, Exec, KernelEvent, Record, Socket, SocketKey, StateChange, Task, TcpState,
+    },
 };
 
 /// Bounds of the tracker.
@@ -24,6 +27,8 @@ pub struct Limits {
     pub sessions: usize,
     /// Listening sockets tracked at once.
     pub listeners: usize,
+    /// Descendants of acceptors tracked at once.
+    pub processes: usize,
     /// How long an accepted session waits for its acceptor before it is reported without.
     pub acceptor_wait: Duration,
 }
@@ -33,6 +38,7 @@ impl Default for Limits {
         Self {
             sessions: 131_072,
             listeners: 4_096,
+            processes: 16_384,
             acceptor_wait: Duration::from_millis(100),
         }
     }
@@ -58,7 +64,8 @@ pub struct Tracker {
     sessions: Table<u64, Entry>,
     listeners: Listeners,
     /// Accept records whose session has not come yet, oldest first.
-    accepts: VecDeque<Accept>,
+    accepts: VecDeque<EarlyAccept>,
+    handlers: Handlers,
     /// Sessions that wait for their acceptor, by deadline.
     waiting: VecDeque<(BootTime, SocketKey)>,
     counters: Counters,
@@ -83,9 +90,8 @@ enum State {
 }
 
 #[derive(Debug)]
-struct Accept {
-    socket: Socket,
-    owner: Owner,
+struct EarlyAccept {
+    accept: Accept,
     deadline: BootTime,
 }
 
@@ -100,6 +106,7 @@ impl Tracker {
             sessions: Table::new(limits.sessions),
             listeners: Listeners::new(limits.listeners),
             accepts: VecDeque::new(),
+            handlers: Handlers::new(limits.processes),
             waiting: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -114,7 +121,10 @@ impl Tracker {
                 let listener = self.listeners.open(&socket, task, time);
                 out.push(Observation::ListenerOpened { listener, time });
             }
-            KernelEvent::Accept(socket, task, hook) => self.accept(socket, task, hook, time, out),
+            KernelEvent::Accept(accept) => self.accept(accept, time, out),
+            KernelEvent::Fork(task) => self.handlers.fork(task, time),
+            KernelEvent::Exec(exec) => self.exec(exec),
+            KernelEvent::Exit(task) => self.handlers.exit(task.pid),
             KernelEvent::State(change) => self.change(&change, time, out),
         }
     }
@@ -141,7 +151,8 @@ impl Tracker {
     pub fn deadline(&self) -> Option<BootTime> {
         let session = self.waiting.front().map(|(deadline, _)| *deadline);
         let accept = self.accepts.front().map(|accept| accept.deadline);
-        session.into_iter().chain(accept).min()
+        let handler = self.handlers.deadline();
+        session.into_iter().chain(accept).chain(handler).min()
     }
 
     /// Sessions that are waiting for their acceptor.
@@ -159,6 +170,40 @@ impl Tracker {
             entry.session.owners.acceptor = Some(owner);
             self.report(key, out);
         }
+    }
+
+    /// Looks at holders of sockets that are due now; each is to be answered with
+    /// [`Self::settle`].
+    pub fn checks(&mut self, now: BootTime) -> Vec<Check> {
+        let due = self.handlers.due(now);
+        due.into_iter()
+            .filter_map(|(key, accepted)| {
+                let entry = self.sessions.get(&key.address)?;
+                let is_same = is_same_socket(entry.session.key, key);
+                let check = || self.handlers.check(&entry.session, accepted);
+                is_same.then(check).flatten()
+            })
+            .collect()
+    }
+
+    /// Takes in who of a check's candidates holds the socket.
+    pub fn settle(&mut self, check: &Check, holders: &[u32]) {
+        if let Some(handler) = handlers::choose(&check.candidates, holders) {
+            self.set_handler(check.key, handler);
+        }
+    }
+
+    /// Names the process that serves a session.
+    pub fn set_handler(&mut self, key: SocketKey, handler: Owner) {
+        if let Some(entry) = self.entry(key) {
+            entry.session.owners.handler = Some(handler);
+        }
+    }
+
+    /// The session of a socket.
+    pub fn session(&self, key: SocketKey) -> Option<&Session> {
+        let entry = self.sessions.get(&key.address)?;
+        is_same_socket(entry.session.key, key).then_some(&entry.session)
     }
 
     /// What could not be done so far.
@@ -194,31 +239,59 @@ impl Tracker {
         self.insert(session, State::Connecting, out);
     }
 
-    fn accept(
-        &mut self,
-        socket: Socket,
-        task: Task,
-        hook: Hook,
-        time: BootTime,
-        out: &mut Vec<Observation>,
-    ) {
-        let owner = Owner {
-            task: Arc::new(task),
-            source: Attribution::Accept(hook),
-        };
-        if let Some(key) = self.session_of(&socket) {
-            self.attribute(key, owner, out);
+    fn accept(&mut self, accept: Accept, time: BootTime, out: &mut Vec<Observation>) {
+        if let Some(key) = self.session_of(&accept.socket) {
+            self.join(key, accept, time);
+            self.report(key, out);
             return;
         }
         if self.accepts.len() >= MAX_ACCEPTS {
             self.accepts.pop_front();
             self.counters.unmatched_accepts += 1;
         }
-        self.accepts.push_back(Accept {
-            socket,
-            owner,
+        self.accepts.push_back(EarlyAccept {
+            accept,
             deadline: time.plus(self.limits.acceptor_wait),
         });
+    }
+
+    /// Puts what accept(2) told into its session.
+    fn join(&mut self, key: SocketKey, accept: Accept, time: BootTime) {
+        let Some(entry) = self.entry(key) else {
+            return;
+        };
+        entry.session.inode = accept.inode;
+        entry.session.owners.acceptor = Some(Owner {
+            task: Arc::new(accept.task),
+            source: Attribution::Accept(accept.hook),
+        });
+        if entry.closed.is_none() {
+            self.handlers.plan(key, time);
+        }
+    }
+
+    /// A super-server's child becomes the telnetd: it runs with the session on its standard input.
+    fn exec(&mut self, exec: Exec) {
+        let task = Arc::new(exec.task);
+        self.handlers.exec(&task);
+        let Some(entry) = exec
+            .stdin
+            .and_then(|address| self.sessions.get_mut(&address))
+        else {
+            return;
+        };
+        let session = &mut entry.session;
+        // What the handler starts may have the socket as its standard input too.
+        let is_first =
+            session.owners.handler.as_ref().is_none_or(|known| {
+                known.source != Attribution::Exec || known.task.pid == task.pid
+            });
+        if session.direction == Direction::Ingress && is_first {
+            session.owners.handler = Some(Owner {
+                task,
+                source: Attribution::Exec,
+            });
+        }
     }
 
     fn change(&mut self, change: &StateChange, time: BootTime, out: &mut Vec<Observation>) {
@@ -259,12 +332,14 @@ impl Tracker {
         let early = self
             .accepts
             .iter()
-            .position(|accept| is_accept_of(&accept.socket, &session))
+            .position(|early| is_accept_of(&early.accept.socket, &session))
             .and_then(|index| self.accepts.remove(index));
-        session.owners.acceptor = early.map(|accept| accept.owner);
         let key = session.key;
-        let is_attributed = session.owners.acceptor.is_some();
+        let is_attributed = early.is_some();
         self.insert(session, State::AwaitingAcceptor, out);
+        if let Some(early) = early {
+            self.join(key, early.accept, time);
+        }
         if is_attributed || self.limits.acceptor_wait.is_zero() {
             self.report(key, out);
         } else {
@@ -432,6 +507,7 @@ fn new_session(socket: &Socket, direction: Direction) -> Session {
         attempted: None,
         opened: None,
         preexisting: false,
+        inode: None,
         owners: Owners::default(),
     }
 }

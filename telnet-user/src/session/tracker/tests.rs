@@ -1,7 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{probe::record::TcpCounters, session::Ending};
+use crate::{
+    probe::record::{Hook, TcpCounters},
+    session::Ending,
+};
 
 const MS: u64 = 1_000_000;
 
@@ -52,6 +55,11 @@ fn state(socket: Socket, old: TcpState, new: TcpState) -> KernelEvent {
 
 /// Runs events at their times (ms) and ticks at the end of it all.
 fn run(events: Vec<(u64, KernelEvent)>) -> (Vec<Observation>, Tracker) {
+    run_until(events, 1_000_000)
+}
+
+/// Runs events at their times (ms) and ticks at `end` (ms).
+fn run_until(events: Vec<(u64, KernelEvent)>, end: u64) -> (Vec<Observation>, Tracker) {
     let mut tracker = Tracker::new(Limits::default());
     let mut out = Vec::new();
     for (millis, event) in events {
@@ -64,7 +72,7 @@ fn run(events: Vec<(u64, KernelEvent)>) -> (Vec<Observation>, Tracker) {
         };
         tracker.push(record, &mut out);
     }
-    tracker.tick(at(1_000_000), &mut out);
+    tracker.tick(at(end), &mut out);
     (out, tracker)
 }
 
@@ -98,7 +106,16 @@ use TcpState::{Close, CloseWait, Established, FinWait2, LastAck, Listen, SynRecv
 type Case = (&'static str, Vec<(u64, KernelEvent)>, Vec<&'static str>);
 
 fn accept(id: u64, pid: u32) -> KernelEvent {
-    KernelEvent::Accept(socket(id), task(pid), Hook::SyscallExit)
+    accept_of(socket(id), pid)
+}
+
+fn accept_of(socket: Socket, pid: u32) -> KernelEvent {
+    KernelEvent::Accept(Accept {
+        socket,
+        task: task(pid),
+        hook: Hook::SyscallExit,
+        inode: Some(1_000),
+    })
 }
 
 #[test]
@@ -192,7 +209,7 @@ fn an_mptcp_accept_is_joined_by_addresses() {
     let (out, _) = run(vec![
         (0, state(socket(2), SynRecv, Established)),
         (0, state(socket(1), SynRecv, Established)),
-        (1, KernelEvent::Accept(msk, task(7), Hook::Fentry)),
+        (1, accept_of(msk, 7)),
     ]);
     assert_eq!(words(&out), ["accepted by Some(7)", "accepted by None"]);
 }
@@ -205,10 +222,7 @@ fn a_socket_address_that_is_used_again_is_another_session() {
     let (out, tracker) = run(vec![
         (0, state(socket(1), SynRecv, Established)),
         (1, state(second.clone(), SynRecv, Established)),
-        (
-            2,
-            KernelEvent::Accept(second.clone(), task(7), Hook::Kprobe),
-        ),
+        (2, accept_of(second.clone(), 7)),
         (3, state(second, CloseWait, Close)),
     ]);
     assert_eq!(
@@ -289,6 +303,64 @@ fn what_cannot_be_matched_is_counted() {
         (counters.unmatched_accepts, counters.unknown_closes),
         (1, 1)
     );
+}
+
+fn child(pid: u32, parent: u32) -> Task {
+    Task {
+        parent: Some(parent),
+        ..task(pid)
+    }
+}
+
+#[test]
+fn a_child_that_runs_with_the_socket_as_standard_input_is_the_handler() {
+    let exec = |pid, address| {
+        KernelEvent::Exec(Exec {
+            task: child(pid, 7),
+            stdin: Some(address),
+        })
+    };
+    let (out, _) = run(vec![
+        (0, state(socket(1), SynRecv, Established)),
+        (1, accept(1, 7)),
+        (4, KernelEvent::Fork(child(8, 7))),
+        (12, exec(8, socket(1).key.address)),
+        // What the telnetd starts on the same socket is not the handler.
+        (13, KernelEvent::Fork(child(9, 8))),
+        (14, exec(9, socket(1).key.address)),
+        (20, state(socket(1), LastAck, Close)),
+    ]);
+    assert_eq!(
+        words(&out),
+        ["accepted by Some(7)", "fin Some(false) by Some(8)"]
+    );
+}
+
+#[test]
+fn who_holds_the_socket_is_asked_of_the_acceptor_and_its_children_only() {
+    let (_, mut tracker) = run_until(
+        vec![
+            (0, KernelEvent::Fork(child(5, 7))),
+            (1, state(socket(1), SynRecv, Established)),
+            (2, accept(1, 7)),
+            (3, KernelEvent::Fork(child(8, 7))),
+            (3, KernelEvent::Fork(child(9, 8))),
+            (3, KernelEvent::Fork(child(20, 19))),
+        ],
+        10,
+    );
+    assert_eq!(tracker.deadline(), Some(at(22)));
+    let checks = tracker.checks(at(22));
+    let [check] = checks.as_slice() else {
+        panic!("one check expected: {checks:?}");
+    };
+    let mut pids: Vec<u32> = check.candidates.iter().map(|task| task.pid).collect();
+    pids.sort_unstable();
+    assert_eq!((check.inode, pids), (1_000, vec![7, 8, 9]));
+    tracker.settle(check, &[7, 8, 9]);
+    let session = tracker.session(socket(1).key).expect("open");
+    let handler = session.owners.handler.as_ref().expect("settled");
+    assert_eq!((handler.task.pid, handler.source), (8, Attribution::Held));
 }
 
 #[test]
