@@ -52,9 +52,8 @@ impl Ports {
     fn and(self, other: Self) -> Self {
         match (&self, &other) {
             (Self::Any, _) => other,
-            (_, Self::Any) => self,
             (Self::OneOf(ports), Self::OneOf(more)) if more.len() < ports.len() => other,
-            (Self::OneOf(_), Self::OneOf(_)) => self,
+            (Self::OneOf(_), _) => self,
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod tracker;
 
 use std::{net::SocketAddr, sync::Arc};
 
+pub use self::handlers::Check;
 use crate::{
     clock::BootTime,
     probe::record::{Hook, SocketKey, Task},

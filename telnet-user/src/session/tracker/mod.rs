@@ -4,20 +4,20 @@
 //! The accept record is joined to its session by socket, in any order: it may come before the
 //! handshake completes (TCP Fast Open) and after the session ended (the client left early).
 
-use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
+mod accept;
+mod state;
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
-    Attribution, Direction, Fact, Failure, Listener, Observation, Owner, Owners, Session,
-    ending::{ending, traffic},
+    Attribution, Direction, Fact, Listener, Observation, Owner, Owners, Session,
     handlers::{self, Check, Handlers},
     listeners::Listeners,
     table::Table,
 };
 use crate::{
     clock::BootTime,
-    probe::record::{
-        Accept, Exec, KernelEvent, Record, Socket, SocketKey, StateChange, Task, TcpState,
-    },
+    probe::record::{Accept, KernelEvent, Record, Socket, SocketKey, Task},
 };
 
 /// Bounds of the tracker.
@@ -239,156 +239,6 @@ impl Tracker {
         self.insert(session, State::Connecting, out);
     }
 
-    fn accept(&mut self, accept: Accept, time: BootTime, out: &mut Vec<Observation>) {
-        if let Some(key) = self.session_of(&accept.socket) {
-            self.join(key, accept, time);
-            self.report(key, out);
-            return;
-        }
-        if self.accepts.len() >= MAX_ACCEPTS {
-            self.accepts.pop_front();
-            self.counters.unmatched_accepts += 1;
-        }
-        self.accepts.push_back(EarlyAccept {
-            accept,
-            deadline: time.plus(self.limits.acceptor_wait),
-        });
-    }
-
-    /// Puts what accept(2) told into its session.
-    fn join(&mut self, key: SocketKey, accept: Accept, time: BootTime) {
-        let Some(entry) = self.entry(key) else {
-            return;
-        };
-        entry.session.inode = accept.inode;
-        entry.session.owners.acceptor = Some(Owner {
-            task: Arc::new(accept.task),
-            source: Attribution::Accept(accept.hook),
-        });
-        if entry.closed.is_none() {
-            self.handlers.plan(key, time);
-        }
-    }
-
-    /// A super-server's child becomes the telnetd: it runs with the session on its standard input.
-    fn exec(&mut self, exec: Exec) {
-        let task = Arc::new(exec.task);
-        self.handlers.exec(&task);
-        let Some(entry) = exec
-            .stdin
-            .and_then(|address| self.sessions.get_mut(&address))
-        else {
-            return;
-        };
-        let session = &mut entry.session;
-        // What the handler starts may have the socket as its standard input too.
-        let is_first =
-            session.owners.handler.as_ref().is_none_or(|known| {
-                known.source != Attribution::Exec || known.task.pid == task.pid
-            });
-        if session.direction == Direction::Ingress && is_first {
-            session.owners.handler = Some(Owner {
-                task,
-                source: Attribution::Exec,
-            });
-        }
-    }
-
-    fn change(&mut self, change: &StateChange, time: BootTime, out: &mut Vec<Observation>) {
-        match (change.old, change.new) {
-            (TcpState::SynSent, TcpState::Established) => self.established(change, time, out),
-            (TcpState::SynRecv, TcpState::Established) => {
-                // Both ends sent a SYN at once: still an outbound session.
-                if self.is_connecting(change.socket.key) {
-                    self.established(change, time, out);
-                } else {
-                    self.accepted(&change.socket, time, out);
-                }
-            }
-            (TcpState::Listen, TcpState::Close) => match self.listeners.close(&change.socket) {
-                Some(listener) => out.push(Observation::ListenerClosed { listener, time }),
-                None => self.counters.unknown_closes += 1,
-            },
-            (_, TcpState::Close) => self.closed(change, time, out),
-            _ => {}
-        }
-    }
-
-    fn established(&mut self, change: &StateChange, time: BootTime, out: &mut Vec<Observation>) {
-        let mut session = match self.take(change.socket.key) {
-            Some(entry) => entry.session,
-            None => new_session(&change.socket, Direction::Egress),
-        };
-        session.local = change.socket.local;
-        session.remote = change.socket.remote;
-        session.opened = Some(time);
-        out.push(observed(&session, Fact::Established, time));
-        self.insert(session, State::Open, out);
-    }
-
-    fn accepted(&mut self, socket: &Socket, time: BootTime, out: &mut Vec<Observation>) {
-        let mut session = new_session(socket, Direction::Ingress);
-        session.opened = Some(time);
-        let early = self
-            .accepts
-            .iter()
-            .position(|early| is_accept_of(&early.accept.socket, &session))
-            .and_then(|index| self.accepts.remove(index));
-        let key = session.key;
-        let is_attributed = early.is_some();
-        self.insert(session, State::AwaitingAcceptor, out);
-        if let Some(early) = early {
-            self.join(key, early.accept, time);
-        }
-        if is_attributed || self.limits.acceptor_wait.is_zero() {
-            self.report(key, out);
-        } else {
-            let deadline = time.plus(self.limits.acceptor_wait);
-            self.waiting.push_back((deadline, key));
-        }
-    }
-
-    fn closed(&mut self, change: &StateChange, time: BootTime, out: &mut Vec<Observation>) {
-        let key = change.socket.key;
-        let Some(entry) = self.entry(key) else {
-            self.unknown_close(change, time, out);
-            return;
-        };
-        let error = change.socket.error;
-        let fact = if entry.state == State::Connecting {
-            // The local end may have been chosen after connect(2) was seen.
-            if change.socket.local.port() != 0 {
-                entry.session.local = change.socket.local;
-            }
-            Fact::Failed(Failure { errno: error })
-        } else {
-            let counters = change.counters;
-            let direction = entry.session.direction;
-            Fact::Closed(
-                ending(change.old, error),
-                counters.map(|counters| traffic(direction, change.old, counters)),
-            )
-        };
-        if entry.state == State::AwaitingAcceptor {
-            // accept(2) may still come: the client left before the server looked.
-            entry.closed = Some((fact, time));
-        } else if let Some(entry) = self.take(key) {
-            out.push(observed(&entry.session, fact, time));
-        }
-    }
-
-    /// An inbound handshake that failed has no earlier record; anything else was missed.
-    fn unknown_close(&mut self, change: &StateChange, time: BootTime, out: &mut Vec<Observation>) {
-        if change.old != TcpState::SynRecv {
-            self.counters.unknown_closes += 1;
-            return;
-        }
-        let mut session = new_session(&change.socket, Direction::Ingress);
-        session.owners.listener = self.listeners.owner_for(&session);
-        let errno = change.socket.error;
-        out.push(observed(&session, Fact::Failed(Failure { errno }), time));
-    }
-
     /// Reports a waiting session, with what is known by now.
     fn report(&mut self, key: SocketKey, out: &mut Vec<Observation>) {
         let Some(entry) = self.entry(key) else {
@@ -455,38 +305,6 @@ impl Tracker {
             .get(&key.address)
             .is_some_and(|entry| entry.state == State::Connecting)
     }
-
-    /// The session that an accepted socket belongs to.
-    fn session_of(&self, socket: &Socket) -> Option<SocketKey> {
-        if !socket.mptcp {
-            let entry = self.sessions.get(&socket.key.address)?;
-            return is_accept_of(socket, &entry.session).then_some(entry.session.key);
-        }
-        self.waiting
-            .iter()
-            .filter_map(|(_, key)| self.sessions.get(&key.address))
-            .find(|entry| is_accept_of(socket, &entry.session))
-            .map(|entry| entry.session.key)
-    }
-}
-
-/// Whether `accept(2)` returned the socket of this session: the same socket, or for MPTCP the
-/// one with the addresses of its subflow.
-fn is_accept_of(socket: &Socket, session: &Session) -> bool {
-    if session.direction != Direction::Ingress {
-        return false;
-    }
-    if socket.mptcp {
-        return socket.netns == session.netns
-            && socket.remote == session.remote
-            && is_end(socket.local, session.local);
-    }
-    is_same_socket(socket.key, session.key) && socket.remote == session.remote
-}
-
-/// The local port reads 0 once the socket is closed.
-fn is_end(seen: SocketAddr, known: SocketAddr) -> bool {
-    seen.ip() == known.ip() && (seen.port() == known.port() || seen.port() == 0)
 }
 
 fn is_same_socket(left: SocketKey, right: SocketKey) -> bool {

@@ -1,8 +1,15 @@
+use std::net::SocketAddr;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    probe::record::{Hook, TcpCounters},
+    probe::record::{
+        Exec, Hook, StateChange, TcpCounters,
+        TcpState::{
+            self, Close, CloseWait, Established, FinWait2, LastAck, Listen, SynRecv, SynSent,
+        },
+    },
     session::Ending,
 };
 
@@ -99,8 +106,6 @@ fn words(observations: &[Observation]) -> Vec<String> {
         })
         .collect()
 }
-
-use TcpState::{Close, CloseWait, Established, FinWait2, LastAck, Listen, SynRecv, SynSent};
 
 /// What it shows, events at their times, expected words.
 type Case = (&'static str, Vec<(u64, KernelEvent)>, Vec<&'static str>);
