@@ -56,14 +56,10 @@ pub(crate) fn unpack(workspace: &Workspace) -> anyhow::Result<()> {
     fs::write(&stamp, wanted()).with_context(|| format!("cannot write {}", stamp.display()))
 }
 
-/// `LD_LIBRARY_PATH` for programs of the unpacked tree: its libraries, then what was set before.
+/// `LD_LIBRARY_PATH` for programs of the unpacked tree.
 pub(crate) fn library_path(workspace: &Workspace) -> anyhow::Result<OsString> {
     let triplet = format!("{}-linux-gnu", env::consts::ARCH);
-    let inherited = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    let folders = ["usr/lib", "lib"]
-        .map(|lib| workspace.test_root().join(lib).join(&triplet))
-        .into_iter()
-        .chain(env::split_paths(&inherited).filter(|path| !path.as_os_str().is_empty()));
+    let folders = ["usr/lib", "lib"].map(|lib| workspace.test_root().join(lib).join(&triplet));
     env::join_paths(folders).context("a folder name of the library path contains a colon")
 }
 
