@@ -71,7 +71,7 @@ pub(crate) fn unit(workspace: &Workspace, probe: Option<&Path>) -> anyhow::Resul
 /// Tests on this machine's kernel. Compiled as this user, run as root, one at a time because they
 /// share that kernel. The same variables let one of them be run by hand.
 pub(crate) fn live(workspace: &Workspace, agent: &Agent) -> anyhow::Result<()> {
-    let environment = live_environment(workspace, agent)?;
+    let environment = live_environment(workspace, agent);
     let mut command = workspace.cargo();
     command.args(["test", "--package", "telnet-tests", "--lib", "--tests"]);
     command.args(["--", "--test-threads=1"]);
@@ -101,19 +101,15 @@ fn live_tests_are_optional() -> bool {
     env::var_os(LIVE).is_some_and(|value| value == "optional")
 }
 
-fn live_environment(
-    workspace: &Workspace,
-    agent: &Agent,
-) -> anyhow::Result<Vec<(&'static str, OsString)>> {
+fn live_environment(workspace: &Workspace, agent: &Agent) -> Vec<(&'static str, OsString)> {
     let mut environment = vec![
         ("TELNET_MONITOR_BIN", agent.binary.clone().into_os_string()),
         ("TELNET_TEST_ROOT", workspace.test_root().into_os_string()),
-        ("LD_LIBRARY_PATH", toolchain::library_path(workspace)?),
     ];
     for name in [LIVE, "RUST_BACKTRACE"] {
         environment.extend(env::var_os(name).map(|value| (name, value)));
     }
-    Ok(environment)
+    environment
 }
 
 /// What cargo reads the wrapper of test programs for `target` from.
