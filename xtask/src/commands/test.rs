@@ -7,12 +7,12 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use clap::ValueEnum;
 
 use super::build::{self, Agent};
 use crate::{
     probe, process,
     toolchain::{self, Need, Privilege},
+    vm::{self, Matrix},
     workspace::Workspace,
 };
 
@@ -20,16 +20,57 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Only this layer
+    #[command(subcommand)]
     layer: Option<Layer>,
 }
 
 /// What a test needs around it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, clap::Subcommand)]
 enum Layer {
-    /// Nothing but cargo
+    /// Tests that need nothing but cargo
     Unit,
-    /// Root and this machine's kernel
+    /// Tests that need root and this machine's kernel
     Live,
+    /// The live tests in virtual machines, on other kernels
+    Vm(VmOptions),
+}
+
+/// Which virtual machines, and what to run in them.
+#[derive(Debug, clap::Args)]
+struct VmOptions {
+    /// Every kernel series instead of the oldest, the most installed and the newest
+    #[arg(long, conflicts_with = "kernels")]
+    all: bool,
+    /// Only this kernel series, such as 6.1 or newest; may be repeated
+    #[arg(long = "kernel", value_name = "SERIES")]
+    kernels: Vec<String>,
+    /// Only this way to learn who accepted; may be repeated
+    #[arg(long = "hook", value_parser = vm::HOOKS)]
+    hooks: Vec<String>,
+    /// Only tests whose name contains this
+    #[arg(default_value = "")]
+    filter: String,
+}
+
+impl VmOptions {
+    fn matrix(&self) -> Matrix {
+        let Self {
+            all,
+            kernels,
+            hooks,
+            filter,
+        } = self;
+        let or_all = |chosen: &[String], all: &[&str]| match chosen {
+            [] => all.iter().map(|&name| name.to_owned()).collect(),
+            chosen => chosen.to_vec(),
+        };
+        let series = if *all { &vm::ALL[..] } else { &vm::DEFAULT };
+        Matrix {
+            kernels: or_all(kernels, series),
+            hooks: or_all(hooks, &vm::HOOKS),
+            filter: filter.clone(),
+        }
+    }
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
@@ -37,6 +78,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
     match layer {
         Some(Layer::Unit) => unit(workspace, probe::last_built(workspace).as_deref()),
         Some(Layer::Live) => live(workspace, &agent(workspace)?),
+        Some(Layer::Vm(options)) => options.matrix().run(workspace),
         None => {
             let agent = agent(workspace)?;
             unit(workspace, Some(&agent.probe))?;

@@ -6,7 +6,7 @@ use super::{
     apt, test_tools,
     version::{Installed, Rustc, ask_rustc, host_rustc},
 };
-use crate::{process, workspace::Workspace};
+use crate::{process, vm, workspace::Workspace};
 
 /// Where Debian installs the compiler. The bare name is rustup's proxy on most machines.
 pub(crate) const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
@@ -56,6 +56,8 @@ pub(crate) struct Facts {
     pub(crate) test_tools: bool,
     /// Whether `LLVM_PREFIX` names an LLVM to build against.
     pub(crate) llvm_prefix: bool,
+    /// Packages for virtual machines that this machine lacks.
+    pub(crate) machine_packages: Vec<String>,
     pub(crate) privilege: Privilege,
     /// Names of installed Debian packages; `None` where there is no apt.
     pub(crate) packages: Option<Vec<String>>,
@@ -74,10 +76,22 @@ impl Facts {
             cargo_deny: cargo_deny(workspace, &record),
             test_tools: test_tools::are_unpacked(workspace),
             llvm_prefix: env::var_os("LLVM_PREFIX").is_some(),
+            machine_packages: machine_packages(),
             privilege: Privilege::here(),
             packages: has_apt.then(|| apt::installed(workspace)).transpose()?,
         })
     }
+}
+
+fn machine_packages() -> Vec<String> {
+    let mut packages = Vec::new();
+    if !process::is_installed(vm::PROGRAM) {
+        packages.push("qemu-system-x86".to_owned());
+    }
+    if !Path::new(vm::KEYRING).is_file() {
+        packages.push("debian-archive-keyring".to_owned());
+    }
+    packages
 }
 
 fn debian_rustc(workspace: &Workspace) -> Option<Rustc> {

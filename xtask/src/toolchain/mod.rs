@@ -22,6 +22,7 @@ use self::{
 pub(crate) use self::{
     facts::{DEBIAN_RUSTC, Privilege},
     plan::Need,
+    test_tools::library_path,
     version::host_rustc,
 };
 use crate::workspace::Workspace;

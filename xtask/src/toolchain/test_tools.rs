@@ -74,7 +74,7 @@ fn check(workspace: &Workspace, program: &Path) -> anyhow::Result<()> {
 }
 
 /// `LD_LIBRARY_PATH` for programs of the unpacked tree.
-fn library_path(workspace: &Workspace) -> anyhow::Result<OsString> {
+pub(crate) fn library_path(workspace: &Workspace) -> anyhow::Result<OsString> {
     let triplet = format!("{}-linux-gnu", env::consts::ARCH);
     let folders = ["usr/lib", "lib"].map(|lib| workspace.test_root().join(lib).join(&triplet));
     env::join_paths(folders).context("a folder name of the library path contains a colon")

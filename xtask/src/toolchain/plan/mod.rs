@@ -27,11 +27,14 @@ pub(crate) enum Need {
     LiveTests,
     /// Checking licences and sources of dependencies.
     Licences,
+    /// Booting virtual machines.
+    Machines,
 }
 
 impl Need {
     /// What `cargo xtask setup` provides.
-    pub(crate) const ALL: [Self; 3] = [Self::Probe, Self::LiveTests, Self::Licences];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Probe, Self::LiveTests, Self::Licences, Self::Machines];
 }
 
 /// One change to the machine or to `target/tools`.
@@ -104,6 +107,9 @@ impl Plan {
         }
         if needs.contains(&Need::LiveTests) && !facts.test_tools {
             steps.push(Step::TestTools);
+        }
+        if needs.contains(&Need::Machines) {
+            packages.extend(facts.machine_packages.iter().cloned());
         }
         packages.retain(|name| !is_installed(facts, name));
         if !packages.is_empty() {

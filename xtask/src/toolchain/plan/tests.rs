@@ -27,6 +27,7 @@ fn fresh() -> Facts {
         cargo_deny: None,
         test_tools: false,
         llvm_prefix: false,
+        machine_packages: vec!["qemu-system-x86".to_owned()],
         privilege: Privilege::Root,
         packages: Some(Vec::new()),
     }
@@ -38,6 +39,7 @@ fn complete() -> Facts {
         linker: Some(linker(22)),
         cargo_deny: Some(CARGO_DENY.to_owned()),
         test_tools: true,
+        machine_packages: Vec::new(),
         ..fresh()
     }
 }
@@ -70,11 +72,13 @@ fn nothing_is_to_do_on_a_complete_machine() {
 
 #[test]
 fn fresh_machine_gets_everything_with_the_source_first() {
+    let mut names = LLVM_22.to_vec();
+    names.push("qemu-system-x86");
     assert_eq!(
         steps(&fresh(), &Need::ALL, None),
         [
             Step::RustSrc,
-            packages(&LLVM_22),
+            packages(&names),
             Step::BpfLinker(22),
             Step::CargoDeny,
             Step::TestTools,
