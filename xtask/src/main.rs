@@ -10,6 +10,7 @@ mod commands;
 mod probe;
 mod process;
 mod toolchain;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Command {
     Run(run::Options),
     /// Run the tests, all or one layer
     Test(test::Options),
+    /// Boot a virtual machine with a telnet server and the agent
+    Vm(commands::vm::Options),
     /// Run every check that a change has to pass
     Ci(ci::Options),
 }
@@ -55,6 +58,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Build(options) => build::run(&workspace, &options),
         Command::Run(options) => run::run(&workspace, &options),
         Command::Test(options) => test::run(&workspace, &options),
+        Command::Vm(options) => commands::vm::run(&workspace, &options),
         Command::Ci(options) => ci::run(&workspace, &options),
     }
 }

@@ -62,6 +62,11 @@ impl Workspace {
         self.tools().join("root")
     }
 
+    /// Kernels and guests.
+    pub(crate) fn vm(&self) -> PathBuf {
+        self.target.join("vm")
+    }
+
     /// The agent's binary as `cargo xtask build` leaves it.
     pub(crate) fn agent(&self, release: bool) -> PathBuf {
         let profile = if release { "release" } else { "debug" };

@@ -67,16 +67,22 @@ fn licences(workspace: &Workspace) -> anyhow::Result<()> {
     process::run(command.args(["--workspace", "check", "licenses", "bans", "sources"]))
 }
 
-/// Both ways to build the probe stay usable, whichever this machine prefers.
+/// Both ways to build the probe stay usable, whichever this machine prefers. Where rustup cannot
+/// fetch its component only Debian's is there, which is what that one is for.
 fn other_toolchain(workspace: &Workspace, agent: &Agent) -> anyhow::Result<()> {
-    let used = toolchain::ensure(workspace, &[Need::Probe], None)?.toolchain;
-    let other = match used {
-        Toolchain::Rustup => Toolchain::Debian,
-        Toolchain::Debian => Toolchain::Rustup,
+    let needs = [Need::Probe];
+    let ready = match toolchain::ensure(workspace, &needs, None)?.toolchain {
+        Toolchain::Rustup => toolchain::ensure(workspace, &needs, Some(Toolchain::Debian))?,
+        Toolchain::Debian => match toolchain::ensure(workspace, &needs, Some(Toolchain::Rustup)) {
+            Ok(ready) => ready,
+            Err(error) => {
+                println!("rustup's toolchain is not to be had here, not compared: {error:#}");
+                return Ok(());
+            }
+        },
     };
-    let ready = toolchain::ensure(workspace, &[Need::Probe], Some(other))?;
     println!("{}", ready.summary);
-    let object = probe::build(workspace, other)?;
+    let object = probe::build(workspace, ready.toolchain)?;
     shape::compare(&shape::read(&agent.probe)?, &shape::read(&object)?)
 }
 

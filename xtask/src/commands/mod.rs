@@ -5,3 +5,4 @@ pub(crate) mod ci;
 pub(crate) mod run;
 pub(crate) mod setup;
 pub(crate) mod test;
+pub(crate) mod vm;

@@ -7,12 +7,12 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use clap::ValueEnum;
 
 use super::build::{self, Agent};
 use crate::{
     probe, process,
     toolchain::{self, Need, Privilege},
+    vm::{self, Matrix},
     workspace::Workspace,
 };
 
@@ -20,16 +20,57 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Only this layer
+    #[command(subcommand)]
     layer: Option<Layer>,
 }
 
 /// What a test needs around it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, clap::Subcommand)]
 enum Layer {
-    /// Nothing but cargo
+    /// Tests that need nothing but cargo
     Unit,
-    /// Root and this machine's kernel
+    /// Tests that need root and this machine's kernel
     Live,
+    /// The live tests in virtual machines, on other kernels
+    Vm(VmOptions),
+}
+
+/// Which virtual machines, and what to run in them.
+#[derive(Debug, clap::Args)]
+struct VmOptions {
+    /// Every kernel series instead of the oldest, the most installed and the newest
+    #[arg(long, conflicts_with = "kernels")]
+    all: bool,
+    /// Only this kernel series, such as 6.1 or newest; may be repeated
+    #[arg(long = "kernel", value_name = "SERIES")]
+    kernels: Vec<String>,
+    /// Only this way to learn who accepted; may be repeated
+    #[arg(long = "hook", value_parser = vm::HOOKS)]
+    hooks: Vec<String>,
+    /// Only tests whose name contains this
+    #[arg(default_value = "")]
+    filter: String,
+}
+
+impl VmOptions {
+    fn matrix(&self) -> Matrix {
+        let Self {
+            all,
+            kernels,
+            hooks,
+            filter,
+        } = self;
+        let or_all = |chosen: &[String], all: &[&str]| match chosen {
+            [] => all.iter().map(|&name| name.to_owned()).collect(),
+            chosen => chosen.to_vec(),
+        };
+        let series = if *all { &vm::ALL[..] } else { &vm::DEFAULT };
+        Matrix {
+            kernels: or_all(kernels, series),
+            hooks: or_all(hooks, &vm::HOOKS),
+            filter: filter.clone(),
+        }
+    }
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
@@ -37,6 +78,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
     match layer {
         Some(Layer::Unit) => unit(workspace, probe::last_built(workspace).as_deref()),
         Some(Layer::Live) => live(workspace, &agent(workspace)?),
+        Some(Layer::Vm(options)) => options.matrix().run(workspace),
         None => {
             let agent = agent(workspace)?;
             unit(workspace, Some(&agent.probe))?;
@@ -71,7 +113,7 @@ pub(crate) fn unit(workspace: &Workspace, probe: Option<&Path>) -> anyhow::Resul
 /// Tests on this machine's kernel. Compiled as this user, run as root, one at a time because they
 /// share that kernel. The same variables let one of them be run by hand.
 pub(crate) fn live(workspace: &Workspace, agent: &Agent) -> anyhow::Result<()> {
-    let environment = live_environment(workspace, agent)?;
+    let environment = live_environment(workspace, agent);
     let mut command = workspace.cargo();
     command.args(["test", "--package", "telnet-tests", "--lib", "--tests"]);
     command.args(["--", "--test-threads=1"]);
@@ -101,19 +143,15 @@ fn live_tests_are_optional() -> bool {
     env::var_os(LIVE).is_some_and(|value| value == "optional")
 }
 
-fn live_environment(
-    workspace: &Workspace,
-    agent: &Agent,
-) -> anyhow::Result<Vec<(&'static str, OsString)>> {
+fn live_environment(workspace: &Workspace, agent: &Agent) -> Vec<(&'static str, OsString)> {
     let mut environment = vec![
         ("TELNET_MONITOR_BIN", agent.binary.clone().into_os_string()),
         ("TELNET_TEST_ROOT", workspace.test_root().into_os_string()),
-        ("LD_LIBRARY_PATH", toolchain::library_path(workspace)?),
     ];
     for name in [LIVE, "RUST_BACKTRACE"] {
         environment.extend(env::var_os(name).map(|value| (name, value)));
     }
-    Ok(environment)
+    environment
 }
 
 /// What cargo reads the wrapper of test programs for `target` from.

@@ -6,7 +6,7 @@ use super::{
     apt, test_tools,
     version::{Installed, Rustc, ask_rustc, host_rustc},
 };
-use crate::{process, workspace::Workspace};
+use crate::{process, vm, workspace::Workspace};
 
 /// Where Debian installs the compiler. The bare name is rustup's proxy on most machines.
 pub(crate) const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
@@ -41,10 +41,6 @@ pub(crate) struct Linker {
 
 /// What [`super::Plan`] is computed from.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts, each named where it is used"
-)]
 pub(crate) struct Facts {
     /// The compiler of the pinned toolchain.
     pub(crate) pinned: Rustc,
@@ -58,22 +54,20 @@ pub(crate) struct Facts {
     pub(crate) cargo_deny: Option<String>,
     /// Whether the telnet servers and clients are unpacked.
     pub(crate) test_tools: bool,
-    /// Whether `ip` is there.
-    pub(crate) iproute2: bool,
     /// Whether `LLVM_PREFIX` names an LLVM to build against.
     pub(crate) llvm_prefix: bool,
-    /// Whether packages can be installed with apt.
-    pub(crate) apt: bool,
+    /// Packages for virtual machines that this machine lacks.
+    pub(crate) machine_packages: Vec<String>,
     pub(crate) privilege: Privilege,
-    /// Names of installed Debian packages.
-    pub(crate) packages: Vec<String>,
+    /// Names of installed Debian packages; `None` where there is no apt.
+    pub(crate) packages: Option<Vec<String>>,
 }
 
 impl Facts {
     pub(crate) fn gather(workspace: &Workspace) -> anyhow::Result<Self> {
         let record = fs::read_to_string(workspace.tools().join(".crates2.json"))
             .unwrap_or_else(|_| String::new());
-        let apt = process::is_installed("apt-get") && process::is_installed("dpkg-deb");
+        let has_apt = process::is_installed("apt-get") && process::is_installed("dpkg-deb");
         Ok(Self {
             pinned: host_rustc(workspace)?,
             rustup: env::var_os("RUSTUP_TOOLCHAIN").is_some() && process::is_installed("rustup"),
@@ -81,17 +75,23 @@ impl Facts {
             linker: linker(workspace, &record),
             cargo_deny: cargo_deny(workspace, &record),
             test_tools: test_tools::are_unpacked(workspace),
-            iproute2: process::is_installed("ip"),
             llvm_prefix: env::var_os("LLVM_PREFIX").is_some(),
-            apt,
+            machine_packages: machine_packages(),
             privilege: Privilege::here(),
-            packages: if apt {
-                apt::installed(workspace)?
-            } else {
-                Vec::new()
-            },
+            packages: has_apt.then(|| apt::installed(workspace)).transpose()?,
         })
     }
+}
+
+fn machine_packages() -> Vec<String> {
+    let mut packages = Vec::new();
+    if !process::is_installed(vm::PROGRAM) {
+        packages.push("qemu-system-x86".to_owned());
+    }
+    if !Path::new(vm::KEYRING).is_file() {
+        packages.push("debian-archive-keyring".to_owned());
+    }
+    packages
 }
 
 fn debian_rustc(workspace: &Workspace) -> Option<Rustc> {

@@ -56,17 +56,6 @@ pub(crate) fn unpack(workspace: &Workspace) -> anyhow::Result<()> {
     fs::write(&stamp, wanted()).with_context(|| format!("cannot write {}", stamp.display()))
 }
 
-/// `LD_LIBRARY_PATH` for programs of the unpacked tree: its libraries, then what was set before.
-pub(crate) fn library_path(workspace: &Workspace) -> anyhow::Result<OsString> {
-    let triplet = format!("{}-linux-gnu", env::consts::ARCH);
-    let inherited = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    let folders = ["usr/lib", "lib"]
-        .map(|lib| workspace.test_root().join(lib).join(&triplet))
-        .into_iter()
-        .chain(env::split_paths(&inherited).filter(|path| !path.as_os_str().is_empty()));
-    env::join_paths(folders).context("a folder name of the library path contains a colon")
-}
-
 /// Refuses a program whose libraries are not all here.
 fn check(workspace: &Workspace, program: &Path) -> anyhow::Result<()> {
     if !program.is_file() {
@@ -82,6 +71,13 @@ fn check(workspace: &Workspace, program: &Path) -> anyhow::Result<()> {
         bail!("{} cannot start: {}", program.display(), line.trim());
     }
     Ok(())
+}
+
+/// `LD_LIBRARY_PATH` for programs of the unpacked tree.
+pub(crate) fn library_path(workspace: &Workspace) -> anyhow::Result<OsString> {
+    let triplet = format!("{}-linux-gnu", env::consts::ARCH);
+    let folders = ["usr/lib", "lib"].map(|lib| workspace.test_root().join(lib).join(&triplet));
+    env::join_paths(folders).context("a folder name of the library path contains a colon")
 }
 
 fn stamp(workspace: &Workspace) -> PathBuf {

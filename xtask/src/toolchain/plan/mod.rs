@@ -27,11 +27,14 @@ pub(crate) enum Need {
     LiveTests,
     /// Checking licences and sources of dependencies.
     Licences,
+    /// Booting virtual machines.
+    Machines,
 }
 
 impl Need {
     /// What `cargo xtask setup` provides.
-    pub(crate) const ALL: [Self; 3] = [Self::Probe, Self::LiveTests, Self::Licences];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Probe, Self::LiveTests, Self::Licences, Self::Machines];
 }
 
 /// One change to the machine or to `target/tools`.
@@ -102,15 +105,13 @@ impl Plan {
         if needs.contains(&Need::Licences) && facts.cargo_deny.as_deref() != Some(CARGO_DENY) {
             steps.push(Step::CargoDeny);
         }
-        if needs.contains(&Need::LiveTests) {
-            if !facts.iproute2 {
-                packages.push("iproute2".to_owned());
-            }
-            if !facts.test_tools {
-                steps.push(Step::TestTools);
-            }
+        if needs.contains(&Need::LiveTests) && !facts.test_tools {
+            steps.push(Step::TestTools);
         }
-        packages.retain(|name| !facts.packages.contains(name));
+        if needs.contains(&Need::Machines) {
+            packages.extend(facts.machine_packages.iter().cloned());
+        }
+        packages.retain(|name| !is_installed(facts, name));
         if !packages.is_empty() {
             let source_first = usize::from(steps.first().is_some_and(Step::is_rust_src));
             steps.insert(source_first, Step::Packages(packages));
@@ -143,7 +144,7 @@ fn possible(facts: &Facts, steps: &[Step]) -> anyhow::Result<()> {
             Step::TestTools => test_tools::PACKAGES.join(" "),
             Step::RustSrc | Step::BpfLinker(_) | Step::CargoDeny => continue,
         };
-        if !facts.apt {
+        if facts.packages.is_none() {
             bail!(
                 "Debian packages are needed ({names}), but this system has no apt: \
                  install their like by hand, set LLVM_PREFIX to the LLVM to build with, \
@@ -202,7 +203,8 @@ fn debian_rust(facts: &Facts, packages: &mut Vec<String>) -> anyhow::Result<()> 
 }
 
 fn is_installed(facts: &Facts, name: &str) -> bool {
-    facts.packages.iter().any(|package| package == name)
+    let installed = facts.packages.as_deref().unwrap_or_default();
+    installed.iter().any(|package| package == name)
 }
 
 /// A linker with an older LLVM than the compiler's cannot read its bitcode.

@@ -26,11 +26,10 @@ fn fresh() -> Facts {
         linker: None,
         cargo_deny: None,
         test_tools: false,
-        iproute2: false,
         llvm_prefix: false,
-        apt: true,
+        machine_packages: vec!["qemu-system-x86".to_owned()],
         privilege: Privilege::Root,
-        packages: Vec::new(),
+        packages: Some(Vec::new()),
     }
 }
 
@@ -40,7 +39,7 @@ fn complete() -> Facts {
         linker: Some(linker(22)),
         cargo_deny: Some(CARGO_DENY.to_owned()),
         test_tools: true,
-        iproute2: true,
+        machine_packages: Vec::new(),
         ..fresh()
     }
 }
@@ -74,7 +73,7 @@ fn nothing_is_to_do_on_a_complete_machine() {
 #[test]
 fn fresh_machine_gets_everything_with_the_source_first() {
     let mut names = LLVM_22.to_vec();
-    names.push("iproute2");
+    names.push("qemu-system-x86");
     assert_eq!(
         steps(&fresh(), &Need::ALL, None),
         [
@@ -98,7 +97,7 @@ fn a_build_needs_no_test_tools() {
 #[test]
 fn installed_packages_are_left_alone() {
     let facts = Facts {
-        packages: LLVM_22.map(str::to_owned).to_vec(),
+        packages: Some(LLVM_22.map(str::to_owned).to_vec()),
         ..fresh()
     };
     assert_eq!(
@@ -124,7 +123,7 @@ fn linker_is_rebuilt_when_its_llvm_is_older_than_the_compilers() {
     for (llvm, expected) in [(21, 1), (22, 0), (23, 0)] {
         let facts = Facts {
             linker: Some(linker(llvm)),
-            packages: LLVM_22.map(str::to_owned).to_vec(),
+            packages: Some(LLVM_22.map(str::to_owned).to_vec()),
             ..complete()
         };
         assert_eq!(
@@ -178,7 +177,7 @@ fn debian_is_used_when_rustup_is_not_there() {
 fn debian_by_choice_replaces_an_old_compiler() {
     let facts = Facts {
         debian: Some(rustc("1.63.0", 14, false)),
-        packages: vec!["rustc".to_owned()],
+        packages: Some(vec!["rustc".to_owned()]),
         ..complete()
     };
     assert_eq!(
@@ -191,7 +190,7 @@ fn debian_by_choice_replaces_an_old_compiler() {
 fn debian_that_stays_too_old_is_refused() {
     let facts = Facts {
         debian: Some(rustc("1.85.0", 19, true)),
-        packages: DEBIAN_RUST.map(str::to_owned).to_vec(),
+        packages: Some(DEBIAN_RUST.map(str::to_owned).to_vec()),
         ..complete()
     };
     let message = refusal(&facts, Some(Toolchain::Debian));
@@ -247,7 +246,7 @@ fn unpacking_test_tools_needs_no_privilege() {
 #[test]
 fn missing_apt_names_the_packages() {
     let facts = Facts {
-        apt: false,
+        packages: None,
         ..fresh()
     };
     let message = refusal(&facts, None);
