@@ -58,17 +58,20 @@ pub fn agent() -> Result<PathBuf> {
 }
 
 /// The helper binary: [`PEER_VAR`], else beside the test binary or one folder above it.
-pub fn peer() -> Result<PathBuf> {
-    if let Some(path) = env::var_os(PEER_VAR) {
-        return file(PathBuf::from(path)).with_context(|| format!("{PEER_VAR} is set"));
-    }
-    let me = env::current_exe().context("path of the test binary")?;
-    me.ancestors()
-        .skip(1)
-        .take(2)
-        .map(|dir| dir.join(PEER))
-        .find(|path| path.is_file())
-        .with_context(|| format!("{PEER} is neither beside nor above {}", me.display()))
+pub fn peer() -> Result<Tool> {
+    let path = if let Some(path) = env::var_os(PEER_VAR) {
+        file(PathBuf::from(path)).with_context(|| format!("{PEER_VAR} is set"))?
+    } else {
+        let me = env::current_exe().context("path of the test binary")?;
+        let mut beside = me.ancestors().skip(1).take(2).map(|dir| dir.join(PEER));
+        beside
+            .find(|path| path.is_file())
+            .with_context(|| format!("{PEER} is neither beside nor above {}", me.display()))?
+    };
+    Ok(Tool {
+        path,
+        libraries: None,
+    })
 }
 
 /// Fails unless every program that live tests use is there, so that a missing one stops
@@ -77,7 +80,7 @@ pub fn require_all() -> Result<()> {
     for name in ["busybox", "telnetd", "inetd", "xinetd", "inetutils-telnet"] {
         find(name)?;
     }
-    Ok(())
+    peer().map(drop)
 }
 
 /// The program `name` under [`ROOT_VAR`], else of `PATH`.

@@ -11,6 +11,8 @@ mod harness;
 mod lifecycle;
 #[cfg(test)]
 mod pretty;
+#[cfg(test)]
+mod sessions;
 
 /// Name of [`rule_file`]'s rule.
 #[cfg(test)]
