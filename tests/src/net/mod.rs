@@ -3,7 +3,7 @@
 mod table;
 
 use std::fs::{self, File};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
@@ -73,10 +73,14 @@ impl Netns {
         })
     }
 
-    /// Gives loopback another address.
+    /// Gives loopback another address, and waits until it can be used: an IPv6 address is
+    /// tentative until a kernel worker has looked at it.
     pub fn add_address(&self, ip: IpAddr) -> Result<()> {
         let bits = if ip.is_ipv4() { 32 } else { 128 };
-        self.ip(&["addr", "add", &format!("{ip}/{bits}"), "dev", "lo"])
+        self.ip(&["addr", "add", &format!("{ip}/{bits}"), "dev", "lo"])?;
+        wait::until(&format!("use of {ip}"), || {
+            Ok(self.run(|| UdpSocket::bind((ip, 0)))?.ok().map(drop))
+        })
     }
 
     /// Runs busybox's `ip` in the namespace.

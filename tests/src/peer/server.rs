@@ -56,7 +56,18 @@ impl Server {
         let mut command = lab.command_named(&tools::peer()?, "server")?;
         command.args(["serve", word, &address.to_string(), &workers.to_string()]);
         let process = Spawned::start("server", Some(&lab.net), &mut command)?;
-        process.wait_for_output("\"listening\"")?;
+        let listeners = if kind == ServerKind::ReusePort {
+            usize::from(workers)
+        } else {
+            1
+        };
+        let listening = |text: &str| text.matches("\"listening\"").count() >= listeners;
+        process
+            .stdout
+            .wait_for(PATIENCE, |captured| {
+                listening(&captured.text()).then_some(())
+            })
+            .with_context(|| format!("the server does not listen\n{}", process.report()))?;
         Ok(Self { process })
     }
 

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use telnet_tests::lab::{self, V4, V6};
 use telnet_tests::net::{Netns, TcpState};
-use telnet_tests::peer::{Client, ClientKind, Telnetd, TelnetdKind};
+use telnet_tests::peer::{Client, ClientKind, Scripted, Server, ServerKind, Telnetd, TelnetdKind};
 use telnet_tests::process::{Facts, Spawned, holders};
+use telnet_tests::wait;
 
 #[test]
 fn namespaces_are_apart_and_leave_no_process_behind() -> Result<()> {
@@ -32,7 +33,7 @@ fn namespaces_are_apart_and_leave_no_process_behind() -> Result<()> {
         )?;
         ensure!(other.processes()? == [left.pid()]);
         drop(other);
-        left.wait(telnet_tests::wait::PATIENCE).map(drop)
+        left.wait(wait::PATIENCE).map(drop)
     })
 }
 
@@ -106,6 +107,43 @@ fn xinetd_serves_over_ipv4_and_ipv6() -> Result<()> {
             ClientKind::Inetutils,
             SocketAddr::new(ip, 23),
         )?;
+    }
+    Ok(())
+}
+
+#[test]
+fn servers_share_their_work_out_as_they_say() -> Result<()> {
+    for kind in [
+        ServerKind::Threads,
+        ServerKind::Fork,
+        ServerKind::Pool,
+        ServerKind::ReusePort,
+        ServerKind::Pass,
+    ] {
+        lab::harness(|lab| {
+            let address = SocketAddr::new(V4, 23);
+            let server = Server::start(lab, kind, address, 3)?;
+            let mut peer = Scripted::start(lab, "client")?;
+            let client = peer.connect(address)?;
+            let owners = server.served(client.local)?;
+            let socket = lab.net.wait_for_accepted(client.local, address)?;
+            wait::until("only the handler holds the session", || {
+                Ok((holders(socket.inode)? == [owners.handler]).then_some(()))
+            })
+            .with_context(|| format!("{kind:?} {owners:?}, held by {:?}", holders(socket.inode)))?;
+            let accepts_itself = owners.acceptor == server.pid();
+            let serves_itself = owners.handler == owners.acceptor;
+            let expected = match kind {
+                ServerKind::Threads => (true, true),
+                ServerKind::Fork | ServerKind::Pass => (true, false),
+                ServerKind::Pool | ServerKind::ReusePort => (false, true),
+            };
+            ensure!(
+                (accepts_itself, serves_itself) == expected,
+                "{kind:?}: {owners:?}"
+            );
+            Ok(())
+        })?;
     }
     Ok(())
 }

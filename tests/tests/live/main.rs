@@ -10,7 +10,13 @@ mod harness;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod owners;
+#[cfg(test)]
 mod pretty;
+#[cfg(test)]
+mod restart;
+#[cfg(test)]
+mod scale;
 #[cfg(test)]
 mod sessions;
 

@@ -39,21 +39,25 @@ pub(crate) fn run(kind: &str, address: SocketAddr, count: usize) -> Result<()> {
         "pool" => {
             let listener = socket::listener(address, false, false)?;
             for _ in 0..count {
-                start_child("worker", listener.try_clone()?.into())?;
+                start_child(&["worker"], listener.try_clone()?.into())?;
             }
             report::event("listening", address)?;
         }
         // As many processes, each with a listener on the same port.
         "reuseport" => {
             for _ in 0..count {
-                start_child("worker", socket::listener(address, false, true)?.into())?;
+                start_child(&["serve", "shared", &address.to_string()], Stdio::piped())?;
             }
+        }
+        "shared" => {
+            let listener = TcpListener::from(socket::listener(address, false, true)?);
             report::event("listening", address)?;
+            thread::spawn(move || accept_each(&listener, serve_in_thread));
         }
         // Accepts, and passes each socket to one handler process over a unix socket.
         "pass" => {
             let (ours, theirs) = UnixStream::pair()?;
-            start_child("handler", OwnedFd::from(theirs).into())?;
+            start_child(&["handler"], OwnedFd::from(theirs).into())?;
             let listener = TcpListener::from(socket::listener(address, false, false)?);
             report::event("listening", address)?;
             thread::spawn(move || accept_each(&listener, |stream| pass_fd(&ours, stream)));
@@ -112,7 +116,7 @@ fn serve_in_thread(stream: TcpStream) -> Result<()> {
 }
 
 fn serve_in_child(stream: TcpStream) -> Result<()> {
-    start_child("session", OwnedFd::from(stream).into())
+    start_child(&["session"], OwnedFd::from(stream).into())
 }
 
 /// Reads until the client ends.
@@ -139,14 +143,19 @@ pub(crate) fn pass_fd(channel: &UnixStream, socket: impl AsFd) -> Result<()> {
     Ok(())
 }
 
-/// Starts this program again, with a socket as its standard input.
-fn start_child(role: &str, stdin: Stdio) -> Result<()> {
+/// Starts this program again, with another standard input.
+fn start_child(args: &[&str], stdin: Stdio) -> Result<()> {
     let mut child = Command::new(env::current_exe()?)
-        .arg(role)
+        .args(args)
         .stdin(stdin)
         .spawn()?;
-    // Somebody has to take note of its end.
-    thread::spawn(move || child.wait());
+    // Waiting takes note of its end; a pipe to it stays open until then.
+    let pipe = child.stdin.take();
+    thread::spawn(move || {
+        let ended = child.wait();
+        drop(pipe);
+        ended
+    });
     Ok(())
 }
 
