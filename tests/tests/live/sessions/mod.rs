@@ -1,5 +1,6 @@
 //! Every way in which a session can go: what is reported, and who is named.
 
+mod acts;
 mod rows;
 
 use std::collections::HashSet;
@@ -15,6 +16,8 @@ use telnet_tests::peer::Scripted;
 
 /// Addresses that loopback swallows: nobody answers, nobody refuses.
 const SILENT: &str = "198.51.100.0/24";
+/// The test's end of a wire with no other host on it: connections there are unreachable.
+const WIRE: &str = "198.18.0.1/24";
 /// How long a row's last event may be under way: the kernel closes MPTCP sockets in the
 /// background.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -104,6 +107,15 @@ fn play(row: &Row, lab: &Lab, agent: &mut Agent) -> Result<()> {
 }
 
 fn prepare(lab: &Lab) -> Result<()> {
+    // A wire with nobody at its other end.
+    lab.net.ip(&["link", "add", "wire", "type", "veth"])?;
+    lab.net.ip(&["link", "set", "wire", "up"])?;
+    lab.net.ip(&["link", "set", "veth0", "up"])?;
+    lab.net.ip(&["addr", "add", WIRE, "dev", "wire"])?;
+    lab.net
+        .set_sysctl("net/ipv4/neigh/wire/mcast_solicit", "1")?;
+    lab.net
+        .set_sysctl("net/ipv4/neigh/wire/retrans_time_ms", "50")?;
     lab.net.ip(&["route", "add", SILENT, "dev", "lo"])?;
     lab.net.set_sysctl("net/ipv4/tcp_syn_retries", "1")?;
     // Client and server side, for every listener, without a cookie first.
