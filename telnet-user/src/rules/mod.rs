@@ -1,1 +1,27 @@
-//! Module rules.
+//! Detection rules: rule files in, alerts out.
+//!
+//! A rule is read from TOML as in Elastic's detection-rules repository or from a
+//! Kibana export, checked and compiled once, and run by the [`Engine`] over every
+//! event. The engine gives the alerts that Kibana's scheduled runs would give,
+//! only at once; [`schedule`] is those scheduled runs, to compare with.
+
+mod condition;
+mod exception;
+mod field;
+mod filter;
+mod load;
+mod period;
+mod problem;
+mod rule;
+mod shipped;
+mod wildcard;
+
+pub use self::exception::Exceptions;
+pub use self::filter::Filter;
+pub use self::load::{LoadReport, Options, Source, load, load_with};
+pub use self::period::{Interval, Offset, OffsetError};
+pub use self::problem::{Level, Position, Problem};
+pub use self::rule::{
+    MissingFields, Origin, Reference, Rule, Severity, SeverityMapping, Suppression, Technique,
+    Threat,
+};

@@ -1,0 +1,111 @@
+//! Evaluation of a predicate over one event.
+
+mod explain;
+mod path;
+mod scalar;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+pub use self::explain::{Clause, ClauseKind, Explanation, FieldValue};
+use super::compile::{Expr, ExprKind, Field, Predicate, Test, ValueTest};
+use super::fields;
+
+type Object = Map<String, Value>;
+
+impl Predicate {
+    /// Whether `event` satisfies the query. `now` is what date math starts from.
+    ///
+    /// Nothing is allocated unless the query uses braces, field patterns, free text or analyzed
+    /// text.
+    pub fn matches(&self, event: &Value, now: Timestamp) -> bool {
+        let context = Context { now, prefix: "" };
+        match event.as_object() {
+            Some(object) => context.holds(&self.0.root, object),
+            None => context.holds(&self.0.root, &Object::new()),
+        }
+    }
+}
+
+/// What holds for a whole evaluation.
+#[derive(Debug, Clone, Copy)]
+struct Context<'p> {
+    now: Timestamp,
+    /// Full path of the object at hand and a dot; empty at the top.
+    prefix: &'p str,
+}
+
+impl Context<'_> {
+    fn holds(self, expr: &Expr, object: &Object) -> bool {
+        match &expr.kind {
+            ExprKind::All => true,
+            ExprKind::Or(list) => list.iter().any(|inner| self.holds(inner, object)),
+            ExprKind::And(list) => list.iter().all(|inner| self.holds(inner, object)),
+            ExprKind::Not(inner) => !self.holds(inner, object),
+            ExprKind::Field { field, test } => self.field(field, test, object),
+            ExprKind::Nested {
+                path,
+                prefix,
+                query,
+            } => {
+                let inner = Context {
+                    now: self.now,
+                    prefix,
+                };
+                path::objects(object, path)
+                    .iter()
+                    .any(|found| inner.holds(query, found))
+            }
+            ExprKind::Free(untyped) => path::any_leaf(object, self.prefix, &mut |name, value| {
+                scalar::untyped(untyped, fields::lookup(name), value, self.now)
+            }),
+        }
+    }
+
+    fn field(self, field: &Field, test: &ValueTest, object: &Object) -> bool {
+        match test {
+            ValueTest::Any(tests) => self.any_value(field, tests, object),
+            ValueTest::Or(list) => list.iter().any(|inner| self.field(field, inner, object)),
+            ValueTest::And(list) => list.iter().all(|inner| self.field(field, inner, object)),
+            ValueTest::Not(inner) => !self.field(field, inner, object),
+        }
+    }
+
+    fn any_value(self, field: &Field, tests: &[Test], object: &Object) -> bool {
+        let now = self.now;
+        match field {
+            Field::Pattern(pattern) => path::any_leaf(object, self.prefix, &mut |name, value| {
+                pattern.matches(name) && {
+                    let field_type = fields::lookup(name);
+                    tests
+                        .iter()
+                        .any(|test| scalar::matches(test, field_type, value, now))
+                }
+            }),
+            Field::Path {
+                path,
+                parent,
+                field_type,
+            } => {
+                let mut any = |value: &Value| {
+                    tests
+                        .iter()
+                        .any(|test| scalar::matches(test, *field_type, value, now))
+                };
+                if tests.iter().any(|test| matches!(test, Test::Exists)) {
+                    return path::any_below(object, path, &mut |_| true)
+                        || parent
+                            .as_ref()
+                            .is_some_and(|p| path::any(object, p, &mut |_| true));
+                }
+                if *field_type == Some(fields::FieldType::Flattened) {
+                    return path::any_below(object, path, &mut any);
+                }
+                path::any(object, path, &mut any)
+                    || parent
+                        .as_ref()
+                        .is_some_and(|parent| path::any(object, parent, &mut any))
+            }
+        }
+    }
+}

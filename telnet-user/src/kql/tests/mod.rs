@@ -1,0 +1,3 @@
+//! Tests of the whole module through its public interface.
+
+mod cases;

@@ -1,0 +1,233 @@
+//! Kibana filters: `meta` with a query, as a rule file holds them.
+
+use serde_json::{Map, Value};
+
+use crate::rules::condition::{self, Condition};
+use crate::rules::field::scalar_text;
+use crate::rules::load::doc::Table;
+use crate::rules::problem::Level;
+use crate::rules::wildcard::Wildcard;
+
+/// Deepest nesting of `bool` queries in a filter.
+const DEPTH: usize = 20;
+
+/// Reads `filters`. A filter narrows the rule, so one that cannot be evaluated
+/// keeps the rule from running instead of being left out.
+pub(super) fn read(rule: &Table<'_>) -> Vec<Condition> {
+    let mut out = Vec::new();
+    for filter in rule.tables("filters") {
+        let meta = filter.table("meta");
+        let flag = |key| {
+            meta.as_ref()
+                .and_then(|meta| meta.boolean(key))
+                .unwrap_or(false)
+        };
+        if flag("disabled") {
+            continue;
+        }
+        let negate = flag("negate");
+        match body(&filter, meta.as_ref()) {
+            Ok(condition) => out.push(condition.negate_if(negate)),
+            Err(message) => {
+                filter.report_self(
+                    Level::Unsupported,
+                    format!("the filter cannot be run: {message}"),
+                );
+            }
+        }
+    }
+    out
+}
+
+/// The condition of one filter: its `query` if there is one, else what `meta` says.
+fn body(filter: &Table<'_>, meta: Option<&Table<'_>>) -> Result<Condition, String> {
+    if let Some(query) = filter.value("query") {
+        return clause(query, DEPTH);
+    }
+    for key in [
+        "exists",
+        "range",
+        "match_phrase",
+        "terms",
+        "term",
+        "match_all",
+    ] {
+        if let Some(value) = filter.value(key) {
+            let mut query = Map::new();
+            query.insert(key.to_owned(), value.clone());
+            return clause(&Value::Object(query), DEPTH);
+        }
+    }
+    from_meta(meta.ok_or_else(|| "it has neither query nor meta".to_owned())?)
+}
+
+/// A filter that holds no query, only `meta.type`, `meta.key` and `meta.params`.
+fn from_meta(meta: &Table<'_>) -> Result<Condition, String> {
+    let kind = meta
+        .value("type")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let field = meta.value("key").and_then(Value::as_str);
+    let field = field.ok_or_else(|| "meta.key is missing".to_owned())?;
+    let params = meta.value("params");
+    let values = match kind {
+        "exists" => return typed(&condition::exists(field)),
+        "range" => return range(field, params.unwrap_or(&Value::Null)),
+        "phrase" => params.map(|params| vec![params.get("query").unwrap_or(params)]),
+        "phrases" => params
+            .and_then(Value::as_array)
+            .map(|list| list.iter().collect()),
+        other => return Err(format!("filter type {other:?} is not supported")),
+    };
+    let values = values.ok_or_else(|| "meta.params is missing".to_owned())?;
+    equals(field, values)
+}
+
+/// One clause of Elasticsearch's query language, as far as filters use it.
+fn clause(query: &Value, depth: usize) -> Result<Condition, String> {
+    let depth = depth
+        .checked_sub(1)
+        .ok_or_else(|| "it is nested too deeply".to_owned())?;
+    let (kind, body) = only(query)?;
+    match kind {
+        "match_all" => Ok(Condition::All(Vec::new())),
+        "bool" => boolean(body, depth),
+        "exists" => {
+            let field = body.get("field").and_then(Value::as_str);
+            typed(&condition::exists(
+                field.ok_or_else(|| "exists has no field".to_owned())?,
+            ))
+        }
+        "match_phrase" | "term" | "match" | "terms" => {
+            let (field, value) = only(body)?;
+            let value = ["query", "value"]
+                .into_iter()
+                .find_map(|key| value.get(key))
+                .unwrap_or(value);
+            match value {
+                Value::Array(values) => equals(field, values.iter().collect()),
+                value => equals(field, vec![value]),
+            }
+        }
+        "wildcard" => {
+            let (field, value) = only(body)?;
+            let pattern = ["value", "wildcard"]
+                .into_iter()
+                .find_map(|key| value.get(key));
+            let pattern = pattern.unwrap_or(value).as_str();
+            let pattern = pattern.ok_or_else(|| "wildcard has no pattern".to_owned())?;
+            let ignore_case = value.get("case_insensitive").and_then(Value::as_bool);
+            let pattern = Wildcard::new(pattern, ignore_case.unwrap_or(false));
+            Ok(Condition::Wildcard {
+                field: field.to_owned(),
+                pattern,
+            })
+        }
+        "range" => {
+            let (field, bounds) = only(body)?;
+            range(field, bounds)
+        }
+        other => Err(format!("query {other:?} is not supported")),
+    }
+}
+
+fn boolean(body: &Value, depth: usize) -> Result<Condition, String> {
+    let members = body
+        .as_object()
+        .ok_or_else(|| "bool must be a table".to_owned())?;
+    let list = |key: &str| -> Result<Vec<Condition>, String> {
+        match members.get(key) {
+            None | Some(Value::Null) => Ok(Vec::new()),
+            Some(Value::Array(clauses)) => {
+                clauses.iter().map(|query| clause(query, depth)).collect()
+            }
+            Some(single) => Ok(vec![clause(single, depth)?]),
+        }
+    };
+    let least = members.get("minimum_should_match").and_then(Value::as_u64);
+    let mut all = list("must")?;
+    all.extend(list("filter")?);
+    let should = list("should")?;
+    let optional = match least {
+        None => !all.is_empty(),
+        Some(0) => true,
+        Some(1) => false,
+        Some(_) => return Err("minimum_should_match above 1 is not supported".to_owned()),
+    };
+    if !should.is_empty() && !optional {
+        all.push(Condition::Any(should));
+    }
+    all.extend(
+        list("must_not")?
+            .into_iter()
+            .map(|inner| inner.negate_if(true)),
+    );
+    let known = [
+        "must",
+        "filter",
+        "should",
+        "must_not",
+        "minimum_should_match",
+        "boost",
+    ];
+    match members.keys().find(|key| !known.contains(&key.as_str())) {
+        Some(key) => Err(format!("bool.{key} is not supported")),
+        None => Ok(Condition::All(all)),
+    }
+}
+
+fn range(field: &str, bounds: &Value) -> Result<Condition, String> {
+    let bounds = bounds
+        .as_object()
+        .ok_or_else(|| "range has no bounds".to_owned())?;
+    let mut parts = Vec::new();
+    for (key, value) in bounds {
+        let operator = match key.as_str() {
+            "gt" => ">",
+            "gte" => ">=",
+            "lt" => "<",
+            "lte" => "<=",
+            "format" | "boost" | "relation" => continue,
+            other => return Err(format!("range bound {other:?} is not supported")),
+        };
+        if !value.is_null() {
+            let value = condition::quote(&scalar_text(value));
+            parts.push(typed(&format!(
+                "{} {operator} {value}",
+                condition::quote(field)
+            ))?);
+        }
+    }
+    if parts.is_empty() {
+        return Err("range has no bounds".to_owned());
+    }
+    Ok(Condition::All(parts))
+}
+
+fn equals(field: &str, values: Vec<&Value>) -> Result<Condition, String> {
+    if values.is_empty()
+        || values
+            .iter()
+            .any(|value| value.is_object() || value.is_array())
+    {
+        return Err(format!("no single values to compare {field} with"));
+    }
+    let values: Vec<String> = values.into_iter().map(scalar_text).collect();
+    typed(&condition::equals(field, &values))
+}
+
+fn typed(query: &str) -> Result<Condition, String> {
+    condition::compile(query).map(Condition::Query)
+}
+
+/// The one member of an object.
+fn only(value: &Value) -> Result<(&str, &Value), String> {
+    let members = value
+        .as_object()
+        .ok_or_else(|| "a query must be a table".to_owned())?;
+    let mut members = members.iter().filter(|(key, _)| *key != "boost");
+    match (members.next(), members.next()) {
+        (Some((key, value)), None) => Ok((key, value)),
+        _ => Err("a query must have exactly one kind".to_owned()),
+    }
+}

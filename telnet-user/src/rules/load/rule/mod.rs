@@ -1,0 +1,444 @@
+//! From a table of a rule file to a checked [`Rule`].
+
+pub(super) mod exceptions;
+mod filters;
+mod query;
+mod threat;
+
+use uuid::Uuid;
+
+use super::doc::Table;
+use super::known;
+use crate::rules::condition;
+use crate::rules::exception::Exceptions;
+use crate::rules::filter::Filter;
+use crate::rules::period::{Interval, Offset, OffsetError};
+use crate::rules::problem::Level;
+use crate::rules::rule::{MissingFields, Origin, Rule, Severity, SeverityMapping, Suppression};
+
+/// What kind of file a rule stands in; the two differ in what is required.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// detection-rules TOML, written by hand.
+    Toml,
+    /// Kibana export.
+    Ndjson,
+}
+
+/// Rule types of Kibana that this agent does not run.
+const OTHER_TYPES: [&str; 7] = [
+    "eql",
+    "esql",
+    "machine_learning",
+    "new_terms",
+    "saved_query",
+    "threat_match",
+    "threshold",
+];
+
+/// `max_signals` above which Kibana cuts by its own limit.
+const KIBANA_ALERT_LIMIT: i64 = 1_000;
+
+/// A rule whose exception lists are not joined yet.
+#[derive(Debug)]
+pub(super) struct Draft {
+    /// The rule, with inline exceptions only.
+    pub(super) rule: Rule,
+    /// Lists it refers to.
+    pub(super) lists: Vec<exceptions::Wanted>,
+}
+
+/// Reads one rule. Findings go to the table's collector; `None` when the rule
+/// cannot run.
+pub(super) fn read(table: &Table<'_>, file: &str, format: Format, lenient: bool) -> Option<Draft> {
+    if !runs_here(table, format) {
+        return None;
+    }
+    unknown_members(table, format);
+    let name = table.required("name");
+    let description = table.required("description");
+    let rule_id = rule_id(table, format);
+    let severity = table.one_of("severity", &Severity::NAMES);
+    let risk_score = risk_score(table);
+    style(table, format);
+    let (interval, from, to) = schedule(table);
+    let filters = filters::read(table);
+    let query_text = table.string("query").unwrap_or_default();
+    let predicate = predicate(table, query_text, !filters.is_empty(), lenient);
+    let exceptions = exceptions::references(table);
+    let severity_mapping = severity_mapping(table);
+    let risk_score_field = risk_score_field(table);
+    let rule_name_override = field_name(table, "rule_name_override");
+    let timestamp_override = field_name(table, "timestamp_override");
+    let no_fallback = table
+        .boolean("timestamp_override_fallback_disabled")
+        .unwrap_or(false);
+    let max_signals = max_signals(table);
+    let suppression = suppression(table, format);
+    let building_block = table.optional_one_of("building_block_type", &[("default", true)]);
+    let threat = threat::read(table);
+    let enabled = table.boolean("enabled").unwrap_or(true);
+    let (version, revision) = (counter(table, "version", 1), counter(table, "revision", 0));
+    carried(table);
+    let rule_id = rule_id?.to_owned();
+    let rule = Rule {
+        uuid: object_id(&rule_id),
+        rule_id,
+        name: name?.to_owned(),
+        description: description?.to_owned(),
+        version,
+        revision,
+        enabled,
+        severity: severity?,
+        risk_score: risk_score?,
+        severity_mapping,
+        risk_score_field,
+        rule_name_override,
+        timestamp_override,
+        timestamp_fallback: !no_fallback,
+        interval: interval?,
+        from: from?,
+        to: to?,
+        max_signals,
+        index: table.strings("index"),
+        suppression,
+        building_block: building_block.unwrap_or(false),
+        threat,
+        query: query_text.to_owned(),
+        predicate: predicate?,
+        filters: filters.into_iter().map(Filter).collect(),
+        exceptions: inline(exceptions.inline),
+        raw: table.members().clone(),
+        origin: Origin {
+            file: file.to_owned(),
+            line: table.line(),
+        },
+    };
+    Some(Draft {
+        rule,
+        lists: exceptions.wanted,
+    })
+}
+
+fn inline(items: Vec<crate::rules::exception::Item>) -> Exceptions {
+    let mut exceptions = Exceptions::default();
+    exceptions.extend(items);
+    exceptions
+}
+
+/// Whether type and language are the ones this agent runs; reports otherwise.
+fn runs_here(table: &Table<'_>, format: Format) -> bool {
+    let Some(kind) = table.required("type") else {
+        return false;
+    };
+    if OTHER_TYPES.contains(&kind) {
+        let message = format!("rule type {kind} is not supported, only query is");
+        table.report(Level::Unsupported, "type", message);
+        return false;
+    }
+    if kind != "query" {
+        table.error(
+            "type",
+            format!("type must be query or one of {}", OTHER_TYPES.join(", ")),
+        );
+        return false;
+    }
+    if format == Format::Toml && !table.has("language") {
+        table.error("language", "missing required field language".to_owned());
+        return true;
+    }
+    match table.string("language") {
+        None | Some("kuery") => true,
+        Some("lucene") => {
+            let message = "language lucene is not supported, only kuery is".to_owned();
+            table.report(Level::Unsupported, "language", message);
+            false
+        }
+        Some(other @ ("eql" | "esql")) => {
+            table.error(
+                "language",
+                format!("language {other} does not belong to type query"),
+            );
+            true
+        }
+        Some(_) => {
+            table.error(
+                "language",
+                "language must be one of kuery, lucene, eql, esql".to_owned(),
+            );
+            true
+        }
+    }
+}
+
+fn unknown_members(table: &Table<'_>, format: Format) {
+    for key in table.members().keys() {
+        let expected = known::RULE.contains(&key.as_str())
+            || format == Format::Ndjson && known::EXPORTED.contains(&key.as_str());
+        if !expected {
+            let hint = known::nearest(key, known::RULE).map(|name| format!("did you mean {name}?"));
+            table.report_key(Level::Warning, key, "unknown rule field".to_owned(), hint);
+        }
+    }
+}
+
+fn rule_id<'a>(table: &Table<'a>, format: Format) -> Option<&'a str> {
+    let id = table.required("rule_id")?;
+    let canonical = Uuid::parse_str(id).is_ok_and(|uuid| uuid.hyphenated().to_string() == id);
+    if format == Format::Toml && !canonical {
+        table.error("rule_id", "rule_id must be a lower-case UUID".to_owned());
+        return None;
+    }
+    Some(id)
+}
+
+/// `kibana.alert.rule.uuid`: stable, so that alert ids are.
+fn object_id(rule_id: &str) -> String {
+    Uuid::parse_str(rule_id)
+        .unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, rule_id.as_bytes()))
+        .hyphenated()
+        .to_string()
+}
+
+fn risk_score(table: &Table<'_>) -> Option<u8> {
+    if !table.has("risk_score") {
+        table.error("risk_score", "missing required field risk_score".to_owned());
+        return None;
+    }
+    let score = table.integer("risk_score")?;
+    let score = u8::try_from(score).ok().filter(|score| *score <= 100);
+    if score.is_none() {
+        table.error("risk_score", "risk_score must be in 0..100".to_owned());
+    }
+    score
+}
+
+/// Conventions of the upstream repository that change nothing at run time.
+fn style(table: &Table<'_>, format: Format) {
+    if format == Format::Ndjson {
+        return;
+    }
+    if !table.has("author") {
+        table.report(Level::Warning, "author", "missing field author".to_owned());
+    }
+    let name = table.string("name").unwrap_or_default();
+    let opens = name
+        .chars()
+        .next()
+        .is_none_or(|c| c.is_ascii_alphanumeric());
+    let closes = name
+        .chars()
+        .next_back()
+        .is_none_or(|c| c.is_ascii_alphanumeric() || matches!(c, '[' | ']' | '(' | ')'));
+    if !opens || !closes {
+        let message = "a name starts with a letter or digit and ends with one or a bracket";
+        table.report(Level::Warning, "name", message.to_owned());
+    }
+}
+
+fn schedule(table: &Table<'_>) -> (Option<Interval>, Option<Offset>, Option<Offset>) {
+    let interval = match Interval::parse(table.string("interval").unwrap_or("5m")) {
+        Ok(interval) => Some(interval),
+        Err(message) => {
+            table.error("interval", format!("invalid interval: {message}"));
+            None
+        }
+    };
+    let from = offset(table, "from", "now-6m");
+    let to = offset(table, "to", "now");
+    if let (Some(interval), Some(from), Some(to)) = (interval, from, to) {
+        let span = to.duration() - from.duration();
+        if !span.is_positive() {
+            table.error("from", "from must be before to".to_owned());
+        } else if span < interval.duration() {
+            let message = "the searched span is shorter than the interval: events between two \
+                           spans are never looked at";
+            table.report(Level::Warning, "from", message.to_owned());
+        }
+    }
+    (interval, from, to)
+}
+
+fn offset(table: &Table<'_>, key: &str, default: &str) -> Option<Offset> {
+    match Offset::parse(table.string(key).unwrap_or(default)) {
+        Ok(offset) => Some(offset),
+        Err(OffsetError::Invalid(message)) => {
+            table.error(key, format!("invalid date math: {message}"));
+            None
+        }
+        Err(OffsetError::Unsupported(what)) => {
+            table.report(Level::Unsupported, key, format!("{what} is not supported"));
+            None
+        }
+    }
+}
+
+fn predicate(
+    table: &Table<'_>,
+    text: &str,
+    filtered: bool,
+    lenient: bool,
+) -> Option<crate::kql::Predicate> {
+    if !text.trim().is_empty() {
+        return query::compile(table, text, lenient);
+    }
+    if table.has("query") && table.string("query").is_none() {
+        return None;
+    }
+    if !filtered {
+        table.error(
+            "query",
+            "an empty query without filters would match every event".to_owned(),
+        );
+        return None;
+    }
+    condition::compile("*:*").ok()
+}
+
+fn max_signals(table: &Table<'_>) -> usize {
+    let Some(limit) = table.integer("max_signals") else {
+        return 100;
+    };
+    if limit < 1 {
+        table.error("max_signals", "max_signals must be at least 1".to_owned());
+    } else if limit > KIBANA_ALERT_LIMIT {
+        let message = format!("Kibana makes at most {KIBANA_ALERT_LIMIT} alerts a run by default");
+        table.report(Level::Warning, "max_signals", message);
+    }
+    usize::try_from(limit).unwrap_or(100)
+}
+
+fn counter(table: &Table<'_>, key: &str, least: u64) -> u64 {
+    let Some(value) = table.integer(key) else {
+        return least;
+    };
+    u64::try_from(value)
+        .ok()
+        .filter(|value| *value >= least)
+        .unwrap_or_else(|| {
+            table.error(key, format!("{key} must be at least {least}"));
+            least
+        })
+}
+
+fn field_name(table: &Table<'_>, key: &str) -> Option<String> {
+    let name = table.string(key)?;
+    if name.trim().is_empty() {
+        table.error(key, format!("{key} is empty"));
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn severity_mapping(table: &Table<'_>) -> Vec<SeverityMapping> {
+    let read = |entry: &Table<'_>| {
+        let field = entry.required("field");
+        operator(entry);
+        let value = entry.string("value").unwrap_or_default();
+        let severity = entry.one_of("severity", &Severity::NAMES);
+        Some(SeverityMapping {
+            field: field?.to_owned(),
+            value: value.to_owned(),
+            severity: severity?,
+        })
+    };
+    table
+        .tables("severity_mapping")
+        .iter()
+        .filter_map(read)
+        .collect()
+}
+
+/// Kibana uses the first item only.
+fn risk_score_field(table: &Table<'_>) -> Option<String> {
+    let entries = table.tables("risk_score_mapping");
+    if entries.len() > 1 {
+        let message = "only the first item of risk_score_mapping is used".to_owned();
+        table.report(Level::Warning, "risk_score_mapping", message);
+    }
+    let entry = entries.first()?;
+    operator(entry);
+    entry.required("field").map(str::to_owned)
+}
+
+fn operator(entry: &Table<'_>) {
+    entry.one_of("operator", &[("equals", ())]);
+}
+
+fn suppression(table: &Table<'_>, format: Format) -> Option<Suppression> {
+    let entry = table.table("alert_suppression")?;
+    for key in entry.members().keys() {
+        let known = ["group_by", "duration", "missing_fields_strategy"];
+        if !known.contains(&key.as_str()) {
+            let hint = known::nearest(key, &known).map(|name| format!("did you mean {name}?"));
+            entry.report_key(
+                Level::Warning,
+                key,
+                "unknown suppression field".to_owned(),
+                hint,
+            );
+        }
+    }
+    let group_by = entry.strings("group_by");
+    if !(1..=3).contains(&group_by.len()) || group_by.iter().any(|field| field.trim().is_empty()) {
+        entry.error("group_by", "group_by must be 1 to 3 field names".to_owned());
+    }
+    let strategies = [
+        ("suppress", MissingFields::Suppress),
+        ("doNotSuppress", MissingFields::DoNotSuppress),
+    ];
+    let missing_fields = entry.optional_one_of("missing_fields_strategy", &strategies);
+    if format == Format::Toml && !entry.has("missing_fields_strategy") {
+        let message = "missing_fields_strategy is not set: suppress is used".to_owned();
+        entry.report(Level::Warning, "missing_fields_strategy", message);
+    }
+    let duration = entry
+        .table("duration")
+        .and_then(|duration| length(&duration));
+    let missing_fields = missing_fields.unwrap_or(MissingFields::Suppress);
+    Some(Suppression {
+        group_by,
+        duration,
+        missing_fields,
+    })
+}
+
+/// `alert_suppression.duration`.
+fn length(entry: &Table<'_>) -> Option<Interval> {
+    for key in ["value", "unit"].into_iter().filter(|key| !entry.has(key)) {
+        entry.error(key, format!("missing required field {key}"));
+    }
+    let (value, unit) = (entry.integer("value")?, entry.string("unit")?);
+    let interval = Interval::of(value, unit);
+    if interval.is_none() {
+        let message = "duration must be a value of at least 1 and a unit of s, m or h";
+        entry.report_self(Level::Error, message.to_owned());
+    }
+    interval
+}
+
+/// Types of the members that are carried, and combinations that exclude.
+fn carried(table: &Table<'_>) {
+    for key in ["author", "tags", "references", "false_positives"] {
+        table.strings(key);
+    }
+    for key in [
+        "note",
+        "setup",
+        "license",
+        "timeline_id",
+        "timeline_title",
+        "data_view_id",
+    ] {
+        table.string(key);
+    }
+    if table.has("index") && table.has("data_view_id") {
+        table.error(
+            "data_view_id",
+            "a rule has index or data_view_id, not both".to_owned(),
+        );
+    } else if table.has("data_view_id") {
+        let message = "data views are not supported: the rule runs over every event".to_owned();
+        table.report(Level::Warning, "data_view_id", message);
+    }
+}
