@@ -4,6 +4,8 @@
 //! the pipeline, one thread writes. When writing stalls, the channels fill and the ring buffer
 //! becomes the queue: what does not fit there is counted by the kernel.
 
+pub mod system;
+
 use std::{
     io,
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
@@ -132,7 +134,9 @@ impl<E: Enrich + Send + 'static> Agent<E> {
             Some(outcome) => Ok(outcome),
             None => tokio::time::timeout(GRACE, &mut writer_done).await,
         };
-        let ledger = probe.ledger().context("cannot read the kernel's counters")?;
+        let ledger = probe
+            .ledger()
+            .context("cannot read the kernel's counters")?;
         match outcome {
             Ok(Ok(Ok(written))) => {
                 join(pipeline)?;
@@ -183,8 +187,9 @@ impl Ends {
 /// Empties the ring buffer into the pipeline; `false` when the pipeline is gone.
 async fn drain(probe: &mut Probe, records: &SyncSender<Vec<Record>>) -> bool {
     loop {
-        let batch: Vec<Record> =
-            std::iter::from_fn(|| probe.take_record()).take(BATCH).collect();
+        let batch: Vec<Record> = std::iter::from_fn(|| probe.take_record())
+            .take(BATCH)
+            .collect();
         if batch.is_empty() {
             return true;
         }
@@ -246,7 +251,8 @@ fn until(deadline: Option<BootTime>) -> Duration {
 
 /// Waits for room; `false` when the writer is gone.
 fn send(out: &mut Vec<Document>, documents: &SyncSender<Document>) -> bool {
-    out.drain(..).all(|document| documents.send(document).is_ok())
+    out.drain(..)
+        .all(|document| documents.send(document).is_ok())
 }
 
 fn write(mut console: Console<io::Stdout>, documents: &Receiver<Document>) -> io::Result<u64> {
