@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     clock::{BootTime, ClockPair},
-    probe::record::Record,
+    probe::record::{KernelEvent, Record, Task},
     rules::{Engine, Evaluation},
     session::{
         Check, Fact, Observation, Owner, Session,
@@ -27,6 +27,10 @@ pub trait Enrich {
 
     /// The process that holds a session's socket, as far as userspace can tell.
     fn find_owner(&mut self, session: &Session) -> Option<Owner>;
+
+    /// Reads what only the running process tells, before it is asked for: the process may be gone
+    /// by then.
+    fn learn(&mut self, task: &Task);
 
     /// For each check, which of its candidates hold the socket.
     fn holders(&mut self, checks: &[Check]) -> Vec<Vec<u32>>;
@@ -102,6 +106,9 @@ impl<E: Enrich> Pipeline<E> {
 
     /// Takes one kernel record; what it leads to is appended to `out`.
     pub fn push(&mut self, record: Record, now: &Now, out: &mut Vec<Document>) {
+        if let KernelEvent::Exec(exec) = &record.event {
+            self.enrich.learn(&exec.task);
+        }
         self.tracker.push(record, &mut self.observations);
         self.flush(now, out);
     }
