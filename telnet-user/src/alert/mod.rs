@@ -209,20 +209,20 @@ fn suppression(suppressed: &Suppressed) -> Value {
 fn lineage(event: &Value, origin: &Origin) -> (u64, Value) {
     let mut own = json!({"id": origin.id, "type": "event"});
     if !origin.index.is_empty() {
-        own["index"] = json!(origin.index);
+        field::set(&mut own, "index", json!(origin.index));
     }
     let Some(uuid) = field::text(event, "kibana.alert.uuid") else {
-        own["depth"] = json!(0);
+        field::set(&mut own, "depth", json!(0));
         return (1, json!([own]));
     };
     let depth = field::first(event, "kibana.alert.depth")
         .and_then(Value::as_u64)
         .unwrap_or(1);
-    own["id"] = json!(uuid);
-    own["type"] = json!("signal");
-    own["depth"] = json!(depth);
+    field::set(&mut own, "id", json!(uuid));
+    field::set(&mut own, "type", json!("signal"));
+    field::set(&mut own, "depth", json!(depth));
     if let Some(rule) = field::text(event, "kibana.alert.rule.uuid") {
-        own["rule"] = json!(rule);
+        field::set(&mut own, "rule", json!(rule));
     }
     let mut ancestors: Vec<Value> = field::objects(event, "kibana.alert.ancestors")
         .into_iter()

@@ -34,11 +34,9 @@ fn report(rule: &Table<'_>, level: Level, error: &kql::Error) {
         line: error.line,
         column: error.column,
     };
-    rule.report_inside(
-        level,
-        "query",
-        at,
-        error.message.clone(),
-        error.hint.clone(),
-    );
+    let message = match &error.expected {
+        Some(expected) => format!("{}, expected {expected}", error.message),
+        None => error.message.clone(),
+    };
+    rule.report_inside(level, "query", at, message, error.hint.clone());
 }
