@@ -1,23 +1,25 @@
 //! What the kernel probe and the agent must agree on, byte for byte.
 //!
 //! Every record is plain integers in `#[repr(C)]` order without padding (the zerocopy derives
-//! refuse anything else at compile time): no `bool`, `Option` or enum crosses the boundary, so
-//! any bytes decode to *something* and the agent validates values, not memory.
+//! refuse anything else): any bytes decode to *something*; the agent validates values, not memory.
 #![no_std]
 #![forbid(unsafe_code)]
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// `IPPROTO_TCP`. MPTCP's own sockets (262) fire the same tracepoint and are not sessions.
+/// `IPPROTO_TCP`: the only protocol whose state changes are sessions.
 pub const IPPROTO_TCP: u16 = 6;
+/// `IPPROTO_MPTCP`: accept(2) hands out the MPTCP socket, whose addresses are those of its subflow.
+pub const IPPROTO_MPTCP: u16 = 262;
 /// `AF_INET`.
 pub const AF_INET: u16 = 2;
 /// `AF_INET6`.
 pub const AF_INET6: u16 = 10;
-/// `TASK_COMM_LEN`: bytes of a task's `comm`, NUL included.
+/// Bytes of a task's `comm`, NUL included.
 pub const TASK_COMM_LEN: usize = 16;
 
-/// TCP states as the kernel numbers them (`include/net/tcp_states.h`).
+/// TCP states as the kernel numbers them (`include/net/tcp_states.h`); no state change carries
+/// `TCP_TIME_WAIT` (6) or `TCP_NEW_SYN_RECV` (12): those are sockets of other kinds.
 pub mod tcp_state {
     /// `TCP_ESTABLISHED`.
     pub const ESTABLISHED: u8 = 1;
@@ -29,8 +31,6 @@ pub mod tcp_state {
     pub const FIN_WAIT1: u8 = 4;
     /// `TCP_FIN_WAIT2`.
     pub const FIN_WAIT2: u8 = 5;
-    /// `TCP_TIME_WAIT`: a separate, smaller socket; no state change carries it.
-    pub const TIME_WAIT: u8 = 6;
     /// `TCP_CLOSE`.
     pub const CLOSE: u8 = 7;
     /// `TCP_CLOSE_WAIT`.
@@ -41,9 +41,23 @@ pub mod tcp_state {
     pub const LISTEN: u8 = 10;
     /// `TCP_CLOSING`.
     pub const CLOSING: u8 = 11;
-    /// `TCP_NEW_SYN_RECV`: request sockets; no state change carries it.
-    pub const NEW_SYN_RECV: u8 = 12;
 }
+
+/// Program on `tp_btf/inet_sock_set_state`.
+pub const PROGRAM_STATE: &str = "inet_sock_set_state";
+/// Program on fentry `security_sock_graft`.
+pub const PROGRAM_ACCEPT_FENTRY: &str = "accept_fentry";
+/// Program on kprobe `security_sock_graft`.
+pub const PROGRAM_ACCEPT_KPROBE: &str = "accept_kprobe";
+/// Program on tracepoints `sys_exit_accept` and `sys_exit_accept4`.
+pub const PROGRAM_ACCEPT_SYSCALL: &str = "accept_syscall_exit";
+
+/// Programs on `tp_btf/sched_process_{fork,exec,exit}` and the tracepoint of each.
+pub const PROGRAMS_PROCESS: [(&str, &str); 3] = [
+    ("process_fork", "sched_process_fork"),
+    ("process_exec", "sched_process_exec"),
+    ("process_exit", "sched_process_exit"),
+];
 
 /// Ring buffer of records.
 pub const MAP_EVENTS: &str = "EVENTS";
@@ -51,82 +65,71 @@ pub const MAP_EVENTS: &str = "EVENTS";
 pub const MAP_COUNTERS: &str = "COUNTERS";
 /// Port filter: [`PORT_WORDS`] words of 64 bits, bit `port % 64` of word `port / 64`.
 pub const MAP_PORTS: &str = "PORTS";
-/// Words of the port filter: 65,536 bits.
+/// Hash of process ids that accepted a session or descend from one that did, to the time
+/// (`bpf_ktime_get_boot_ns`) until which their forks are reported.
+pub const MAP_TRACKED: &str = "TRACKED";
+/// Words of the port filter.
 pub const PORT_WORDS: u32 = 1024;
-/// The one program of the probe.
-pub const PROGRAM: &str = "inet_sock_set_state";
 /// Bytes of the ring buffer unless the agent asks for another size.
 pub const DEFAULT_RING_BYTES: u32 = 1 << 20;
+/// Most bytes of a command line in a record.
+pub const ARGS_BYTES: usize = 256;
 
-/// Value of an offset global whose member this kernel does not have; the field is then left 0.
+/// Value of an offset whose member this kernel does not have; the field is then left 0.
 pub const NO_OFFSET: u32 = u32::MAX;
 
-/// Names of the read-only globals the agent fills before the probe is loaded.
-///
-/// `OFFSET_*` are byte offsets from the running kernel's BTF, [`NO_OFFSET`] when absent. `HAS_*`
-/// are 1 or 0 and say whether the verifier of this kernel knows a helper.
+/// Read-only globals the agent fills before the probe is loaded: each is a `u32`. Beside these
+/// there is one `OFFSET_*` per kernel member that the probe reads.
 pub mod globals {
-    /// `sock_common.skc_daddr`.
-    pub const SKC_DADDR: &str = "OFFSET_SKC_DADDR";
-    /// `sock_common.skc_rcv_saddr`.
-    pub const SKC_RCV_SADDR: &str = "OFFSET_SKC_RCV_SADDR";
-    /// `sock_common.skc_dport`, network order.
-    pub const SKC_DPORT: &str = "OFFSET_SKC_DPORT";
-    /// `sock_common.skc_num`, host order.
-    pub const SKC_NUM: &str = "OFFSET_SKC_NUM";
-    /// `sock_common.skc_family`.
-    pub const SKC_FAMILY: &str = "OFFSET_SKC_FAMILY";
-    /// `sock_common.skc_net`.
-    pub const SKC_NET: &str = "OFFSET_SKC_NET";
-    /// `sock_common.skc_v6_daddr`.
-    pub const SKC_V6_DADDR: &str = "OFFSET_SKC_V6_DADDR";
-    /// `sock_common.skc_v6_rcv_saddr`.
-    pub const SKC_V6_RCV_SADDR: &str = "OFFSET_SKC_V6_RCV_SADDR";
-    /// `sock.sk_protocol`.
-    pub const SK_PROTOCOL: &str = "OFFSET_SK_PROTOCOL";
-    /// `sock.sk_err`.
-    pub const SK_ERR: &str = "OFFSET_SK_ERR";
-    /// `inet_sock.inet_sport`, network order.
-    pub const INET_SPORT: &str = "OFFSET_INET_SPORT";
-    /// `net.ns.inum`.
-    pub const NET_INUM: &str = "OFFSET_NET_INUM";
-    /// `task_struct.group_leader`.
-    pub const TASK_GROUP_LEADER: &str = "OFFSET_TASK_GROUP_LEADER";
-    /// `task_struct.start_boottime`.
-    pub const TASK_START_BOOTTIME: &str = "OFFSET_TASK_START_BOOTTIME";
-    /// `bpf_get_socket_cookie` may be called from tracing programs (kernel 5.12).
+    /// 1 when `bpf_get_socket_cookie` may be called from tracing programs (kernel 5.12).
     pub const HAS_SOCKET_COOKIE: &str = "HAS_SOCKET_COOKIE";
-    /// `bpf_get_current_task_btf` exists (kernel 5.11).
+    /// 1 when `bpf_get_current_task_btf` exists (kernel 5.11).
     pub const HAS_TASK_BTF: &str = "HAS_TASK_BTF";
+    /// 1 when `bpf_probe_read_kernel` is allowed (not under lockdown=confidentiality).
+    pub const HAS_PROBE_READ: &str = "HAS_PROBE_READ";
 }
 
-/// Value of [`RecordHeader::kind`] for a [`StateRecord`].
+/// Kind of a [`StateRecord`].
 pub const KIND_STATE: u32 = 1;
-/// Value of [`RecordHeader::kind`] for a [`ConnectRecord`].
+/// Kind of a [`CallRecord`] made at `CLOSE -> SYN_SENT`: connect(2).
 pub const KIND_CONNECT: u32 = 2;
+/// Kind of a [`CallRecord`] made at `CLOSE -> LISTEN`: listen(2).
+pub const KIND_LISTEN: u32 = 3;
+/// Kind of a [`CallRecord`] made by fentry `security_sock_graft`: accept(2).
+pub const KIND_ACCEPT_FENTRY: u32 = 4;
+/// Kind of a [`CallRecord`] made by kprobe `security_sock_graft`: accept(2).
+pub const KIND_ACCEPT_KPROBE: u32 = 5;
+/// Kind of a [`CallRecord`] made by tracepoints `sys_exit_accept` and `sys_exit_accept4`.
+pub const KIND_ACCEPT_SYSCALL: u32 = 6;
+
+/// Kind of a [`ProcessRecord`] made by the parent of a tracked process.
+pub const KIND_FORK: u32 = 7;
+/// Kind of a [`ProcessRecord`] made when a tracked process runs another program.
+pub const KIND_EXEC: u32 = 8;
+/// Kind of a [`ProcessRecord`] made when the last thread of a tracked process ends.
+pub const KIND_EXIT: u32 = 9;
 
 /// First part of every record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct RecordHeader {
-    /// [`KIND_STATE`] or [`KIND_CONNECT`].
+    /// `KIND_*`: also tells the layout of what follows.
     pub kind: u32,
     /// CPU that produced the record; [`Self::sequence`] counts per CPU.
     pub cpu: u32,
     /// Records this CPU tried to submit before this one, from 0: a gap is a lost record.
-    /// Equals `submitted + dropped` of [`KernelCounters`] at that moment.
     pub sequence: u64,
     /// `bpf_ktime_get_boot_ns`: nanoseconds since boot, suspend included.
     pub time_ns: u64,
 }
 
-/// The socket and its state change.
+/// The socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct SocketRecord {
     /// Address of `struct sock`: tells live sockets apart, is reused after CLOSE, never printed.
     pub sock: u64,
-    /// `bpf_get_socket_cookie`, the value of `SO_COOKIE` and sock_diag; 0 when not available.
+    /// `bpf_get_socket_cookie`, the value of `SO_COOKIE` and `sock_diag`; 0 when not available.
     pub cookie: u64,
     /// `sk->sk_net->ns.inum`: inode of the network namespace; 0 when not available.
     pub netns: u32,
@@ -138,14 +141,40 @@ pub struct SocketRecord {
     pub remote_port: u16,
     /// [`AF_INET`] or [`AF_INET6`].
     pub family: u16,
-    /// State before the change, see [`tcp_state`].
-    pub old_state: u8,
-    /// State after the change.
-    pub new_state: u8,
+    /// `sk->sk_protocol`: [`IPPROTO_TCP`], or [`IPPROTO_MPTCP`] in accept records.
+    pub protocol: u16,
     /// Local address, network order; IPv4 in the first four bytes, the rest 0.
     pub local_address: [u8; 16],
     /// Remote address, as [`Self::local_address`].
     pub remote_address: [u8; 16],
+}
+
+/// A state change. It names no process: in softirq the current task is whoever was interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct StateRecord {
+    /// [`KIND_STATE`].
+    pub header: RecordHeader,
+    /// The socket.
+    pub socket: SocketRecord,
+    /// `tcp_sock.bytes_received`; counts the peer's SYN and FIN.
+    pub bytes_received: u64,
+    /// `tcp_sock.bytes_acked`; counts this side's SYN and FIN.
+    pub bytes_acked: u64,
+    /// `tcp_sock.segs_in`.
+    pub segs_in: u32,
+    /// `tcp_sock.segs_out`.
+    pub segs_out: u32,
+    /// State before the change, see [`tcp_state`].
+    pub old_state: u8,
+    /// State after the change.
+    pub new_state: u8,
+    /// 1 when the four traffic fields were read.
+    pub has_traffic: u8,
+    /// 1 when the peer's FIN was received (`SOCK_DONE` in `skc_flags`).
+    pub fin_received: u8,
+    #[doc(hidden)]
+    pub reserved: [u8; 4],
 }
 
 /// The task that was running, for records made in process context.
@@ -160,44 +189,51 @@ pub struct TaskRecord {
     pub tgid: u32,
     /// Thread id in the initial pid namespace.
     pub tid: u32,
+    /// `group_leader->real_parent->tgid`; 0 when not available.
+    pub parent_tgid: u32,
     /// Real user id.
     pub uid: u32,
     /// Real group id.
     pub gid: u32,
-    /// `comm` of the thread, NUL-terminated, any bytes.
+    /// Bytes of the command line, which may be more than [`Self::args`] holds; 0 when not read.
+    pub args_len: u32,
+    /// `comm` of the group leader (of the thread where that cannot be read), any bytes.
     pub comm: [u8; TASK_COMM_LEN],
+    /// Head of the command line: arguments, each NUL-terminated.
+    pub args: [u8; ARGS_BYTES],
 }
 
-/// A state change in any context. It names no process on purpose: in softirq the current task
-/// is whoever was interrupted.
+/// A system call on a socket, made in the context of the process that called it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub struct StateRecord {
-    /// Kind [`KIND_STATE`].
+pub struct CallRecord {
+    /// Kind [`KIND_CONNECT`], [`KIND_LISTEN`] or `KIND_ACCEPT_*`.
     pub header: RecordHeader,
-    /// The socket.
+    /// The socket; at connect(2) its local port and address may not be chosen yet.
     pub socket: SocketRecord,
-}
-
-/// `CLOSE -> SYN_SENT`: always in the context of the process that called connect(2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct ConnectRecord {
-    /// Kind [`KIND_CONNECT`].
-    pub header: RecordHeader,
-    /// The socket; its local port and address may not be chosen yet.
-    pub socket: SocketRecord,
-    /// The caller of connect(2).
+    /// The caller.
     pub task: TaskRecord,
+    /// accept(2): inode number of the new socket, as in `/proc/PID/fd`; 0 when not available.
+    pub inode: u64,
 }
 
-/// What one CPU did with the state changes it saw: `seen = filtered + submitted + dropped`.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
+/// A step in the life of a tracked process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ProcessRecord {
+    /// [`KIND_FORK`], [`KIND_EXEC`] or [`KIND_EXIT`].
+    pub header: RecordHeader,
+    /// The process: the child of a fork, with the command line it inherits.
+    pub task: TaskRecord,
+    /// exec: address of the `struct sock` behind file descriptor 0; 0 when that is no socket.
+    pub stdin: u64,
+}
+
+/// What one CPU did with the events it saw: `seen = filtered + submitted + dropped`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct KernelCounters {
-    /// State changes the program ran for.
+    /// Events a program ran for.
     pub seen: u64,
     /// Not TCP, not a transition that is reported, or no monitored port.
     pub filtered: u64,
@@ -208,10 +244,7 @@ pub struct KernelCounters {
 }
 
 const _: () = {
-    assert!(size_of::<RecordHeader>() == 24);
-    assert!(size_of::<SocketRecord>() == 64);
-    assert!(size_of::<TaskRecord>() == 48);
-    assert!(size_of::<StateRecord>() == 88);
-    assert!(size_of::<ConnectRecord>() == 136);
-    assert!(size_of::<KernelCounters>() == 32);
+    assert!(size_of::<StateRecord>() == 120);
+    assert!(size_of::<CallRecord>() == 152 + ARGS_BYTES);
+    assert!(size_of::<ProcessRecord>() == 88 + ARGS_BYTES);
 };

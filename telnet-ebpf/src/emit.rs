@@ -5,12 +5,9 @@ use core::{
     ptr::addr_of_mut,
 };
 
-use aya_ebpf::{
-    EbpfContext,
-    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns},
-};
-use aya_log_ebpf::debug;
-use telnet_common::{KernelCounters, RecordHeader, SocketRecord};
+use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns};
+use telnet_common::{KernelCounters, RecordHeader};
+use zerocopy::FromBytes;
 
 use crate::maps::{COUNTERS, EVENTS};
 
@@ -41,16 +38,24 @@ impl Counters {
         add_one(unsafe { addr_of_mut!((*self.0).filtered) });
     }
 
-    /// Numbers and submits one record, or counts it as dropped.
+    /// Numbers and submits one record that `fill` completes, or counts it as dropped.
+    ///
+    /// The record is written where it will be read: it would not fit on the 512-byte stack.
     #[inline(always)]
-    pub(crate) fn emit<C: EbpfContext, T: 'static>(
+    pub(crate) fn emit<T: FromBytes + 'static>(
         &self,
-        ctx: &C,
         kind: u32,
-        socket: &SocketRecord,
-        record: impl FnOnce(RecordHeader) -> T,
+        header: impl FnOnce(&mut T) -> &mut RecordHeader,
+        fill: impl FnOnce(&mut T),
     ) {
-        let header = RecordHeader {
+        let Some(mut entry) = EVENTS.reserve::<T>(0) else {
+            // SAFETY: as in `seen`.
+            add_one(unsafe { addr_of_mut!((*self.0).dropped_ring_full) });
+            return;
+        };
+        // SAFETY: reserved and aligned for `T`, and `T` is valid for any bytes.
+        let record = unsafe { &mut *entry.as_mut_ptr() };
+        *header(record) = RecordHeader {
             kind,
             // SAFETY: takes no argument.
             cpu: unsafe { bpf_get_smp_processor_id() },
@@ -58,24 +63,11 @@ impl Counters {
             // SAFETY: takes no argument.
             time_ns: unsafe { bpf_ktime_get_boot_ns() },
         };
-        let Some(mut entry) = EVENTS.reserve::<T>(0) else {
-            // SAFETY: as in `seen`.
-            add_one(unsafe { addr_of_mut!((*self.0).dropped_ring_full) });
-            return;
-        };
-        entry.write(record(header));
+        fill(record);
         // Flags 0: the reader is woken when it has caught up, which is each time when calm.
         entry.submit(0);
         // SAFETY: as in `seen`.
         add_one(unsafe { addr_of_mut!((*self.0).submitted) });
-        debug!(
-            ctx,
-            "state {} -> {}, ports {} and {}",
-            socket.old_state,
-            socket.new_state,
-            socket.local_port,
-            socket.remote_port
-        );
     }
 
     /// Records this CPU tried to submit so far: the number of the next one.

@@ -10,22 +10,32 @@
     reason = "the only atomic add that needs no fetch, which 5.10 does not have"
 )]
 #![expect(
-    missing_docs,
-    reason = "the program macro makes an exported function without the doc comment"
-)]
-#![expect(
     unsafe_code,
     reason = "reading kernel memory and naming ELF symbols is what a probe does"
 )]
+#![expect(
+    clippy::inline_always,
+    reason = "offsets must be constants where the verifier checks them, not arguments of a call"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the program macros pass the context by value"
+)]
 
+mod accept;
 mod emit;
+mod files;
+mod lifecycle;
 mod maps;
 mod offsets;
 mod read;
 mod set_state;
 mod task;
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    macros::{btf_tracepoint, fentry, kprobe, tracepoint},
+    programs::{BtfTracePointContext, FEntryContext, ProbeContext, TracePointContext},
+};
 
 /// `tp_btf/inet_sock_set_state`: every TCP state change, in process and in softirq context.
 // Signature since 4.16: (const struct sock *sk, const int oldstate, const int newstate)
@@ -33,6 +43,50 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
     set_state::handle(&ctx);
+    0
+}
+
+/// fentry `security_sock_graft`: accept(2) gives the new socket its file.
+// Signature since 2.6.18: (struct sock *sk, struct socket *parent)
+// https://elixir.bootlin.com/linux/v6.18/source/security/security.c#L4670
+#[fentry(function = "security_sock_graft")]
+fn accept_fentry(ctx: FEntryContext) -> i32 {
+    accept::fentry(&ctx);
+    0
+}
+
+/// kprobe `security_sock_graft`: where fentry is not to be had.
+#[kprobe(function = "security_sock_graft")]
+fn accept_kprobe(ctx: ProbeContext) -> u32 {
+    accept::kprobe(&ctx);
+    0
+}
+
+/// Tracepoints `syscalls/sys_exit_accept` and `sys_exit_accept4`: where neither is to be had.
+#[tracepoint]
+fn accept_syscall_exit(ctx: TracePointContext) -> u32 {
+    accept::syscall_exit(&ctx);
+    0
+}
+
+/// `tp_btf/sched_process_fork(parent, child)`, in the parent.
+#[btf_tracepoint(function = "sched_process_fork")]
+fn process_fork(ctx: BtfTracePointContext) -> i32 {
+    lifecycle::fork(&ctx);
+    0
+}
+
+/// `tp_btf/sched_process_exec(task, old_pid, bprm)`, in the process.
+#[btf_tracepoint(function = "sched_process_exec")]
+fn process_exec(_ctx: BtfTracePointContext) -> i32 {
+    lifecycle::exec();
+    0
+}
+
+/// `tp_btf/sched_process_exit(task)`, in each thread that ends.
+#[btf_tracepoint(function = "sched_process_exit")]
+fn process_exit(ctx: BtfTracePointContext) -> i32 {
+    lifecycle::exit(&ctx);
     0
 }
 

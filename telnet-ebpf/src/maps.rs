@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, PerCpuArray, RingBuf},
+    maps::{Array, LruHashMap, PerCpuArray, RingBuf},
 };
 use telnet_common::{DEFAULT_RING_BYTES, KernelCounters, PORT_WORDS};
 
@@ -25,3 +25,8 @@ pub(crate) fn monitored(port: u16) -> bool {
         .get(u32::from(port >> 6))
         .is_some_and(|word| word >> (port & 63) & 1 == 1)
 }
+
+/// Processes whose forks, execs and exits are reported, and until when their forks are. The
+/// least recently used gives way: a lost entry is a handler that userspace has to find.
+#[map]
+pub(crate) static TRACKED: LruHashMap<u32, u64> = LruHashMap::with_max_entries(8_192, 0);

@@ -25,6 +25,22 @@ impl Offset {
     }
 }
 
+/// Something this kernel can or cannot do.
+#[repr(transparent)]
+pub(crate) struct Flag(Global<u32>);
+
+impl Flag {
+    const fn unset() -> Self {
+        Self(Global::new(0))
+    }
+
+    /// Whether the agent found it.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> bool {
+        self.0.load() == 1
+    }
+}
+
 /// Declares one global per member; the symbol name is the contract in `telnet_common::globals`.
 macro_rules! globals {
     ($($(#[$doc:meta])* $name:ident: $type:ty = $value:expr;)*) => {$(
@@ -42,16 +58,43 @@ globals! {
     OFFSET_SKC_NUM: Offset = Offset::unset();
     OFFSET_SKC_FAMILY: Offset = Offset::unset();
     OFFSET_SKC_NET: Offset = Offset::unset();
+    OFFSET_SKC_FLAGS: Offset = Offset::unset();
     OFFSET_SKC_V6_DADDR: Offset = Offset::unset();
     OFFSET_SKC_V6_RCV_SADDR: Offset = Offset::unset();
     OFFSET_SK_PROTOCOL: Offset = Offset::unset();
     OFFSET_SK_ERR: Offset = Offset::unset();
     OFFSET_INET_SPORT: Offset = Offset::unset();
+    OFFSET_BYTES_RECEIVED: Offset = Offset::unset();
+    OFFSET_BYTES_ACKED: Offset = Offset::unset();
+    OFFSET_SEGS_IN: Offset = Offset::unset();
+    OFFSET_SEGS_OUT: Offset = Offset::unset();
     OFFSET_NET_INUM: Offset = Offset::unset();
     OFFSET_TASK_GROUP_LEADER: Offset = Offset::unset();
+    OFFSET_TASK_REAL_PARENT: Offset = Offset::unset();
+    OFFSET_TASK_TGID: Offset = Offset::unset();
+    OFFSET_TASK_PID: Offset = Offset::unset();
     OFFSET_TASK_START_BOOTTIME: Offset = Offset::unset();
+    OFFSET_TASK_COMM: Offset = Offset::unset();
+    OFFSET_TASK_MM: Offset = Offset::unset();
+    OFFSET_TASK_FILES: Offset = Offset::unset();
+    OFFSET_MM_ARG_START: Offset = Offset::unset();
+    OFFSET_MM_ARG_END: Offset = Offset::unset();
+    OFFSET_FILES_FDT: Offset = Offset::unset();
+    OFFSET_FDTABLE_FD: Offset = Offset::unset();
+    OFFSET_FDTABLE_MAX_FDS: Offset = Offset::unset();
+    OFFSET_FILE_PRIVATE_DATA: Offset = Offset::unset();
+    OFFSET_FILE_F_INODE: Offset = Offset::unset();
+    OFFSET_INODE_I_INO: Offset = Offset::unset();
+    OFFSET_INODE_I_MODE: Offset = Offset::unset();
+    OFFSET_SOCK_SK_SOCKET: Offset = Offset::unset();
+    OFFSET_SOCKET_FILE: Offset = Offset::unset();
+    OFFSET_SOCKET_SK: Offset = Offset::unset();
+    OFFSET_TASK_SIGNAL: Offset = Offset::unset();
+    OFFSET_SIGNAL_LIVE: Offset = Offset::unset();
     /// 1 when tracing programs may call `bpf_get_socket_cookie` (kernel 5.12).
-    HAS_SOCKET_COOKIE: Global<u8> = Global::new(0);
+    HAS_SOCKET_COOKIE: Flag = Flag::unset();
     /// 1 when `bpf_get_current_task_btf` exists (kernel 5.11).
-    HAS_TASK_BTF: Global<u8> = Global::new(0);
+    HAS_TASK_BTF: Flag = Flag::unset();
+    /// 1 when `bpf_probe_read_kernel` is allowed.
+    HAS_PROBE_READ: Flag = Flag::unset();
 }

@@ -3,84 +3,136 @@
 use core::ffi::c_void;
 
 use aya_ebpf::programs::BtfTracePointContext;
+use aya_log_ebpf::debug;
 use telnet_common::{
-    ConnectRecord, IPPROTO_TCP, KIND_CONNECT, KIND_STATE, SocketRecord, StateRecord,
+    CallRecord, IPPROTO_TCP, KIND_CONNECT, KIND_LISTEN, KIND_STATE, StateRecord,
     tcp_state::{CLOSE, ESTABLISHED, LISTEN, SYN_RECV, SYN_SENT},
 };
 
-use crate::{emit, maps, read::Sock, task};
+use crate::{
+    emit::Counters,
+    maps,
+    read::{Btf, Sock, TcpSock},
+    task,
+};
+
+/// A reported state change on a monitored port.
+struct Change {
+    sock: Sock<Btf>,
+    local_port: u16,
+    old: u8,
+    new: u8,
+}
 
 /// Counts the event, and emits a record when it is a reported transition on a monitored port.
 #[inline(always)]
 pub(crate) fn handle(ctx: &BtfTracePointContext) {
-    let Some(counters) = emit::Counters::this_cpu() else {
+    let Some(counters) = Counters::this_cpu() else {
         return;
     };
     counters.seen();
-    match reported(ctx) {
-        Some(socket) => submit(ctx, &counters, socket),
-        None => counters.filtered(),
+    let Some(change) = reported(ctx) else {
+        counters.filtered();
+        return;
+    };
+    debug!(
+        ctx,
+        "state {} -> {}, local port {}", change.old, change.new, change.local_port
+    );
+    match change.new {
+        SYN_SENT => emit_call(&counters, KIND_CONNECT, &change),
+        LISTEN => emit_call(&counters, KIND_LISTEN, &change),
+        _ => emit_state(&counters, &change),
     }
 }
 
+/// connect(2) and listen(2) change the state themselves, so the current task is the caller.
 #[inline(always)]
-fn submit(ctx: &BtfTracePointContext, counters: &emit::Counters, socket: SocketRecord) {
-    if (socket.old_state, socket.new_state) == (CLOSE, SYN_SENT) {
-        let task = task::current();
-        counters.emit(ctx, KIND_CONNECT, &socket, |header| ConnectRecord {
-            header,
-            socket,
-            task,
-        });
-    } else {
-        counters.emit(ctx, KIND_STATE, &socket, |header| StateRecord {
-            header,
-            socket,
-        });
-    }
+fn emit_call(counters: &Counters, kind: u32, change: &Change) {
+    counters.emit::<CallRecord>(
+        kind,
+        |record| &mut record.header,
+        |record| {
+            change.sock.describe(&mut record.socket);
+            record.socket.cookie = change.sock.cookie();
+            record.socket.local_port = change.local_port;
+            record.inode = 0;
+            task::describe(&mut record.task);
+        },
+    );
 }
 
-/// The socket, when the transition and one of its ports are wanted.
 #[inline(always)]
-fn reported(ctx: &BtfTracePointContext) -> Option<SocketRecord> {
+fn emit_state(counters: &Counters, change: &Change) {
+    counters.emit::<StateRecord>(
+        KIND_STATE,
+        |record| &mut record.header,
+        |record| {
+            change.sock.describe(&mut record.socket);
+            record.socket.cookie = change.sock.cookie();
+            record.socket.local_port = change.local_port;
+            record.old_state = change.old;
+            record.new_state = change.new;
+            record.fin_received = u8::from(change.sock.fin_received());
+            record.reserved = [0; 4];
+            let tcp = if change.new == CLOSE {
+                change.sock.tcp()
+            } else {
+                None
+            };
+            traffic(tcp, record);
+        },
+    );
+}
+
+#[inline(always)]
+fn traffic(tcp: Option<TcpSock>, record: &mut StateRecord) {
+    record.has_traffic = u8::from(tcp.is_some());
+    record.bytes_received = tcp.map_or(0, TcpSock::bytes_received);
+    record.bytes_acked = tcp.map_or(0, TcpSock::bytes_acked);
+    record.segs_in = tcp.map_or(0, TcpSock::segs_in);
+    record.segs_out = tcp.map_or(0, TcpSock::segs_out);
+}
+
+/// The change, when the transition and one of its ports are wanted.
+#[inline(always)]
+fn reported(ctx: &BtfTracePointContext) -> Option<Change> {
     let old = state(ctx.arg::<u32>(1));
     let new = state(ctx.arg::<u32>(2));
     if !is_reported(old, new) {
         return None;
     }
-    let sock = Sock::new(ctx.arg::<*mut c_void>(0));
+    let sock = Sock::<Btf>::new(ctx.arg::<*const c_void>(0));
     // MPTCP's own sockets fire as well; their TCP subflows are the sessions on the wire.
     if sock.protocol() != IPPROTO_TCP {
         return None;
     }
     let local_port = local_port(sock, new);
-    if !maps::monitored(local_port) && !maps::monitored(sock.remote_port()) {
-        return None;
-    }
-    Some(SocketRecord {
+    (maps::monitored(local_port) || maps::monitored(sock.remote_port())).then_some(Change {
+        sock,
         local_port,
-        old_state: old,
-        new_state: new,
-        ..sock.record()
+        old,
+        new,
     })
 }
 
-/// The transitions a session is made of. Self-transitions exist (MPTCP) and mean nothing.
+/// The transitions that sessions and listeners are made of. Self-transitions exist (MPTCP) and
+/// mean nothing.
 #[inline(always)]
 fn is_reported(old: u8, new: u8) -> bool {
     match new {
-        SYN_SENT => old == CLOSE,
+        SYN_SENT | LISTEN => old == CLOSE,
         ESTABLISHED => old == SYN_SENT || old == SYN_RECV,
-        CLOSE => old != CLOSE && old != LISTEN,
+        CLOSE => old != CLOSE,
         _ => false,
     }
 }
 
 /// `skc_num` is 0 at CLOSE unless the port was bound by hand; `inet_sport` is still there.
 #[inline(always)]
-fn local_port(sock: Sock, new: u8) -> u16 {
+fn local_port(sock: Sock<Btf>, new: u8) -> u16 {
     match sock.bound_port() {
-        0 if new == CLOSE => sock.inet_sport(),
+        0 if new == CLOSE => sock.tcp().map_or(0, TcpSock::inet_sport),
         port => port,
     }
 }

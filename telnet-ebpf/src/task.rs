@@ -1,59 +1,125 @@
-//! The current task. Only for state changes that always run in process context.
+//! The current task. Only for hooks that always run in process context.
 
 use aya_ebpf::helpers::{
     bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid,
-    bpf_get_current_task_btf, bpf_get_current_uid_gid,
+    bpf_get_current_task, bpf_get_current_task_btf, bpf_get_current_uid_gid,
+    generated::bpf_probe_read_user,
 };
-use telnet_common::TaskRecord;
+use telnet_common::{ARGS_BYTES, TASK_COMM_LEN, TaskRecord};
 
 use crate::{
-    offsets::{HAS_TASK_BTF, OFFSET_TASK_GROUP_LEADER, OFFSET_TASK_START_BOOTTIME},
-    read::KernelPtr,
+    offsets::{
+        HAS_PROBE_READ, HAS_TASK_BTF, OFFSET_MM_ARG_END, OFFSET_MM_ARG_START, OFFSET_TASK_COMM,
+        OFFSET_TASK_GROUP_LEADER, OFFSET_TASK_MM, OFFSET_TASK_REAL_PARENT,
+        OFFSET_TASK_START_BOOTTIME, OFFSET_TASK_TGID,
+    },
+    read::{Access, Btf, KernelPtr, Probed},
 };
 
-/// Identity of the task that is running now.
+/// Writes the identity of the task that is running now.
 #[inline(always)]
-pub(crate) fn current() -> TaskRecord {
+pub(crate) fn describe(record: &mut TaskRecord) {
     let pid_tgid = bpf_get_current_pid_tgid();
     let uid_gid = bpf_get_current_uid_gid();
-    TaskRecord {
-        start_ns: group_leader_start(),
-        // SAFETY: takes no argument and reads only the current task's cgroup.
-        cgroup_id: unsafe { bpf_get_current_cgroup_id() },
-        tgid: high(pid_tgid),
-        tid: low(pid_tgid),
-        uid: low(uid_gid),
-        gid: high(uid_gid),
-        comm: bpf_get_current_comm().unwrap_or_default(),
+    record.tgid = high(pid_tgid);
+    record.tid = low(pid_tgid);
+    record.uid = low(uid_gid);
+    record.gid = high(uid_gid);
+    // SAFETY: takes no argument and reads only the current task's cgroup.
+    record.cgroup_id = unsafe { bpf_get_current_cgroup_id() };
+    record.comm = bpf_get_current_comm().unwrap_or_default();
+    record.start_ns = 0;
+    record.parent_tgid = 0;
+    record.args_len = 0;
+    if HAS_TASK_BTF.get() {
+        // SAFETY: takes no argument; the current task outlives the program.
+        let task = unsafe { bpf_get_current_task_btf() };
+        describe_process(KernelPtr::<Btf>::new(task.cast_const().cast()), record);
+    } else if HAS_PROBE_READ.get() {
+        // SAFETY: as above.
+        let task = unsafe { bpf_get_current_task() };
+        #[expect(
+            clippy::as_conversions,
+            reason = "the helper returns the pointer as a number"
+        )]
+        let task = task as *const core::ffi::c_void;
+        describe_process(KernelPtr::<Probed>::new(task), record);
     }
 }
 
-/// `current->group_leader->start_boottime`: with the tgid it names a process for ever, and it is
-/// what `/proc/PID/stat` shows as field 22.
+/// What is only in `task_struct`: the group leader's view, since threads may carry other names.
 #[inline(always)]
-fn group_leader_start() -> u64 {
-    if HAS_TASK_BTF.load() == 0 {
-        return 0;
+fn describe_process<A: Access>(task: KernelPtr<A>, record: &mut TaskRecord) {
+    if let Some(leader) = task.follow(&OFFSET_TASK_GROUP_LEADER) {
+        record.start_ns = leader.field(&OFFSET_TASK_START_BOOTTIME);
+        if let Some(parent) = leader.follow(&OFFSET_TASK_REAL_PARENT) {
+            record.parent_tgid = parent.field(&OFFSET_TASK_TGID);
+        }
+        comm(leader, record);
     }
-    // SAFETY: takes no argument; the current task outlives the program.
-    let task = unsafe { bpf_get_current_task_btf() };
-    KernelPtr::new(task.cast_const().cast())
-        .follow(&OFFSET_TASK_GROUP_LEADER)
-        .map_or(0, |leader| leader.field(&OFFSET_TASK_START_BOOTTIME))
+    if let Some(mm) = task.follow(&OFFSET_TASK_MM) {
+        args(
+            mm.field(&OFFSET_MM_ARG_START),
+            mm.field(&OFFSET_MM_ARG_END),
+            record,
+        );
+    }
+}
+
+/// Byte by byte: the verifier wants the element size of `char comm[16]`.
+#[inline(always)]
+fn comm<A: Access>(leader: KernelPtr<A>, record: &mut TaskRecord) {
+    let Some(mut offset) = OFFSET_TASK_COMM.get() else {
+        return;
+    };
+    let mut index = 0;
+    while index < TASK_COMM_LEN {
+        if let Some(byte) = record.comm.get_mut(index) {
+            *byte = leader.at(offset);
+        }
+        offset += 1;
+        index += 1;
+    }
+}
+
+/// Copies the head of the command line from the process's own memory, as `/proc/PID/cmdline`
+/// shows it. Nothing is copied when the page is not resident: a tracepoint cannot wait for it.
+#[inline(always)]
+fn args(start: u64, end: u64, record: &mut TaskRecord) {
+    let len = end.wrapping_sub(start);
+    if start == 0 || len == 0 || len > u64::from(u32::MAX) {
+        return;
+    }
+    #[expect(clippy::as_conversions, reason = "256 fits")]
+    let most = ARGS_BYTES as u64;
+    let copied = if len < most { len } else { most };
+    // SAFETY: the destination is `ARGS_BYTES` long and `copied` at most that; the helper checks
+    // the source and fails instead of faulting.
+    let failed = unsafe {
+        bpf_probe_read_user(record.args.as_mut_ptr().cast(), low(copied), pointer(start))
+    };
+    if failed == 0 {
+        record.args_len = low(len);
+    }
+}
+
+#[expect(clippy::as_conversions, reason = "an address in the process's memory")]
+const fn pointer(address: u64) -> *const core::ffi::c_void {
+    address as *const core::ffi::c_void
 }
 
 #[expect(
     clippy::as_conversions,
     reason = "the helpers pack two 32-bit ids in one word"
 )]
-const fn high(word: u64) -> u32 {
+pub(crate) const fn high(word: u64) -> u32 {
     (word >> 32) as u32
 }
 
 #[expect(
     clippy::as_conversions,
     clippy::cast_possible_truncation,
-    reason = "the helpers pack two 32-bit ids in one word"
+    reason = "the helpers pack two 32-bit ids in one word; lengths were checked"
 )]
 const fn low(word: u64) -> u32 {
     word as u32

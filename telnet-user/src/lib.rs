@@ -8,12 +8,12 @@
 #![forbid(unsafe_code)]
 
 pub mod alert;
-pub mod cli;
+//cli
 pub mod clock;
 pub mod ecs;
 pub mod enrich;
 pub mod kql;
-pub mod pipeline;
+//pipe
 pub mod probe;
 pub mod rules;
 pub mod session;

@@ -1,2 +1,2 @@
-//! The `telnet-monitor` command.
+//! The agent.
 fn main() {}

@@ -1,1 +1,180 @@
-//! Module pipeline.
+//! The ordered core: kernel records in, documents out.
+//!
+//! One thread owns it. It reads no clock and runs no task: time comes in with each call, and
+//! what it must ask the system for goes through [`Enrich`], so that a test can drive it with
+//! recorded bytes.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::{
+    clock::{BootTime, ClockPair},
+    probe::record::Record,
+    rules::Engine,
+    session::{
+        Fact, Observation, Owner, Session,
+        tracker::{self, Tracker},
+    },
+    sink::Document,
+};
+
+/// Facts about processes, users and the host, and how they become an ECS event.
+pub trait Enrich {
+    /// The event for one observation.
+    fn event(&mut self, observation: &Observation, now: &Now) -> Value;
+
+    /// The process that holds a session's socket, as far as userspace can tell.
+    fn find_owner(&mut self, session: &Session) -> Option<Owner>;
+}
+
+/// The moment at which something is done, on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Boot-time clock.
+    pub boot: BootTime,
+    /// Wall clock.
+    pub wall: Timestamp,
+}
+
+impl Now {
+    /// Both clocks now.
+    pub fn read() -> Self {
+        Self {
+            boot: BootTime::now(),
+            wall: Timestamp::now(),
+        }
+    }
+
+    /// Turns kernel times near this moment into wall time.
+    pub const fn clocks(&self) -> ClockPair {
+        ClockPair::new(self.boot, self.wall)
+    }
+}
+
+/// What is written, and how far userspace goes to find an acceptor.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Write alerts.
+    pub alerts: bool,
+    /// Write events.
+    pub events: bool,
+    /// Write an event for each connection attempt too.
+    pub attempts: bool,
+    /// No kernel hook reports who accepted: look for the holder of the socket.
+    pub find_acceptor: bool,
+    /// Bounds of the session table.
+    pub limits: tracker::Limits,
+}
+
+/// Time between two looks for the holder of a socket; the wait itself is bounded by
+/// [`tracker::Limits::acceptor_wait`].
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Sessions, enrichment, rules: everything between the ring buffer and the sinks.
+#[derive(Debug)]
+pub struct Pipeline<E> {
+    tracker: Tracker,
+    enrich: E,
+    engine: Engine,
+    options: Options,
+    next_look: Option<BootTime>,
+    /// Reused between calls.
+    observations: Vec<Observation>,
+}
+
+impl<E: Enrich> Pipeline<E> {
+    /// A pipeline that has seen nothing yet.
+    pub fn new(enrich: E, engine: Engine, options: Options) -> Self {
+        Self {
+            tracker: Tracker::new(options.limits),
+            enrich,
+            engine,
+            options,
+            next_look: None,
+            observations: Vec::new(),
+        }
+    }
+
+    /// Takes one kernel record; what it leads to is appended to `out`.
+    pub fn push(&mut self, record: Record, now: &Now, out: &mut Vec<Document>) {
+        self.tracker.push(record, &mut self.observations);
+        self.flush(now, out);
+    }
+
+    /// Does what is due by now: sessions that waited long enough, rule windows that end.
+    pub fn tick(&mut self, now: &Now, out: &mut Vec<Document>) {
+        self.look_for_acceptors(now);
+        self.tracker.tick(now.boot, &mut self.observations);
+        self.flush(now, out);
+        out.extend(self.engine.tick(now.wall).into_iter().map(Document::from));
+    }
+
+    /// Ends: nothing waits any longer, and the rules say what they held back.
+    pub fn finish(&mut self, now: &Now, out: &mut Vec<Document>) {
+        let forever = BootTime::from_nanos(u64::MAX);
+        self.look_for_acceptors(now);
+        self.tracker.tick(forever, &mut self.observations);
+        self.flush(now, out);
+        out.extend(self.engine.finish(now.wall).into_iter().map(Document::from));
+    }
+
+    /// When [`Self::tick`] has something to do next, on the boot-time clock.
+    pub fn deadline(&self) -> Option<BootTime> {
+        self.tracker.deadline().into_iter().chain(self.next_look).min()
+    }
+
+    /// What the session table could not do.
+    pub fn counters(&self) -> tracker::Counters {
+        self.tracker.counters()
+    }
+
+    fn flush(&mut self, now: &Now, out: &mut Vec<Document>) {
+        let mut observations = std::mem::take(&mut self.observations);
+        for observation in observations.drain(..) {
+            self.observe(&observation, now, out);
+        }
+        self.observations = observations;
+        if self.options.find_acceptor && self.next_look.is_none() {
+            self.next_look = self.tracker.awaiting().next().map(|_| now.boot);
+        }
+    }
+
+    fn observe(&mut self, observation: &Observation, now: &Now, out: &mut Vec<Document>) {
+        let is_attempt = matches!(
+            observation,
+            Observation::Session {
+                fact: Fact::Attempted,
+                ..
+            }
+        );
+        if is_attempt && !self.options.attempts {
+            return;
+        }
+        let event = self.enrich.event(observation, now);
+        let evaluated = self.engine.evaluate(&event, now.wall);
+        if self.options.events {
+            out.push(Document::Event(event));
+        }
+        out.extend(evaluated.into_iter().map(Document::from));
+    }
+
+    fn look_for_acceptors(&mut self, now: &Now) {
+        if self.next_look.is_none_or(|due| due > now.boot) {
+            return;
+        }
+        let waiting: Vec<Session> = self.tracker.awaiting().cloned().collect();
+        for session in &waiting {
+            if let Some(owner) = self.enrich.find_owner(session) {
+                self.tracker
+                    .attribute(session.key, owner, &mut self.observations);
+            }
+        }
+        self.next_look = self
+            .tracker
+            .awaiting()
+            .next()
+            .map(|_| now.boot.plus(LOOK_EVERY));
+    }
+}

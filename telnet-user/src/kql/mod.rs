@@ -52,6 +52,7 @@ mod error;
 mod eval;
 pub mod fields;
 mod parse;
+pub mod pushdown;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -1,1 +1,257 @@
-//! Module probe.
+//! The kernel side as the agent sees it: load, attach, read, decode, count.
+//!
+//! [`Probe`] is the only thing that touches the kernel; [`record`] is what it yields. Knows
+//! nothing of sessions or rules.
+
+pub mod btf;
+pub mod decode;
+mod error;
+pub mod filter;
+mod ledger;
+mod load;
+mod object;
+mod offsets;
+pub mod record;
+
+use std::{
+    fmt, io,
+    os::fd::{AsFd as _, AsRawFd},
+};
+
+use aya::{
+    maps::{Array, MapData, MapError, PerCpuArray, RingBuf},
+    programs::Program,
+};
+use aya_log::EbpfLogger;
+use telnet_common::{KernelCounters, MAP_COUNTERS, MAP_EVENTS, MAP_PORTS};
+use tokio::io::{Interest, unix::AsyncFd};
+use tracing::warn;
+
+pub use self::{
+    error::LoadError,
+    ledger::Ledger,
+    load::{AcceptorHook, Options},
+    object::Missing,
+};
+use self::{
+    filter::Filter,
+    ledger::Sequences,
+    record::{Hook, Record},
+};
+
+/// The words of one CPU's [`KernelCounters`].
+type CounterWords = [u64; size_of::<KernelCounters>() / size_of::<u64>()];
+
+/// The loaded and attached probe. Dropping it detaches it.
+pub struct Probe {
+    ring: AsyncFd<RingBuf<MapData>>,
+    counters: PerCpuArray<MapData, CounterWords>,
+    ports: Array<MapData, u64>,
+    filter: Filter,
+    sequences: Sequences,
+    received: u64,
+    undecodable: u64,
+    acceptor: Option<Hook>,
+    degraded: Vec<&'static str>,
+    /// The programs; none once detached.
+    attached: Option<aya::Ebpf>,
+    missed: u64,
+}
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Probe")
+            .field("filter", &self.filter)
+            .field("acceptor", &self.acceptor)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Probe {
+    /// Loads and attaches the probe; it reports nothing until [`Self::set_filter`].
+    ///
+    /// Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// See [`LoadError`].
+    pub fn load(options: Options) -> Result<Self, LoadError> {
+        let load::Loaded {
+            mut ebpf,
+            acceptor,
+            degraded,
+        } = load::load(options)?;
+        if options.log {
+            forward_log(&mut ebpf);
+        }
+        let ring = take(&mut ebpf, MAP_EVENTS)?;
+        let counters = take(&mut ebpf, MAP_COUNTERS)?;
+        let ports = take(&mut ebpf, MAP_PORTS)?;
+        Ok(Self {
+            ring: watch(ring).map_err(|error| LoadError::Refused(error.to_string()))?,
+            counters,
+            ports,
+            filter: Filter::none(),
+            sequences: Sequences::default(),
+            received: 0,
+            undecodable: 0,
+            acceptor,
+            degraded,
+            attached: Some(ebpf),
+            missed: 0,
+        })
+    }
+
+    /// The hook that reports who accepted; without one userspace has to find out.
+    pub const fn acceptor(&self) -> Option<Hook> {
+        self.acceptor
+    }
+
+    /// What this kernel does not give, in words.
+    pub fn degraded(&self) -> &[&'static str] {
+        &self.degraded
+    }
+
+    /// Replaces the kernel's filter. New ports are added before old ones are removed, so that
+    /// nothing that both filters want is missed in between.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses to change the map.
+    pub fn set_filter(&mut self, filter: Filter) -> Result<(), MapError> {
+        let pairs = || self.filter.words().zip(filter.words());
+        let added: Vec<_> = pairs()
+            .filter(|((_, old), (_, new))| old | new != *old)
+            .map(|((index, old), (_, new))| (index, old | new))
+            .collect();
+        let removed: Vec<_> = pairs()
+            .filter(|((_, old), (_, new))| old | new != *new)
+            .map(|((index, _), (_, new))| (index, new))
+            .collect();
+        for (index, word) in added.into_iter().chain(removed) {
+            self.ports.set(index, word, 0)?;
+        }
+        self.filter = filter;
+        Ok(())
+    }
+
+    /// Waits until the ring buffer has records.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be waited on.
+    pub async fn ready(&mut self) -> io::Result<()> {
+        // Cleared before the drain that follows, so that a record that arrives during it makes
+        // the descriptor ready again.
+        self.ring.readable_mut().await?.clear_ready();
+        Ok(())
+    }
+
+    /// Takes the next record out of the ring buffer, `None` when it is empty.
+    pub fn take_record(&mut self) -> Option<Record> {
+        loop {
+            let item = self.ring.get_mut().next()?;
+            self.received += 1;
+            match decode::decode(&item) {
+                Ok(record) => {
+                    self.sequences.note(record.cpu, record.sequence);
+                    return Some(record);
+                }
+                Err(error) => {
+                    if self.undecodable == 0 {
+                        warn!(%error, "record refused; counted, later ones are not logged");
+                    }
+                    self.undecodable += 1;
+                }
+            }
+        }
+    }
+
+    /// Detaches the programs: nothing is counted or submitted any more. What is in the ring
+    /// buffer can still be read.
+    pub fn detach(&mut self) {
+        self.missed = self.count_missed();
+        self.attached = None;
+    }
+
+    /// What was seen, filtered, submitted, dropped and received so far.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel's counters cannot be read.
+    pub fn ledger(&self) -> Result<Ledger, MapError> {
+        let mut ledger = Ledger {
+            received: self.received,
+            undecodable: self.undecodable,
+            lost: self.sequences.missing(),
+            missed: self.count_missed(),
+            ..Ledger::default()
+        };
+        for words in self.counters.get(&0, 0)?.iter() {
+            ledger.add(&zerocopy::transmute!(*words));
+        }
+        Ok(ledger)
+    }
+
+    /// `recursion_misses` of the attached programs, from the kernel's description of their file
+    /// descriptors (5.12 and newer).
+    fn count_missed(&self) -> u64 {
+        let Some(ebpf) = &self.attached else {
+            return self.missed;
+        };
+        ebpf.programs()
+            .filter_map(|(_, program)| recursion_misses(program))
+            .sum()
+    }
+}
+
+fn recursion_misses(program: &Program) -> Option<u64> {
+    let fd = program.fd().ok()?.as_fd().as_raw_fd();
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("recursion_misses:"))?
+        .trim()
+        .parse()
+        .ok()
+}
+
+#[expect(
+    deprecated,
+    reason = "the replacement is an unsafe function, and the agent has no unsafe code"
+)]
+fn watch<T: AsRawFd>(inner: T) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(inner, Interest::READABLE)
+}
+
+fn take<T>(ebpf: &mut aya::Ebpf, name: &'static str) -> Result<T, LoadError>
+where
+    T: TryFrom<aya::maps::Map, Error = MapError>,
+{
+    let map = ebpf
+        .take_map(name)
+        .ok_or_else(|| LoadError::Refused(format!("the probe has no map {name}")))?;
+    T::try_from(map).map_err(|error| LoadError::Refused(error.to_string()))
+}
+
+/// Hands the probe's own log lines to the agent's log.
+fn forward_log(ebpf: &mut aya::Ebpf) {
+    let logger = match EbpfLogger::init(ebpf)
+        .map_err(|error| error.to_string())
+        .and_then(|logger| watch(logger).map_err(|error| error.to_string()))
+    {
+        Ok(logger) => logger,
+        Err(error) => {
+            warn!(error, "the probe's own log cannot be read");
+            return;
+        }
+    };
+    tokio::spawn(read_log(logger));
+}
+
+async fn read_log(mut logger: AsyncFd<EbpfLogger<&'static dyn log::Log>>) {
+    while let Ok(mut guard) = logger.readable_mut().await {
+        guard.get_inner_mut().flush();
+        guard.clear_ready();
+    }
+}

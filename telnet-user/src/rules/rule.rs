@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::exception::Exceptions;
 use super::filter::Filter;
 use super::period::{Interval, Offset};
-use crate::kql::Predicate;
+use crate::kql::{self, Predicate};
 
 /// `kibana.alert.severity`, in rising order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -194,6 +194,11 @@ impl Rule {
     /// A string of the rule that the engine only carries, such as `note`.
     pub fn carried_string(&self, key: &str) -> Option<&str> {
         self.raw.get(key).and_then(Value::as_str)
+    }
+
+    /// The ports an event must have one of for the query to match.
+    pub fn ports(&self) -> kql::pushdown::Ports {
+        kql::pushdown::ports(self.predicate.query())
     }
 
     /// Whether `event` satisfies the query and the filters at `now`.

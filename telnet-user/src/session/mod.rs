@@ -1,1 +1,223 @@
-//! Module session.
+//! Sessions: what the kernel's state changes mean.
+//!
+//! [`Tracker`](tracker::Tracker) turns kernel records into [`Observation`]s, each of which
+//! becomes one ECS event.
+
+mod ending;
+mod handlers;
+mod listeners;
+mod table;
+pub mod tracker;
+
+use std::{net::SocketAddr, sync::Arc};
+
+pub use self::handlers::Check;
+use crate::{
+    clock::BootTime,
+    probe::record::{Hook, SocketKey, Task},
+};
+
+/// Which side this host is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// The peer connected to this host (`network.direction: ingress`).
+    Ingress,
+    /// This host connected to the peer (`network.direction: egress`).
+    Egress,
+}
+
+/// One TCP connection on a monitored port, as one end sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The socket.
+    pub key: SocketKey,
+    /// Which side this host is on.
+    pub direction: Direction,
+    /// Inode number of the network namespace, when the kernel tells.
+    pub netns: Option<u32>,
+    /// This host's end.
+    pub local: SocketAddr,
+    /// The peer's end.
+    pub remote: SocketAddr,
+    /// When connect(2) was called; outbound sessions only.
+    pub attempted: Option<BootTime>,
+    /// When the handshake completed; absent for a session that failed before.
+    pub opened: Option<BootTime>,
+    /// It was open when the agent started: its times before that are unknown.
+    pub preexisting: bool,
+    /// Inode number of the socket, as in `/proc/PID/fd`, once it has one and it was learnt.
+    pub inode: Option<u64>,
+    /// Who is on this end.
+    pub owners: Owners,
+}
+
+impl Session {
+    /// Whether its local end is one that `listener` may have accepted it from.
+    fn came_through(&self, listener: &Listener) -> bool {
+        let (local, bound) = (self.local, listener.local);
+        self.netns == listener.netns
+            && local.port() == bound.port()
+            && (bound.ip().is_unspecified() || bound.ip() == local.ip())
+    }
+}
+
+/// The processes on this host's end of a session, each as it was learnt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owners {
+    /// Called listen(2); inbound only.
+    pub listener: Option<Owner>,
+    /// Called accept(2); inbound only.
+    pub acceptor: Option<Owner>,
+    /// Serves the session: holds the socket after fork and exec; inbound only.
+    pub handler: Option<Owner>,
+    /// Called connect(2); outbound only.
+    pub client: Option<Owner>,
+}
+
+impl Owners {
+    /// The closest process known: client, else handler, acceptor, listener.
+    pub fn closest(&self) -> Option<&Owner> {
+        self.client
+            .as_ref()
+            .or(self.handler.as_ref())
+            .or(self.acceptor.as_ref())
+            .or(self.listener.as_ref())
+    }
+}
+
+/// A process and how it was learnt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The process.
+    pub task: Arc<Task>,
+    /// How it was learnt.
+    pub source: Attribution,
+}
+
+/// How an owner was learnt (`telnet.attribution`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Attribution {
+    /// In the kernel, in the context of the process that called connect(2).
+    Connect,
+    /// In the kernel, in the context of the process that called listen(2).
+    Listen,
+    /// In the kernel, in the context of the process that called accept(2).
+    Accept(Hook),
+    /// The process holds the socket, by the inode number that `sock_diag` gave and `/proc/PID/fd`.
+    SockDiag,
+    /// In the kernel, at exec(2): a descendant of the acceptor runs with the socket as its
+    /// standard input.
+    Exec,
+    /// The acceptor or a descendant of it, and `/proc/PID/fd` says that it holds the socket.
+    Held,
+}
+
+impl Attribution {
+    /// The word in documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Listen => "listen",
+            Self::Accept(Hook::Fentry) => "fentry",
+            Self::Accept(Hook::Kprobe) => "kprobe",
+            Self::Accept(Hook::SyscallExit) => "syscall_exit",
+            Self::SockDiag => "sock_diag",
+            Self::Exec => "exec",
+            Self::Held => "held",
+        }
+    }
+}
+
+/// What happened to a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// The SYN was sent; not yet known how it ends.
+    Attempted,
+    /// Inbound: the handshake completed.
+    Accepted,
+    /// Outbound: the handshake completed.
+    Established,
+    /// The handshake did not complete.
+    Failed(Failure),
+    /// An open session ended.
+    Closed(Ending, Option<Traffic>),
+}
+
+/// Why a connection was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// `sk_err` when the socket closed; absent when the process gave up (close, disconnect).
+    pub errno: Option<u16>,
+}
+
+/// Why an open session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Both sides closed in order; the side that closed first, when seen.
+    Fin {
+        /// Whether this host closed first.
+        local_first: Option<bool>,
+    },
+    /// A reset was received or sent, or the session was aborted.
+    Reset,
+    /// The peer no longer answered.
+    Timeout,
+}
+
+/// What went over a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Payload bytes received.
+    pub bytes_received: u64,
+    /// Payload bytes sent and acknowledged.
+    pub bytes_sent: u64,
+    /// Segments received.
+    pub segments_received: u32,
+    /// Segments sent, retransmissions included.
+    pub segments_sent: u32,
+}
+
+/// A listening socket on a monitored port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The socket.
+    pub key: SocketKey,
+    /// Inode number of the network namespace, when the kernel tells.
+    pub netns: Option<u32>,
+    /// Address and port it is bound to.
+    pub local: SocketAddr,
+    /// When listen(2) was called.
+    pub opened: Option<BootTime>,
+    /// It was listening when the agent started.
+    pub preexisting: bool,
+    /// Who called listen(2), or holds the socket.
+    pub owner: Option<Owner>,
+}
+
+/// One thing that happened, to be written as one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// A session changed.
+    Session {
+        /// The session as it is now.
+        session: Box<Session>,
+        /// What happened to it.
+        fact: Fact,
+        /// When it happened.
+        time: BootTime,
+    },
+    /// A listening socket was opened, or found open at start.
+    ListenerOpened {
+        /// The listening socket.
+        listener: Listener,
+        /// When it happened.
+        time: BootTime,
+    },
+    /// A listening socket was closed.
+    ListenerClosed {
+        /// The listening socket.
+        listener: Listener,
+        /// When it happened.
+        time: BootTime,
+    },
+}

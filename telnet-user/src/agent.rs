@@ -1,0 +1,273 @@
+//! The only wiring: probe, pipeline and sinks, each on its own thread, and how they end.
+//!
+//! The reader (the async side) drains the ring buffer into a bounded channel, one thread owns
+//! the pipeline, one thread writes. When writing stalls, the channels fill and the ring buffer
+//! becomes the queue: what does not fit there is counted by the kernel.
+
+use std::{
+    io,
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow};
+use tokio::{
+    runtime,
+    signal::unix::{Signal, SignalKind, signal},
+    time::{Instant, sleep, sleep_until},
+};
+use tracing::{error, info, warn};
+
+use crate::{
+    clock::BootTime,
+    pipeline::{Enrich, Now, Pipeline},
+    probe::{Ledger, Probe, filter::Filter, record::Record},
+    sink::{Document, console::Console},
+};
+
+/// Records handed over at once.
+const BATCH: usize = 256;
+/// Batches between reader and pipeline.
+const BATCHES: usize = 16;
+/// Documents between pipeline and writer.
+const DOCUMENTS: usize = 4_096;
+/// Longest sleep of the pipeline: rule windows end with the clock, not with an event.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long the writer may take to finish at the end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Summary {
+    /// The kernel ledger, everything drained.
+    pub ledger: Ledger,
+    /// Documents written.
+    pub written: u64,
+}
+
+/// What a run needs.
+#[derive(Debug)]
+pub struct Agent<E> {
+    /// The attached probe.
+    pub probe: Probe,
+    /// Sessions and rules.
+    pub pipeline: Pipeline<E>,
+    /// Where documents go.
+    pub console: Console<io::Stdout>,
+    /// What the kernel reports.
+    pub filter: Filter,
+    /// What is monitored, for the log.
+    pub ports: String,
+    /// Ends by itself after this long.
+    pub duration: Option<Duration>,
+}
+
+/// Makes the runtime everything asynchronous lives on.
+///
+/// # Errors
+///
+/// When the system gives no event queue.
+pub fn runtime() -> io::Result<runtime::Runtime> {
+    runtime::Builder::new_current_thread().enable_all().build()
+}
+
+impl<E: Enrich + Send + 'static> Agent<E> {
+    /// Monitors until SIGINT, SIGTERM, the end of `duration`, or until nothing can be written.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel's maps or signals cannot be used, or when documents could not be written.
+    pub async fn run(self) -> anyhow::Result<Summary> {
+        let Self {
+            mut probe,
+            pipeline,
+            console,
+            filter,
+            ports,
+            duration,
+        } = self;
+        let mut ends = Ends::new(duration)?;
+        let (records, from_reader) = sync_channel(BATCHES);
+        let (documents, from_pipeline) = sync_channel(DOCUMENTS);
+        let pipeline = spawn("pipeline", move || {
+            run_pipeline(pipeline, &from_reader, &documents);
+        })?;
+        let (written, writer_done) = tokio::sync::oneshot::channel();
+        let writer = spawn("writer", move || {
+            // The receiver is gone only when the run is over.
+            let _unheard = written.send(write(console, &from_pipeline));
+        })?;
+        let mut writer_done = writer_done;
+
+        probe
+            .set_filter(filter)
+            .context("cannot fill the kernel's port filter")?;
+        info!(ports, acceptor = ?probe.acceptor(), "monitoring");
+
+        let mut outcome = None;
+        loop {
+            tokio::select! {
+                ready = probe.ready() => ready.context("cannot wait for the ring buffer")?,
+                reason = ends.any() => {
+                    info!(reason, "stopping");
+                    break;
+                }
+                done = &mut writer_done => {
+                    outcome = Some(done);
+                    break;
+                }
+            }
+            if !drain(&mut probe, &records).await {
+                break;
+            }
+        }
+
+        probe.detach();
+        if outcome.is_none() {
+            drain(&mut probe, &records).await;
+        }
+        drop(records);
+        let outcome = match outcome {
+            Some(outcome) => Ok(outcome),
+            None => tokio::time::timeout(GRACE, &mut writer_done).await,
+        };
+        let ledger = probe.ledger().context("cannot read the kernel's counters")?;
+        match outcome {
+            Ok(Ok(Ok(written))) => {
+                join(pipeline)?;
+                join(writer)?;
+                Ok(Summary { ledger, written })
+            }
+            Ok(Ok(Err(error))) => Err(anyhow!(error).context("cannot write to standard output")),
+            Ok(Err(_sender_gone)) => Err(anyhow!("the writer ended early")),
+            Err(_elapsed) => Err(anyhow!(
+                "standard output did not take the last documents within {GRACE:?}"
+            )),
+        }
+    }
+}
+
+/// What ends a run from outside.
+struct Ends {
+    interrupt: Signal,
+    terminate: Signal,
+    deadline: Option<Instant>,
+}
+
+impl Ends {
+    fn new(duration: Option<Duration>) -> anyhow::Result<Self> {
+        let on = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            interrupt: on(SignalKind::interrupt())?,
+            terminate: on(SignalKind::terminate())?,
+            deadline: duration.and_then(|duration| Instant::now().checked_add(duration)),
+        })
+    }
+
+    async fn any(&mut self) -> &'static str {
+        let elapsed = async {
+            match self.deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+            () = elapsed => "duration elapsed",
+        }
+    }
+}
+
+/// Empties the ring buffer into the pipeline; `false` when the pipeline is gone.
+async fn drain(probe: &mut Probe, records: &SyncSender<Vec<Record>>) -> bool {
+    loop {
+        let batch: Vec<Record> =
+            std::iter::from_fn(|| probe.take_record()).take(BATCH).collect();
+        if batch.is_empty() {
+            return true;
+        }
+        let mut pending = batch;
+        loop {
+            match records.try_send(pending) {
+                Ok(()) => break,
+                Err(TrySendError::Full(returned)) => {
+                    // The pipeline is behind; meanwhile the ring buffer is the queue.
+                    pending = returned;
+                    sleep(Duration::from_millis(1)).await;
+                }
+                Err(TrySendError::Disconnected(_)) => return false,
+            }
+        }
+    }
+}
+
+fn run_pipeline<E: Enrich>(
+    mut pipeline: Pipeline<E>,
+    records: &Receiver<Vec<Record>>,
+    documents: &SyncSender<Document>,
+) {
+    let mut out = Vec::new();
+    loop {
+        let received = records.recv_timeout(until(pipeline.deadline()));
+        let now = Now::read();
+        match received {
+            Ok(batch) => {
+                for record in batch {
+                    pipeline.push(record, &now, &mut out);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                pipeline.finish(&now, &mut out);
+                send(&mut out, documents);
+                log_counters(&pipeline);
+                return;
+            }
+        }
+        pipeline.tick(&now, &mut out);
+        if !send(&mut out, documents) {
+            return;
+        }
+    }
+}
+
+fn log_counters<E: Enrich>(pipeline: &Pipeline<E>) {
+    let counters = pipeline.counters();
+    if counters != Default::default() {
+        warn!(?counters, "not everything could be joined");
+    }
+}
+
+fn until(deadline: Option<BootTime>) -> Duration {
+    deadline.map_or(IDLE, |deadline| deadline.since(BootTime::now()).min(IDLE))
+}
+
+/// Waits for room; `false` when the writer is gone.
+fn send(out: &mut Vec<Document>, documents: &SyncSender<Document>) -> bool {
+    out.drain(..).all(|document| documents.send(document).is_ok())
+}
+
+fn write(mut console: Console<io::Stdout>, documents: &Receiver<Document>) -> io::Result<u64> {
+    let mut written = 0;
+    for document in documents {
+        console.write(&document)?;
+        written += 1;
+    }
+    Ok(written)
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .with_context(|| format!("cannot start the {name} thread"))
+}
+
+fn join(thread: JoinHandle<()>) -> anyhow::Result<()> {
+    thread.join().map_err(|_panic| {
+        error!("a thread of the agent panicked");
+        anyhow!("a thread of the agent panicked")
+    })
+}

@@ -1,0 +1,45 @@
+//! `telnet-monitor check`: validate rules and show what they make the kernel report.
+
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+};
+
+use super::{exit, rules_from};
+
+/// What to check.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    /// Rule file or folder, instead of the embedded rules; may be given again.
+    #[arg(long, value_name = "PATH")]
+    rules: Vec<PathBuf>,
+    /// Accept queries that Kibana accepts although they hardly mean what they say.
+    #[arg(long)]
+    lenient: bool,
+}
+
+/// Prints every rule with its kernel filter; problems are on standard error.
+pub(super) fn main(args: &Args) -> u8 {
+    let Some(rules) = rules_from(&args.rules, args.lenient) else {
+        return exit::INVALID;
+    };
+    let mut text = String::new();
+    for rule in &rules.rules {
+        let state = if rule.enabled { "enabled" } else { "disabled" };
+        let ports = rule.ports();
+        text.push_str(&format!(
+            "{} ({}, version {}, {state}): {ports}\n",
+            super::printable(&rule.name),
+            super::printable(&rule.rule_id),
+            rule.version,
+        ));
+    }
+    text.push_str(&format!("kernel filter: {}\n", rules.ports()));
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => exit::OK,
+        Err(error) => {
+            super::complain(&format!("cannot write to standard output: {error}"));
+            exit::INVALID
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! `telnet-monitor run`: monitor this host.
+
+use std::{io::IsTerminal as _, path::PathBuf, time::Duration};
+
+use clap::ValueEnum;
+use tracing::{error, info, warn};
+use tracing_subscriber::EnvFilter;
+
+use super::{duration, exit, rules_from};
+use crate::{
+    agent::{self, Agent},
+    enrich::Enricher,
+    pipeline::{self, Pipeline},
+    kql::pushdown::Ports,
+    probe::{AcceptorHook, LoadError, Probe, record::Hook},
+    rules::Engine,
+    session::tracker,
+    sink::console::{Console, Format},
+};
+
+/// What is monitored, and how documents are written.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    /// Rule file or folder, instead of the embedded rules; may be given again.
+    #[arg(long, value_name = "PATH")]
+    rules: Vec<PathBuf>,
+    /// Which documents to write.
+    #[arg(long, value_enum, default_value_t = Emit::Alerts)]
+    emit: Emit,
+    /// How documents look.
+    #[arg(long, value_enum, default_value_t = Format::Auto)]
+    format: Format,
+    /// Stop after this long, such as 30s, 5m or 1h.
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    duration: Option<Duration>,
+    /// Write an event for each connection attempt too.
+    #[arg(long)]
+    attempts: bool,
+    /// Log level: error, warn, info, debug, trace, or a filter by module.
+    #[arg(long, value_name = "LEVEL", env = "TELNET_MONITOR_LOG", default_value = "info")]
+    log: String,
+    /// Bytes of the kernel's ring buffer; a power of two of pages.
+    #[arg(long, value_name = "BYTES", default_value_t = telnet_common::DEFAULT_RING_BYTES, hide_short_help = true)]
+    ring_bytes: u32,
+    /// How to learn who accepted a session.
+    #[arg(long, value_enum, default_value_t = Acceptor::Auto, hide_short_help = true)]
+    acceptor: Acceptor,
+    /// How long an accepted session waits for its acceptor before it is reported without.
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "100ms", hide_short_help = true)]
+    acceptor_wait: Duration,
+}
+
+/// Streams on standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Emit {
+    /// Alerts only.
+    Alerts,
+    /// Events only.
+    Events,
+    /// Alerts and events.
+    All,
+}
+
+/// Ways to learn who accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Acceptor {
+    /// The first of the hooks that this kernel takes, else userspace.
+    Auto,
+    /// fentry `security_sock_graft`.
+    Fentry,
+    /// kprobe `security_sock_graft`.
+    Kprobe,
+    /// Tracepoints `sys_exit_accept` and `sys_exit_accept4`.
+    SyscallExit,
+    /// `sock_diag` and `/proc`.
+    Userspace,
+}
+
+impl From<Acceptor> for AcceptorHook {
+    fn from(acceptor: Acceptor) -> Self {
+        match acceptor {
+            Acceptor::Auto => Self::Auto,
+            Acceptor::Fentry => Self::Only(Hook::Fentry),
+            Acceptor::Kprobe => Self::Only(Hook::Kprobe),
+            Acceptor::SyscallExit => Self::Only(Hook::SyscallExit),
+            Acceptor::Userspace => Self::Userspace,
+        }
+    }
+}
+
+/// Runs the agent; the exit code says how it ended.
+pub(super) fn main(args: &Args) -> u8 {
+    if let Err(message) = init_log(&args.log) {
+        super::complain(&message);
+        return exit::USAGE;
+    }
+    let Some(rules) = rules_from(&args.rules, false) else {
+        return exit::INVALID;
+    };
+    let ports = rules.ports();
+    if ports.is_empty() {
+        error!("no enabled rule can match any port: nothing would be monitored");
+        return exit::INVALID;
+    }
+    let runtime = match agent::runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            error!(%error, "cannot start");
+            return exit::UNSUPPORTED;
+        }
+    };
+    let engine = Engine::new(rules.rules);
+    runtime.block_on(run(args, engine, &ports))
+}
+
+async fn run(args: &Args, engine: Engine, ports: &Ports) -> u8 {
+    let options = crate::probe::Options {
+        ring_bytes: args.ring_bytes,
+        acceptor: args.acceptor.into(),
+        log: tracing::enabled!(target: "telnet_ebpf", tracing::Level::DEBUG),
+    };
+    let probe = match Probe::load(options) {
+        Ok(probe) => probe,
+        Err(error) => return refuse(&error),
+    };
+    for missing in probe.degraded() {
+        warn!(missing, "this kernel gives less than the agent can use");
+    }
+    let pipeline = Pipeline::new(
+        Enricher::new(),
+        engine,
+        pipeline::Options {
+            alerts: args.emit != Emit::Events,
+            events: args.emit != Emit::Alerts,
+            attempts: args.attempts,
+            find_acceptor: probe.acceptor().is_none(),
+            limits: tracker::Limits {
+                acceptor_wait: args.acceptor_wait,
+                ..tracker::Limits::default()
+            },
+        },
+    );
+    let agent = Agent {
+        probe,
+        pipeline,
+        console: Console::stdout(args.format),
+        filter: super::filter(ports),
+        ports: ports.to_string(),
+        duration: args.duration,
+    };
+    finish(agent.run().await)
+}
+
+fn finish(outcome: anyhow::Result<agent::Summary>) -> u8 {
+    match outcome {
+        Ok(summary) => {
+            info!(written = summary.written, "ledger: {}", summary.ledger);
+            if summary.ledger.balances() {
+                return exit::OK;
+            }
+            warn!("the ledger does not balance: records were lost");
+            exit::OK
+        }
+        Err(error) => {
+            error!("{error:#}");
+            exit::INVALID
+        }
+    }
+}
+
+fn refuse(error: &LoadError) -> u8 {
+    error!("{error}");
+    exit::UNSUPPORTED
+}
+
+/// The log goes to standard error: standard output carries documents only.
+fn init_log(level: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(level)
+        .map_err(|error| format!("invalid log level \"{}\": {error}", level.escape_default()))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .try_init()
+        .map_err(|error| error.to_string())
+}

@@ -1,0 +1,79 @@
+//! One process's folder under `/proc`.
+
+use std::{fs::File, io, io::Read as _, os::fd::OwnedFd, path::Path};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, readlinkat, statat};
+
+use super::parse::Stat;
+
+/// Longest of the small texts: stat, status, cgroup.
+const MAX_TEXT: u64 = 64 * 1024;
+
+/// Longest command line that is read.
+const MAX_COMMAND_LINE: u64 = 8 * 1024;
+
+/// An open `/proc/PID`. It stays with its process: when that is gone, reads fail even if the pid
+/// is in use again.
+#[derive(Debug)]
+pub(super) struct ProcDir(OwnedFd);
+
+impl ProcDir {
+    pub(super) fn open(root: &Path, pid: u32) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = openat(CWD, root.join(pid.to_string()), flags, Mode::empty())?;
+        Ok(Self(folder))
+    }
+
+    pub(super) fn stat(&self) -> Option<Stat> {
+        Stat::parse(&self.text("stat").ok()?)
+    }
+
+    pub(super) fn text(&self, name: &str) -> io::Result<Vec<u8>> {
+        self.read(name, MAX_TEXT)
+    }
+
+    /// The command line as the process left it, and whether there is more of it than was read.
+    pub(super) fn command_line(&self) -> io::Result<(Vec<u8>, bool)> {
+        let mut text = self.read("cmdline", MAX_COMMAND_LINE + 1)?;
+        let limit = usize::try_from(MAX_COMMAND_LINE).unwrap_or(usize::MAX);
+        let more = text.len() > limit;
+        text.truncate(limit);
+        Ok((text, more))
+    }
+
+    /// What a link such as `exe` or `cwd` points to, bytes that are not UTF-8 replaced.
+    pub(super) fn link(&self, name: &str) -> Option<String> {
+        let target = readlinkat(&self.0, name, Vec::new()).ok()?;
+        Some(String::from_utf8_lossy(target.as_bytes()).into_owned())
+    }
+
+    /// The executable file itself, whatever its path is by now.
+    pub(super) fn image(&self) -> Option<Image> {
+        let stat = statat(&self.0, "exe", AtFlags::empty()).ok()?;
+        Some(Image {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: u64::try_from(stat.st_size).ok()?,
+            modified: (stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
+            changed: (stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
+        })
+    }
+
+    fn read(&self, name: &str, limit: u64) -> io::Result<Vec<u8>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = openat(&self.0, name, flags, Mode::empty())?;
+        let mut text = Vec::new();
+        File::from(file).take(limit).read_to_end(&mut text)?;
+        Ok(text)
+    }
+}
+
+/// Identity and version of an executable file, by its inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::enrich) struct Image {
+    pub(in crate::enrich) device: u64,
+    pub(in crate::enrich) inode: u64,
+    pub(in crate::enrich) size: u64,
+    pub(in crate::enrich) modified: (i64, i64),
+    pub(in crate::enrich) changed: (i64, i64),
+}

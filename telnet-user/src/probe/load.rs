@@ -1,0 +1,351 @@
+//! Loading: offsets from the running kernel, capabilities by trying, the best accept hook.
+
+use aya::{
+    Btf as KernelBtf, Ebpf, EbpfError, EbpfLoader,
+    maps::MapError,
+    programs::{BtfTracePoint, FEntry, KProbe, Program, ProgramError, TracePoint},
+};
+use rustix::{
+    process::{Resource, Rlimit, setrlimit},
+    system::uname,
+    thread::{CapabilitySet, capabilities},
+};
+use telnet_common::{MAP_EVENTS, NO_OFFSET, globals};
+use tracing::{debug, info, warn};
+
+use super::{
+    btf::{self, Btf},
+    error::{LoadError, MINIMUM, chain, name, reason},
+    object,
+    offsets::OFFSETS,
+    record::Hook,
+};
+
+/// What to load.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Size of the ring buffer in bytes; the kernel wants a power of two of pages.
+    pub ring_bytes: u32,
+    /// How to learn who accepted.
+    pub acceptor: AcceptorHook,
+    /// Let the probe log each match at debug level.
+    pub log: bool,
+}
+
+/// Which hook reports who accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcceptorHook {
+    /// The first of fentry, kprobe and system call exit that loads, else userspace.
+    Auto,
+    /// This one or nothing.
+    Only(Hook),
+    /// No hook: `sock_diag` and `/proc`.
+    Userspace,
+}
+
+/// A loaded probe, attached, its maps still inside.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) ebpf: Ebpf,
+    /// The hook that reports who accepted, none when userspace has to find out.
+    pub(crate) acceptor: Option<Hook>,
+    /// What this kernel does not give, in words.
+    pub(crate) degraded: Vec<&'static str>,
+}
+
+/// What the kernel may or may not allow, from best to least.
+#[derive(Clone, Copy, Debug)]
+struct Features {
+    cookie: bool,
+    task_btf: bool,
+    probe_read: bool,
+}
+
+const FEATURES: [Features; 4] = [
+    Features::new(true, true, true),
+    Features::new(false, true, true),
+    Features::new(false, false, true),
+    Features::new(false, false, false),
+];
+
+impl Features {
+    const fn new(cookie: bool, task_btf: bool, probe_read: bool) -> Self {
+        Self {
+            cookie,
+            task_btf,
+            probe_read,
+        }
+    }
+
+    fn degraded(self) -> Vec<&'static str> {
+        let mut missing = Vec::new();
+        if !self.cookie {
+            missing.push("no socket cookies: sessions are told apart by socket address and time");
+        }
+        if !self.task_btf && !self.probe_read {
+            missing.push("no start time, parent and arguments from the kernel");
+        }
+        missing
+    }
+}
+
+/// Loads and attaches; the filter still rejects everything.
+///
+/// # Errors
+///
+/// See [`LoadError`].
+pub(crate) fn load(options: Options) -> Result<Loaded, LoadError> {
+    check_kernel()?;
+    check_capabilities()?;
+    let data = std::fs::read(btf::VMLINUX).map_err(|source| LoadError::NoBtf { source })?;
+    let types = Btf::parse(data).map_err(|source| LoadError::Btf { source })?;
+    let offsets = offsets(&types);
+    drop(types);
+    let kernel = KernelBtf::from_sys_fs().map_err(|error| LoadError::Refused(error.to_string()))?;
+    lift_memory_limit();
+
+    let mut refusal = None;
+    for features in FEATURES {
+        let mut ebpf = open(options, &offsets, features)?;
+        match attach_state(&mut ebpf, &kernel) {
+            Ok(()) => {
+                let acceptor = attach_acceptor(&mut ebpf, &kernel, options.acceptor)?;
+                let mut degraded = features.degraded();
+                if let Err(error) = attach_processes(&mut ebpf, &kernel) {
+                    debug!(error = reason(&error), "process hooks refused");
+                    degraded.push("no process hooks: who serves a session is found by polling");
+                }
+                return Ok(Loaded {
+                    ebpf,
+                    acceptor,
+                    degraded,
+                });
+            }
+            Err(error) => {
+                debug!(
+                    ?features,
+                    error = reason(&error),
+                    "kernel refused the probe"
+                );
+                refusal.get_or_insert(error);
+            }
+        }
+    }
+    Err(LoadError::Refused(
+        refusal.map_or_else(String::new, |error| reason(&error)),
+    ))
+}
+
+/// Offsets by symbol; a member this kernel lacks disables only its field.
+fn offsets(types: &Btf) -> Vec<(&'static str, u32)> {
+    OFFSETS
+        .iter()
+        .map(|&(symbol, structure, path)| {
+            let offset = types.offset_of(structure, path);
+            if offset.is_none() {
+                warn!(
+                    structure,
+                    path, "kernel lacks a member, its field stays empty"
+                );
+            }
+            (symbol, offset.unwrap_or(NO_OFFSET))
+        })
+        .collect()
+}
+
+fn open(
+    options: Options,
+    offsets: &[(&'static str, u32)],
+    features: Features,
+) -> Result<Ebpf, LoadError> {
+    let object = object::bytes()?;
+    let flags = [
+        (globals::HAS_SOCKET_COOKIE, u32::from(features.cookie)),
+        (globals::HAS_TASK_BTF, u32::from(features.task_btf)),
+        (globals::HAS_PROBE_READ, u32::from(features.probe_read)),
+    ];
+    let level = if options.log {
+        u8::from(LogLevel::Debug)
+    } else {
+        u8::from(LogLevel::Off)
+    };
+    let mut loader = EbpfLoader::new();
+    loader.map_max_entries(MAP_EVENTS, options.ring_bytes);
+    loader.override_global(aya_log::LEVEL, &level, true);
+    for (symbol, value) in offsets.iter().chain(&flags) {
+        loader.override_global(symbol, value, true);
+    }
+    loader.load(object).map_err(|error| {
+        if let EbpfError::MapError(MapError::CreateError { name, io_error }) = error {
+            if name == MAP_EVENTS {
+                return LoadError::Ring {
+                    bytes: options.ring_bytes,
+                    source: io_error,
+                };
+            }
+            return LoadError::Refused(format!("map {name}: {io_error}"));
+        }
+        LoadError::Refused(chain(&error))
+    })
+}
+
+/// Levels as the probe compares them (`aya_log_common::Level`, 0 is off).
+enum LogLevel {
+    Off,
+    Debug,
+}
+
+impl From<LogLevel> for u8 {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Off => 0,
+            LogLevel::Debug => 4,
+        }
+    }
+}
+
+fn attach_state(ebpf: &mut Ebpf, kernel: &KernelBtf) -> Result<(), ProgramError> {
+    let program: &mut BtfTracePoint = named(ebpf, telnet_common::PROGRAM_STATE)?;
+    program.load("inet_sock_set_state", kernel)?;
+    program.attach()?;
+    Ok(())
+}
+
+fn attach_processes(ebpf: &mut Ebpf, kernel: &KernelBtf) -> Result<(), ProgramError> {
+    for (program, tracepoint) in telnet_common::PROGRAMS_PROCESS {
+        let program: &mut BtfTracePoint = named(ebpf, program)?;
+        program.load(tracepoint, kernel)?;
+        program.attach()?;
+    }
+    Ok(())
+}
+
+fn attach_acceptor(
+    ebpf: &mut Ebpf,
+    kernel: &KernelBtf,
+    wanted: AcceptorHook,
+) -> Result<Option<Hook>, LoadError> {
+    let candidates: &[Hook] = match wanted {
+        AcceptorHook::Auto => &[Hook::Fentry, Hook::Kprobe, Hook::SyscallExit],
+        AcceptorHook::Only(hook) => &[hook],
+        AcceptorHook::Userspace => &[],
+    };
+    for &hook in candidates {
+        match attach_hook(ebpf, kernel, hook) {
+            Ok(()) => {
+                info!(hook = name(hook), "accept hook attached");
+                return Ok(Some(hook));
+            }
+            Err(error) if wanted == AcceptorHook::Auto => {
+                debug!(
+                    hook = name(hook),
+                    error = reason(&error),
+                    "accept hook refused"
+                );
+            }
+            Err(error) => {
+                return Err(LoadError::Hook {
+                    hook,
+                    reason: reason(&error),
+                });
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn attach_hook(ebpf: &mut Ebpf, kernel: &KernelBtf, hook: Hook) -> Result<(), ProgramError> {
+    const GRAFT: &str = "security_sock_graft";
+    match hook {
+        Hook::Fentry => {
+            let program: &mut FEntry = named(ebpf, telnet_common::PROGRAM_ACCEPT_FENTRY)?;
+            program.load(GRAFT, kernel)?;
+            program.attach()?;
+        }
+        Hook::Kprobe => {
+            let program: &mut KProbe = named(ebpf, telnet_common::PROGRAM_ACCEPT_KPROBE)?;
+            program.load()?;
+            program.attach(GRAFT, 0)?;
+        }
+        Hook::SyscallExit => {
+            let program: &mut TracePoint = named(ebpf, telnet_common::PROGRAM_ACCEPT_SYSCALL)?;
+            program.load()?;
+            program.attach("syscalls", "sys_exit_accept")?;
+            program.attach("syscalls", "sys_exit_accept4")?;
+        }
+    }
+    Ok(())
+}
+
+fn named<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProgramError>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    ebpf.program_mut(name)
+        .ok_or_else(|| ProgramError::InvalidName {
+            name: name.to_owned(),
+        })?
+        .try_into()
+}
+
+fn check_kernel() -> Result<(), LoadError> {
+    let uname = uname();
+    let release = uname.release().to_string_lossy();
+    if parse_release(&release).is_some_and(|version| version < MINIMUM) {
+        return Err(LoadError::TooOld {
+            release: release.into_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Major and minor number of `uname -r`.
+fn parse_release(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|byte: char| !byte.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+fn check_capabilities() -> Result<(), LoadError> {
+    // A kernel that cannot say is asked by loading.
+    let Ok(sets) = capabilities(None) else {
+        return Ok(());
+    };
+    let has = |set| sets.effective.contains(set);
+    if has(CapabilitySet::SYS_ADMIN) || has(CapabilitySet::BPF) && has(CapabilitySet::PERFMON) {
+        Ok(())
+    } else {
+        Err(LoadError::NotPermitted)
+    }
+}
+
+/// Kernels before 5.11 charge maps to the locked-memory limit.
+fn lift_memory_limit() {
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    if let Err(error) = setrlimit(Resource::Memlock, unlimited) {
+        debug!(%error, "locked-memory limit stays as it is");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_releases_compare_by_number() {
+        for (release, expected) in [
+            ("5.10.0-32-cloud-amd64", Some((5, 10))),
+            ("6.18.44-fc-v669", Some((6, 18))),
+            ("5.4.0", Some((5, 4))),
+            ("7.3+", Some((7, 3))),
+            ("4.19-rc1", Some((4, 19))),
+            ("weird", None),
+        ] {
+            assert_eq!(parse_release(release), expected, "{release}");
+        }
+        assert!(parse_release("5.9.16") < Some(MINIMUM));
+        assert!(parse_release("5.10") >= Some(MINIMUM));
+    }
+}

@@ -1,0 +1,51 @@
+//! The kernel members the probe reads: symbol of the global, structure, path of members.
+//!
+//! The global is a byte offset from the running kernel's BTF, `NO_OFFSET` where the member does
+//! not exist. A symbol that the probe lacks is an error when it is loaded.
+
+/// Every offset the probe has a global for.
+pub(super) const OFFSETS: [(&str, &str, &str); 39] = [
+    ("OFFSET_SKC_DADDR", "sock_common", "skc_daddr"),
+    ("OFFSET_SKC_RCV_SADDR", "sock_common", "skc_rcv_saddr"),
+    ("OFFSET_SKC_DPORT", "sock_common", "skc_dport"),
+    ("OFFSET_SKC_NUM", "sock_common", "skc_num"),
+    ("OFFSET_SKC_FAMILY", "sock_common", "skc_family"),
+    ("OFFSET_SKC_NET", "sock_common", "skc_net"),
+    ("OFFSET_SKC_FLAGS", "sock_common", "skc_flags"),
+    ("OFFSET_SKC_V6_DADDR", "sock_common", "skc_v6_daddr"),
+    ("OFFSET_SKC_V6_RCV_SADDR", "sock_common", "skc_v6_rcv_saddr"),
+    ("OFFSET_SK_PROTOCOL", "sock", "sk_protocol"),
+    ("OFFSET_SK_ERR", "sock", "sk_err"),
+    ("OFFSET_INET_SPORT", "inet_sock", "inet_sport"),
+    ("OFFSET_BYTES_RECEIVED", "tcp_sock", "bytes_received"),
+    ("OFFSET_BYTES_ACKED", "tcp_sock", "bytes_acked"),
+    ("OFFSET_SEGS_IN", "tcp_sock", "segs_in"),
+    ("OFFSET_SEGS_OUT", "tcp_sock", "segs_out"),
+    ("OFFSET_NET_INUM", "net", "ns.inum"),
+    ("OFFSET_TASK_GROUP_LEADER", "task_struct", "group_leader"),
+    ("OFFSET_TASK_REAL_PARENT", "task_struct", "real_parent"),
+    ("OFFSET_TASK_TGID", "task_struct", "tgid"),
+    ("OFFSET_TASK_PID", "task_struct", "pid"),
+    (
+        "OFFSET_TASK_START_BOOTTIME",
+        "task_struct",
+        "start_boottime",
+    ),
+    ("OFFSET_TASK_COMM", "task_struct", "comm"),
+    ("OFFSET_TASK_MM", "task_struct", "mm"),
+    ("OFFSET_TASK_FILES", "task_struct", "files"),
+    ("OFFSET_MM_ARG_START", "mm_struct", "arg_start"),
+    ("OFFSET_MM_ARG_END", "mm_struct", "arg_end"),
+    ("OFFSET_FILES_FDT", "files_struct", "fdt"),
+    ("OFFSET_FDTABLE_FD", "fdtable", "fd"),
+    ("OFFSET_FDTABLE_MAX_FDS", "fdtable", "max_fds"),
+    ("OFFSET_FILE_PRIVATE_DATA", "file", "private_data"),
+    ("OFFSET_FILE_F_INODE", "file", "f_inode"),
+    ("OFFSET_INODE_I_INO", "inode", "i_ino"),
+    ("OFFSET_INODE_I_MODE", "inode", "i_mode"),
+    ("OFFSET_SOCK_SK_SOCKET", "sock", "sk_socket"),
+    ("OFFSET_SOCKET_FILE", "socket", "file"),
+    ("OFFSET_SOCKET_SK", "socket", "sk"),
+    ("OFFSET_TASK_SIGNAL", "task_struct", "signal"),
+    ("OFFSET_SIGNAL_LIVE", "signal_struct", "live"),
+];

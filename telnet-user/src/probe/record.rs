@@ -1,0 +1,183 @@
+//! Kernel records as typed values: what the bytes of the ring buffer mean.
+
+use std::net::SocketAddr;
+
+use crate::clock::BootTime;
+
+/// One record from the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// CPU that produced it.
+    pub cpu: u32,
+    /// Its number on that CPU, from 0.
+    pub sequence: u64,
+    /// When it was produced.
+    pub time: BootTime,
+    /// What happened.
+    pub event: KernelEvent,
+}
+
+/// What happened in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelEvent {
+    /// A socket changed its TCP state. Names no process: in softirq the current task is whoever
+    /// was interrupted.
+    State(StateChange),
+    /// `CLOSE -> SYN_SENT`: this task called connect(2).
+    Connect(Socket, Task),
+    /// `CLOSE -> LISTEN`: this task called listen(2).
+    Listen(Socket, Task),
+    /// The socket got its file: this task called accept(2).
+    Accept(Accept),
+    /// A tracked process made this child.
+    Fork(Task),
+    /// A tracked process runs another program.
+    Exec(Exec),
+    /// The last thread of a tracked process ended.
+    Exit(Task),
+}
+
+/// accept(2) returned a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accept {
+    /// The new socket.
+    pub socket: Socket,
+    /// The caller.
+    pub task: Task,
+    /// The hook that saw it.
+    pub hook: Hook,
+    /// Inode number of the socket, as in `/proc/PID/fd`.
+    pub inode: Option<u64>,
+}
+
+/// A process runs another program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exec {
+    /// The process, with its new command line.
+    pub task: Task,
+    /// Address of the `struct sock` behind its standard input, as [`SocketKey::address`].
+    pub stdin: Option<u64>,
+}
+
+/// A TCP state change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateChange {
+    /// The socket.
+    pub socket: Socket,
+    /// State before.
+    pub old: TcpState,
+    /// State after.
+    pub new: TcpState,
+    /// Traffic counters, read when the socket goes to CLOSE.
+    pub counters: Option<TcpCounters>,
+}
+
+/// A socket as the kernel saw it at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Socket {
+    /// Which socket: the same from its first state change to its last.
+    pub key: SocketKey,
+    /// Inode number of its network namespace, when the kernel tells.
+    pub netns: Option<u32>,
+    /// `sk_err`: errno of a failed or broken connection.
+    pub error: Option<u16>,
+    /// An MPTCP socket: only accept(2) shows it, the session is on its TCP subflow with the same
+    /// addresses.
+    pub mptcp: bool,
+    /// Local end; IPv4-mapped addresses are IPv4 here.
+    pub local: SocketAddr,
+    /// Remote end.
+    pub remote: SocketAddr,
+}
+
+/// Identity of a live socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SocketKey {
+    /// Address of `struct sock`: unique among live sockets, reused after CLOSE.
+    pub address: u64,
+    /// Socket cookie (`SO_COOKIE`, `sock_diag`): unique since boot; not on kernels before 5.12.
+    pub cookie: Option<u64>,
+}
+
+/// What `struct tcp_sock` counted, as it stands there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpCounters {
+    /// `bytes_received`: the peer's payload, and 1 for its FIN.
+    pub bytes_received: u64,
+    /// `bytes_acked`: this side's acknowledged payload, 1 for a SYN sent, 1 for a FIN sent.
+    pub bytes_acked: u64,
+    /// `segs_in`: segments received.
+    pub segments_in: u32,
+    /// `segs_out`: segments sent, retransmissions included.
+    pub segments_out: u32,
+    /// The peer's FIN was received.
+    pub fin_received: bool,
+}
+
+/// A process as the kernel saw it when it acted: true even if it is gone a moment later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Process id (tgid) in the initial pid namespace.
+    pub pid: u32,
+    /// Thread id in the initial pid namespace.
+    pub tid: u32,
+    /// Real user id.
+    pub uid: u32,
+    /// Real group id.
+    pub gid: u32,
+    /// Start of the process; with the pid it names a process until reboot.
+    pub start: Option<BootTime>,
+    /// `comm` of the group leader, any text.
+    pub comm: String,
+    /// Parent's pid.
+    pub parent: Option<u32>,
+    /// Id of its cgroup (v2).
+    pub cgroup: Option<u64>,
+    /// Arguments as far as the kernel could copy them.
+    pub args: Option<Args>,
+}
+
+/// The head of a command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Args {
+    /// The arguments, `argv[0]` first; bytes that are not UTF-8 are replaced.
+    pub list: Vec<String>,
+    /// The command line was longer than what was copied: the last one may be cut.
+    pub truncated: bool,
+}
+
+/// The kernel hook that told who accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hook {
+    /// fentry `security_sock_graft`.
+    Fentry,
+    /// kprobe `security_sock_graft`.
+    Kprobe,
+    /// Tracepoints `sys_exit_accept` and `sys_exit_accept4`.
+    SyscallExit,
+}
+
+/// TCP states that a state change can carry (`include/net/tcp_states.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TcpState {
+    /// Open.
+    Established,
+    /// SYN sent.
+    SynSent,
+    /// SYN received, handshake not complete.
+    SynRecv,
+    /// This side closed first.
+    FinWait1,
+    /// ... and the other side has acknowledged it.
+    FinWait2,
+    /// No connection.
+    Close,
+    /// The other side closed first.
+    CloseWait,
+    /// ... and this side has closed too.
+    LastAck,
+    /// Listening.
+    Listen,
+    /// Both sides closed at once.
+    Closing,
+}

@@ -1,0 +1,100 @@
+//! Why a session ended and what went over it, from its last state change.
+
+use rustix::io::Errno;
+
+use super::{Direction, Ending, Traffic};
+use crate::probe::record::{TcpCounters, TcpState};
+
+/// Why an open session went to CLOSE, from the state before and `sk_err`.
+pub(super) fn ending(before: TcpState, error: Option<u16>) -> Ending {
+    if error.is_some_and(|errno| i32::from(errno) == Errno::TIMEDOUT.raw_os_error()) {
+        return Ending::Timeout;
+    }
+    let was_reset = error.is_some_and(|errno| i32::from(errno) == Errno::CONNRESET.raw_os_error());
+    match before {
+        TcpState::FinWait2 if !was_reset => Ending::Fin {
+            local_first: Some(true),
+        },
+        TcpState::LastAck if !was_reset => Ending::Fin {
+            local_first: Some(false),
+        },
+        TcpState::Closing if !was_reset => Ending::Fin { local_first: None },
+        // No close handshake took place: a reset came or went, or the socket was aborted.
+        TcpState::Established
+        | TcpState::SynSent
+        | TcpState::SynRecv
+        | TcpState::FinWait1
+        | TcpState::FinWait2
+        | TcpState::Close
+        | TcpState::CloseWait
+        | TcpState::LastAck
+        | TcpState::Listen
+        | TcpState::Closing => Ending::Reset,
+    }
+}
+
+/// Payload only: takes the sequence numbers of SYN and FIN out of the kernel's byte counts.
+pub(super) fn traffic(direction: Direction, before: TcpState, counters: TcpCounters) -> Traffic {
+    // The side that connected has its SYN counted; the accepted socket starts after it.
+    let syn = u64::from(direction == Direction::Egress);
+    // These states are only left for CLOSE once the FIN is acknowledged.
+    let fin = u64::from(matches!(
+        before,
+        TcpState::FinWait2 | TcpState::LastAck | TcpState::Closing
+    ));
+    Traffic {
+        bytes_received: counters
+            .bytes_received
+            .saturating_sub(u64::from(counters.fin_received)),
+        bytes_sent: counters.bytes_acked.saturating_sub(syn + fin),
+        segments_received: counters.segments_in,
+        segments_sent: counters.segments_out,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_before_and_the_error_tell_why() {
+        let fin = |local_first| Ending::Fin { local_first };
+        let cases = [
+            (TcpState::FinWait2, None, fin(Some(true))),
+            (TcpState::LastAck, None, fin(Some(false))),
+            (TcpState::LastAck, Some(32), fin(Some(false))),
+            (TcpState::Closing, None, fin(None)),
+            (TcpState::Established, None, Ending::Reset),
+            (TcpState::Established, Some(104), Ending::Reset),
+            (TcpState::CloseWait, Some(32), Ending::Reset),
+            (TcpState::LastAck, Some(104), Ending::Reset),
+            (TcpState::FinWait1, None, Ending::Reset),
+            (TcpState::Established, Some(110), Ending::Timeout),
+            (TcpState::FinWait1, Some(110), Ending::Timeout),
+            (TcpState::LastAck, Some(110), Ending::Timeout),
+        ];
+        for (before, error, expected) in cases {
+            assert_eq!(ending(before, error), expected, "{before:?} {error:?}");
+        }
+    }
+
+    #[test]
+    fn syn_and_fin_are_not_payload() {
+        let counters = TcpCounters {
+            bytes_received: 101,
+            bytes_acked: 52,
+            segments_in: 7,
+            segments_out: 6,
+            fin_received: true,
+        };
+        let client = traffic(Direction::Egress, TcpState::FinWait2, counters);
+        assert_eq!((client.bytes_received, client.bytes_sent), (100, 50));
+        let reset = TcpCounters {
+            fin_received: false,
+            ..counters
+        };
+        let server = traffic(Direction::Ingress, TcpState::Established, reset);
+        assert_eq!((server.bytes_received, server.bytes_sent), (101, 52));
+        assert_eq!((server.segments_received, server.segments_sent), (7, 6));
+    }
+}

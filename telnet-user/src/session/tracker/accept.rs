@@ -1,0 +1,99 @@
+//! Joining accept(2), and what the acceptor's children do, to sessions.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use super::{EarlyAccept, MAX_ACCEPTS, Tracker, is_same_socket};
+use crate::{
+    clock::BootTime,
+    probe::record::{Accept, Exec, Socket, SocketKey},
+    session::{Attribution, Direction, Observation, Owner, Session},
+};
+
+impl Tracker {
+    pub(super) fn accept(&mut self, accept: Accept, time: BootTime, out: &mut Vec<Observation>) {
+        if let Some(key) = self.session_of(&accept.socket) {
+            self.join(key, accept, time);
+            self.report(key, out);
+            return;
+        }
+        if self.accepts.len() >= MAX_ACCEPTS {
+            self.accepts.pop_front();
+            self.counters.unmatched_accepts += 1;
+        }
+        self.accepts.push_back(EarlyAccept {
+            accept,
+            deadline: time.plus(self.limits.acceptor_wait),
+        });
+    }
+
+    /// Puts what accept(2) told into its session.
+    pub(super) fn join(&mut self, key: SocketKey, accept: Accept, time: BootTime) {
+        let Some(entry) = self.entry(key) else {
+            return;
+        };
+        entry.session.inode = accept.inode;
+        entry.session.owners.acceptor = Some(Owner {
+            task: Arc::new(accept.task),
+            source: Attribution::Accept(accept.hook),
+        });
+        if entry.closed.is_none() {
+            self.handlers.plan(key, time);
+        }
+    }
+
+    /// A super-server's child becomes the telnetd: it runs with the session on its standard input.
+    pub(super) fn exec(&mut self, exec: Exec) {
+        let task = Arc::new(exec.task);
+        self.handlers.exec(&task);
+        let Some(entry) = exec
+            .stdin
+            .and_then(|address| self.sessions.get_mut(&address))
+        else {
+            return;
+        };
+        let session = &mut entry.session;
+        // What the handler starts may have the socket as its standard input too.
+        let is_first =
+            session.owners.handler.as_ref().is_none_or(|known| {
+                known.source != Attribution::Exec || known.task.pid == task.pid
+            });
+        if session.direction == Direction::Ingress && is_first {
+            session.owners.handler = Some(Owner {
+                task,
+                source: Attribution::Exec,
+            });
+        }
+    }
+
+    /// The session that an accepted socket belongs to.
+    fn session_of(&self, socket: &Socket) -> Option<SocketKey> {
+        if !socket.mptcp {
+            let entry = self.sessions.get(&socket.key.address)?;
+            return is_accept_of(socket, &entry.session).then_some(entry.session.key);
+        }
+        self.waiting
+            .iter()
+            .filter_map(|(_, key)| self.sessions.get(&key.address))
+            .find(|entry| is_accept_of(socket, &entry.session))
+            .map(|entry| entry.session.key)
+    }
+}
+
+/// Whether `accept(2)` returned the socket of this session: the same socket, or for MPTCP the
+/// one with the addresses of its subflow.
+pub(super) fn is_accept_of(socket: &Socket, session: &Session) -> bool {
+    if session.direction != Direction::Ingress {
+        return false;
+    }
+    if socket.mptcp {
+        return socket.netns == session.netns
+            && socket.remote == session.remote
+            && is_end(socket.local, session.local);
+    }
+    is_same_socket(socket.key, session.key) && socket.remote == session.remote
+}
+
+/// The local port reads 0 once the socket is closed.
+fn is_end(seen: SocketAddr, known: SocketAddr) -> bool {
+    seen.ip() == known.ip() && (seen.port() == known.port() || seen.port() == 0)
+}

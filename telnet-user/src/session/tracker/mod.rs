@@ -1,0 +1,342 @@
+//! The session state machine: kernel records in, observations out. Pure: time comes with the
+//! records, and nothing here reads a clock, a file or a socket.
+//!
+//! The accept record is joined to its session by socket, in any order: it may come before the
+//! handshake completes (TCP Fast Open) and after the session ended (the client left early).
+
+mod accept;
+mod state;
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use super::{
+    Attribution, Direction, Fact, Listener, Observation, Owner, Owners, Session,
+    handlers::{self, Check, Handlers},
+    listeners::Listeners,
+    table::Table,
+};
+use crate::{
+    clock::BootTime,
+    probe::record::{Accept, KernelEvent, Record, Socket, SocketKey, Task},
+};
+
+/// Bounds of the tracker.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Sessions tracked at once.
+    pub sessions: usize,
+    /// Listening sockets tracked at once.
+    pub listeners: usize,
+    /// Descendants of acceptors tracked at once.
+    pub processes: usize,
+    /// How long an accepted session waits for its acceptor before it is reported without.
+    pub acceptor_wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions: 131_072,
+            listeners: 4_096,
+            processes: 16_384,
+            acceptor_wait: Duration::from_millis(100),
+        }
+    }
+}
+
+/// What the tracker could not do, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Sessions that gave way to newer ones: their closing event is lost.
+    pub evicted_sessions: u64,
+    /// Listening sockets that gave way to newer ones.
+    pub evicted_listeners: u64,
+    /// Accept records for which no session came.
+    pub unmatched_accepts: u64,
+    /// Sockets that closed and were not known: opened before the agent, or their record was lost.
+    pub unknown_closes: u64,
+}
+
+/// Tracks every session and listening socket on the monitored ports.
+#[derive(Debug)]
+pub struct Tracker {
+    limits: Limits,
+    sessions: Table<u64, Entry>,
+    listeners: Listeners,
+    /// Accept records whose session has not come yet, oldest first.
+    accepts: VecDeque<EarlyAccept>,
+    handlers: Handlers,
+    /// Sessions that wait for their acceptor, by deadline.
+    waiting: VecDeque<(BootTime, SocketKey)>,
+    counters: Counters,
+}
+
+#[derive(Debug)]
+struct Entry {
+    session: Session,
+    state: State,
+    /// The session ended while it waited for its acceptor.
+    closed: Option<(Fact, BootTime)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// SYN sent.
+    Connecting,
+    /// Handshake complete; not reported yet.
+    AwaitingAcceptor,
+    /// Reported.
+    Open,
+}
+
+#[derive(Debug)]
+struct EarlyAccept {
+    accept: Accept,
+    deadline: BootTime,
+}
+
+/// Accept records kept until their session comes.
+const MAX_ACCEPTS: usize = 1_024;
+
+impl Tracker {
+    /// Tracks nothing yet.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            sessions: Table::new(limits.sessions),
+            listeners: Listeners::new(limits.listeners),
+            accepts: VecDeque::new(),
+            handlers: Handlers::new(limits.processes),
+            waiting: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes one kernel record and appends what it means to `out`.
+    pub fn push(&mut self, record: Record, out: &mut Vec<Observation>) {
+        let time = record.time;
+        match record.event {
+            KernelEvent::Connect(socket, task) => self.connect(&socket, task, time, out),
+            KernelEvent::Listen(socket, task) => {
+                let listener = self.listeners.open(&socket, task, time);
+                out.push(Observation::ListenerOpened { listener, time });
+            }
+            KernelEvent::Accept(accept) => self.accept(accept, time, out),
+            KernelEvent::Fork(task) => self.handlers.fork(task, time),
+            KernelEvent::Exec(exec) => self.exec(exec),
+            KernelEvent::Exit(task) => self.handlers.exit(task.pid),
+            KernelEvent::State(change) => self.change(&change, time, out),
+        }
+    }
+
+    /// Reports the sessions whose acceptor did not show up in time.
+    pub fn tick(&mut self, now: BootTime, out: &mut Vec<Observation>) {
+        while let Some(&(deadline, key)) = self.waiting.front()
+            && deadline <= now
+        {
+            self.waiting.pop_front();
+            self.report(key, out);
+        }
+        while self
+            .accepts
+            .front()
+            .is_some_and(|accept| accept.deadline <= now)
+        {
+            self.accepts.pop_front();
+            self.counters.unmatched_accepts += 1;
+        }
+    }
+
+    /// When [`Self::tick`] has something to do next.
+    pub fn deadline(&self) -> Option<BootTime> {
+        let session = self.waiting.front().map(|(deadline, _)| *deadline);
+        let accept = self.accepts.front().map(|accept| accept.deadline);
+        let handler = self.handlers.deadline();
+        session.into_iter().chain(accept).chain(handler).min()
+    }
+
+    /// Sessions that are waiting for their acceptor.
+    pub fn awaiting(&self) -> impl Iterator<Item = &Session> {
+        self.waiting
+            .iter()
+            .filter_map(|(_, key)| self.sessions.get(&key.address))
+            .filter(|entry| entry.state == State::AwaitingAcceptor)
+            .map(|entry| &entry.session)
+    }
+
+    /// Names the acceptor of a waiting session, as userspace found it, and reports the session.
+    pub fn attribute(&mut self, key: SocketKey, owner: Owner, out: &mut Vec<Observation>) {
+        if let Some(entry) = self.entry(key) {
+            entry.session.owners.acceptor = Some(owner);
+            self.report(key, out);
+        }
+    }
+
+    /// Looks at holders of sockets that are due now; each is to be answered with
+    /// [`Self::settle`].
+    pub fn checks(&mut self, now: BootTime) -> Vec<Check> {
+        let due = self.handlers.due(now);
+        due.into_iter()
+            .filter_map(|(key, accepted)| {
+                let entry = self.sessions.get(&key.address)?;
+                let is_same = is_same_socket(entry.session.key, key);
+                let check = || self.handlers.check(&entry.session, accepted);
+                is_same.then(check).flatten()
+            })
+            .collect()
+    }
+
+    /// Takes in who of a check's candidates holds the socket.
+    pub fn settle(&mut self, check: &Check, holders: &[u32]) {
+        if let Some(handler) = handlers::choose(&check.candidates, holders) {
+            self.set_handler(check.key, handler);
+        }
+    }
+
+    /// Names the process that serves a session.
+    pub fn set_handler(&mut self, key: SocketKey, handler: Owner) {
+        if let Some(entry) = self.entry(key) {
+            entry.session.owners.handler = Some(handler);
+        }
+    }
+
+    /// The session of a socket.
+    pub fn session(&self, key: SocketKey) -> Option<&Session> {
+        let entry = self.sessions.get(&key.address)?;
+        is_same_socket(entry.session.key, key).then_some(&entry.session)
+    }
+
+    /// What could not be done so far.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            evicted_sessions: self.sessions.evicted(),
+            evicted_listeners: self.listeners.evicted(),
+            ..self.counters
+        }
+    }
+
+    /// Sessions open now.
+    pub fn sessions(&self) -> impl Iterator<Item = &Session> {
+        self.sessions
+            .values()
+            .filter(|entry| entry.state == State::Open)
+            .map(|entry| &entry.session)
+    }
+
+    /// Sockets listening now.
+    pub fn listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.listeners.all()
+    }
+
+    fn connect(&mut self, socket: &Socket, task: Task, time: BootTime, out: &mut Vec<Observation>) {
+        let mut session = new_session(socket, Direction::Egress);
+        session.attempted = Some(time);
+        session.owners.client = Some(Owner {
+            task: Arc::new(task),
+            source: Attribution::Connect,
+        });
+        out.push(observed(&session, Fact::Attempted, time));
+        self.insert(session, State::Connecting, out);
+    }
+
+    /// Reports a waiting session, with what is known by now.
+    fn report(&mut self, key: SocketKey, out: &mut Vec<Observation>) {
+        let Some(entry) = self.entry(key) else {
+            return;
+        };
+        if entry.state != State::AwaitingAcceptor {
+            return;
+        }
+        entry.state = State::Open;
+        let mut session = entry.session.clone();
+        let closed = entry.closed.take();
+        session.owners.listener = self.listeners.owner_for(&session);
+        let opened = session.opened.unwrap_or_default();
+        out.push(observed(&session, Fact::Accepted, opened));
+        match closed {
+            Some((fact, time)) => {
+                self.sessions.remove(&key.address);
+                out.push(observed(&session, fact, time));
+            }
+            None => {
+                if let Some(entry) = self.entry(key) {
+                    entry.session.owners.listener = session.owners.listener;
+                }
+            }
+        }
+    }
+
+    /// Adds a session. A socket's address is free again once it is closed, so whatever stood
+    /// there is finished, and reported first if it still waited.
+    fn insert(&mut self, session: Session, state: State, out: &mut Vec<Observation>) {
+        if let Some(old) = self.sessions.get(&session.key.address) {
+            let key = old.session.key;
+            self.report(key, out);
+        }
+        let entry = Entry {
+            session,
+            state,
+            closed: None,
+        };
+        let key = entry.session.key.address;
+        if let Some(evicted) = self.sessions.insert(key, entry)
+            && evicted.state == State::AwaitingAcceptor
+        {
+            // Its closing event is lost, the session itself is not.
+            let opened = evicted.session.opened.unwrap_or_default();
+            out.push(observed(&evicted.session, Fact::Accepted, opened));
+        }
+    }
+
+    /// The entry of a socket: same address, and same cookie where the kernel has cookies.
+    fn entry(&mut self, key: SocketKey) -> Option<&mut Entry> {
+        self.sessions
+            .get_mut(&key.address)
+            .filter(|entry| is_same_socket(entry.session.key, key))
+    }
+
+    fn take(&mut self, key: SocketKey) -> Option<Entry> {
+        self.entry(key)?;
+        self.sessions.remove(&key.address)
+    }
+
+    fn is_connecting(&self, key: SocketKey) -> bool {
+        self.sessions
+            .get(&key.address)
+            .is_some_and(|entry| entry.state == State::Connecting)
+    }
+}
+
+fn is_same_socket(left: SocketKey, right: SocketKey) -> bool {
+    left.address == right.address
+        && match (left.cookie, right.cookie) {
+            (Some(left), Some(right)) => left == right,
+            _ => true,
+        }
+}
+
+fn new_session(socket: &Socket, direction: Direction) -> Session {
+    Session {
+        key: socket.key,
+        direction,
+        netns: socket.netns,
+        local: socket.local,
+        remote: socket.remote,
+        attempted: None,
+        opened: None,
+        preexisting: false,
+        inode: None,
+        owners: Owners::default(),
+    }
+}
+
+fn observed(session: &Session, fact: Fact, time: BootTime) -> Observation {
+    Observation::Session {
+        session: Box::new(session.clone()),
+        fact,
+        time,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! What a TCP state change means for its session or listening socket.
+
+use super::{State, Tracker, accept::is_accept_of, new_session, observed};
+use crate::{
+    clock::BootTime,
+    probe::record::{Socket, StateChange, TcpState},
+    session::{
+        Direction, Fact, Failure, Observation,
+        ending::{ending, traffic},
+    },
+};
+
+impl Tracker {
+    pub(super) fn change(
+        &mut self,
+        change: &StateChange,
+        time: BootTime,
+        out: &mut Vec<Observation>,
+    ) {
+        match (change.old, change.new) {
+            (TcpState::SynSent, TcpState::Established) => self.established(change, time, out),
+            (TcpState::SynRecv, TcpState::Established) => {
+                // Both ends sent a SYN at once: still an outbound session.
+                if self.is_connecting(change.socket.key) {
+                    self.established(change, time, out);
+                } else {
+                    self.accepted(&change.socket, time, out);
+                }
+            }
+            (TcpState::Listen, TcpState::Close) => match self.listeners.close(&change.socket) {
+                Some(listener) => out.push(Observation::ListenerClosed { listener, time }),
+                None => self.counters.unknown_closes += 1,
+            },
+            (_, TcpState::Close) => self.closed(change, time, out),
+            _ => {}
+        }
+    }
+
+    fn established(&mut self, change: &StateChange, time: BootTime, out: &mut Vec<Observation>) {
+        let mut session = match self.take(change.socket.key) {
+            Some(entry) => entry.session,
+            None => new_session(&change.socket, Direction::Egress),
+        };
+        session.local = change.socket.local;
+        session.remote = change.socket.remote;
+        session.opened = Some(time);
+        out.push(observed(&session, Fact::Established, time));
+        self.insert(session, State::Open, out);
+    }
+
+    fn accepted(&mut self, socket: &Socket, time: BootTime, out: &mut Vec<Observation>) {
+        let mut session = new_session(socket, Direction::Ingress);
+        session.opened = Some(time);
+        let early = self
+            .accepts
+            .iter()
+            .position(|early| is_accept_of(&early.accept.socket, &session))
+            .and_then(|index| self.accepts.remove(index));
+        let key = session.key;
+        let is_attributed = early.is_some();
+        self.insert(session, State::AwaitingAcceptor, out);
+        if let Some(early) = early {
+            self.join(key, early.accept, time);
+        }
+        if is_attributed || self.limits.acceptor_wait.is_zero() {
+            self.report(key, out);
+        } else {
+            let deadline = time.plus(self.limits.acceptor_wait);
+            self.waiting.push_back((deadline, key));
+        }
+    }
+
+    fn closed(&mut self, change: &StateChange, time: BootTime, out: &mut Vec<Observation>) {
+        let key = change.socket.key;
+        let Some(entry) = self.entry(key) else {
+            self.unknown_close(change, time, out);
+            return;
+        };
+        let error = change.socket.error;
+        let fact = if entry.state == State::Connecting {
+            // The local end may have been chosen after connect(2) was seen.
+            if change.socket.local.port() != 0 {
+                entry.session.local = change.socket.local;
+            }
+            Fact::Failed(Failure { errno: error })
+        } else {
+            let counters = change.counters;
+            let direction = entry.session.direction;
+            Fact::Closed(
+                ending(change.old, error),
+                counters.map(|counters| traffic(direction, change.old, counters)),
+            )
+        };
+        if entry.state == State::AwaitingAcceptor {
+            // accept(2) may still come: the client left before the server looked.
+            entry.closed = Some((fact, time));
+        } else if let Some(entry) = self.take(key) {
+            out.push(observed(&entry.session, fact, time));
+        }
+    }
+
+    /// An inbound handshake that failed has no earlier record; anything else was missed.
+    fn unknown_close(&mut self, change: &StateChange, time: BootTime, out: &mut Vec<Observation>) {
+        if change.old != TcpState::SynRecv {
+            self.counters.unknown_closes += 1;
+            return;
+        }
+        let mut session = new_session(&change.socket, Direction::Ingress);
+        session.owners.listener = self.listeners.owner_for(&session);
+        let errno = change.socket.error;
+        out.push(observed(&session, Fact::Failed(Failure { errno }), time));
+    }
+}

@@ -1,0 +1,460 @@
+use std::net::SocketAddr;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    probe::record::{
+        Exec, Hook, StateChange, TcpCounters,
+        TcpState::{
+            self, Close, CloseWait, Established, FinWait2, LastAck, Listen, SynRecv, SynSent,
+        },
+    },
+    session::Ending,
+};
+
+const MS: u64 = 1_000_000;
+
+fn at(millis: u64) -> BootTime {
+    BootTime::from_nanos(millis * MS)
+}
+
+/// Socket number `id` on this host's port 23, unless `edit` says otherwise.
+fn socket(id: u64) -> Socket {
+    Socket {
+        key: SocketKey {
+            address: 0x1000 + id,
+            cookie: Some(id),
+        },
+        netns: Some(1),
+        error: None,
+        mptcp: false,
+        local: "192.0.2.1:23".parse().expect("address"),
+        remote: SocketAddr::new(
+            "198.51.100.9".parse().expect("address"),
+            40_000 + u16::try_from(id).expect("small"),
+        ),
+    }
+}
+
+fn task(pid: u32) -> Task {
+    Task {
+        pid,
+        tid: pid,
+        uid: 0,
+        gid: 0,
+        start: Some(BootTime::from_nanos(u64::from(pid))),
+        comm: format!("task-{pid}"),
+        parent: None,
+        cgroup: None,
+        args: None,
+    }
+}
+
+fn state(socket: Socket, old: TcpState, new: TcpState) -> KernelEvent {
+    KernelEvent::State(StateChange {
+        socket,
+        old,
+        new,
+        counters: None,
+    })
+}
+
+/// Runs events at their times (ms) and ticks at the end of it all.
+fn run(events: Vec<(u64, KernelEvent)>) -> (Vec<Observation>, Tracker) {
+    run_until(events, 1_000_000)
+}
+
+/// Runs events at their times (ms) and ticks at `end` (ms).
+fn run_until(events: Vec<(u64, KernelEvent)>, end: u64) -> (Vec<Observation>, Tracker) {
+    let mut tracker = Tracker::new(Limits::default());
+    let mut out = Vec::new();
+    for (millis, event) in events {
+        tracker.tick(at(millis), &mut out);
+        let record = Record {
+            cpu: 0,
+            sequence: 0,
+            time: at(millis),
+            event,
+        };
+        tracker.push(record, &mut out);
+    }
+    tracker.tick(at(end), &mut out);
+    (out, tracker)
+}
+
+/// One word per observation, with the acceptor's or client's pid.
+fn words(observations: &[Observation]) -> Vec<String> {
+    observations
+        .iter()
+        .map(|observation| match observation {
+            Observation::Session { session, fact, .. } => {
+                let fact = match fact {
+                    Fact::Attempted => "attempted".to_owned(),
+                    Fact::Accepted => "accepted".to_owned(),
+                    Fact::Established => "established".to_owned(),
+                    Fact::Failed(failure) => format!("failed {:?}", failure.errno),
+                    Fact::Closed(Ending::Fin { local_first }, _) => format!("fin {local_first:?}"),
+                    Fact::Closed(Ending::Reset, _) => "reset".to_owned(),
+                    Fact::Closed(Ending::Timeout, _) => "timeout".to_owned(),
+                };
+                let owner = session.owners.closest();
+                format!("{fact} by {:?}", owner.map(|owner| owner.task.pid))
+            }
+            Observation::ListenerOpened { .. } => "listening".to_owned(),
+            Observation::ListenerClosed { .. } => "not listening".to_owned(),
+        })
+        .collect()
+}
+
+/// What it shows, events at their times, expected words.
+type Case = (&'static str, Vec<(u64, KernelEvent)>, Vec<&'static str>);
+
+fn accept(id: u64, pid: u32) -> KernelEvent {
+    accept_of(socket(id), pid)
+}
+
+fn accept_of(socket: Socket, pid: u32) -> KernelEvent {
+    KernelEvent::Accept(Accept {
+        socket,
+        task: task(pid),
+        hook: Hook::SyscallExit,
+        inode: Some(1_000),
+    })
+}
+
+#[test]
+fn inbound_sessions_in_every_order_of_accept() {
+    let open = || state(socket(1), SynRecv, Established);
+    let close = || state(socket(1), LastAck, Close);
+    let cases: Vec<Case> = vec![
+        (
+            "accept after the handshake",
+            vec![(0, open()), (1, accept(1, 7)), (50, close())],
+            vec!["accepted by Some(7)", "fin Some(false) by Some(7)"],
+        ),
+        (
+            "accept before the handshake (TCP Fast Open)",
+            vec![(0, accept(1, 7)), (1, open()), (50, close())],
+            vec!["accepted by Some(7)", "fin Some(false) by Some(7)"],
+        ),
+        (
+            "accept after the client is gone",
+            vec![(0, open()), (1, close()), (2, accept(1, 7))],
+            vec!["accepted by Some(7)", "fin Some(false) by Some(7)"],
+        ),
+        (
+            "accept later than the wait",
+            vec![(0, open()), (200, accept(1, 7)), (300, close())],
+            vec!["accepted by None", "fin Some(false) by Some(7)"],
+        ),
+        (
+            "never accepted, still open",
+            vec![(0, open())],
+            vec!["accepted by None"],
+        ),
+        (
+            "never accepted, listener closed",
+            vec![(0, open()), (5, state(socket(1), Established, Close))],
+            vec!["accepted by None", "reset by None"],
+        ),
+    ];
+    for (name, events, expected) in cases {
+        assert_eq!(words(&run(events).0), expected, "{name}");
+    }
+}
+
+#[test]
+fn outbound_sessions_name_the_caller_of_connect() {
+    let connect = || KernelEvent::Connect(socket(1), task(9));
+    let mut refused = socket(1);
+    refused.error = Some(111);
+    let cases = vec![
+        (
+            vec![
+                (0, connect()),
+                (1, state(socket(1), SynSent, Established)),
+                (9, state(socket(1), FinWait2, Close)),
+            ],
+            vec![
+                "attempted by Some(9)",
+                "established by Some(9)",
+                "fin Some(true) by Some(9)",
+            ],
+        ),
+        (
+            vec![(0, connect()), (1, state(refused, SynSent, Close))],
+            vec!["attempted by Some(9)", "failed Some(111) by Some(9)"],
+        ),
+        (
+            vec![(0, connect()), (1, state(socket(1), SynSent, Close))],
+            vec!["attempted by Some(9)", "failed None by Some(9)"],
+        ),
+        (
+            // Simultaneous open.
+            vec![(0, connect()), (1, state(socket(1), SynRecv, Established))],
+            vec!["attempted by Some(9)", "established by Some(9)"],
+        ),
+        (
+            // The record of connect(2) was lost.
+            vec![(1, state(socket(1), SynSent, Established))],
+            vec!["established by None"],
+        ),
+    ];
+    for (events, expected) in cases {
+        assert_eq!(words(&run(events).0), expected);
+    }
+}
+
+#[test]
+fn an_mptcp_accept_is_joined_by_addresses() {
+    let mut msk = socket(99);
+    msk.mptcp = true;
+    msk.remote = socket(1).remote;
+    let (out, _) = run(vec![
+        (0, state(socket(2), SynRecv, Established)),
+        (0, state(socket(1), SynRecv, Established)),
+        (1, accept_of(msk, 7)),
+    ]);
+    assert_eq!(words(&out), ["accepted by Some(7)", "accepted by None"]);
+}
+
+#[test]
+fn a_socket_address_that_is_used_again_is_another_session() {
+    let mut second = socket(1);
+    second.key.cookie = Some(2);
+    second.remote.set_port(50_000);
+    let (out, tracker) = run(vec![
+        (0, state(socket(1), SynRecv, Established)),
+        (1, state(second.clone(), SynRecv, Established)),
+        (2, accept_of(second.clone(), 7)),
+        (3, state(second, CloseWait, Close)),
+    ]);
+    assert_eq!(
+        words(&out),
+        [
+            "accepted by None",
+            "accepted by Some(7)",
+            "reset by Some(7)"
+        ]
+    );
+    assert_eq!(tracker.counters(), Counters::default());
+}
+
+#[test]
+fn the_listener_is_named_unless_several_share_the_address() {
+    let listener = |id: u64, ip: &str| Socket {
+        local: format!("{ip}:23").parse().expect("address"),
+        remote: "0.0.0.0:0".parse().expect("address"),
+        ..socket(id)
+    };
+    let listeners_of = |listeners: Vec<(Socket, u32)>| {
+        let mut events: Vec<_> = listeners
+            .into_iter()
+            .map(|(socket, pid)| (0, KernelEvent::Listen(socket, task(pid))))
+            .collect();
+        events.push((1, state(socket(1), SynRecv, Established)));
+        events.push((2, accept(1, 6)));
+        let (out, _) = run(events);
+        out.iter().find_map(|observation| match observation {
+            Observation::Session { session, .. } => {
+                Some(session.owners.listener.as_ref().map(|owner| owner.task.pid))
+            }
+            Observation::ListenerOpened { .. } | Observation::ListenerClosed { .. } => None,
+        })
+    };
+    assert_eq!(
+        listeners_of(vec![(listener(50, "0.0.0.0"), 5)]),
+        Some(Some(5))
+    );
+    assert_eq!(
+        listeners_of(vec![(listener(50, "192.0.2.1"), 5)]),
+        Some(Some(5))
+    );
+    assert_eq!(
+        listeners_of(vec![(listener(50, "192.0.2.2"), 5)]),
+        Some(None)
+    );
+    let shared = |second| {
+        vec![
+            (listener(50, "0.0.0.0"), 5),
+            (listener(51, "0.0.0.0"), second),
+        ]
+    };
+    assert_eq!(listeners_of(shared(6)), Some(Some(6)), "the acceptor's own");
+    assert_eq!(listeners_of(shared(8)), Some(None), "no guess");
+}
+
+#[test]
+fn listeners_come_and_go() {
+    let (out, tracker) = run(vec![
+        (0, KernelEvent::Listen(socket(1), task(5))),
+        (1, state(socket(1), Listen, Close)),
+        (2, state(socket(2), Listen, Close)),
+    ]);
+    assert_eq!(words(&out), ["listening", "not listening"]);
+    assert_eq!(tracker.counters().unknown_closes, 1);
+}
+
+#[test]
+fn what_cannot_be_matched_is_counted() {
+    let (out, tracker) = run(vec![
+        (0, accept(1, 7)),
+        (1, state(socket(2), LastAck, Close)),
+    ]);
+    assert_eq!(words(&out), Vec::<String>::new());
+    let counters = tracker.counters();
+    assert_eq!(
+        (counters.unmatched_accepts, counters.unknown_closes),
+        (1, 1)
+    );
+}
+
+fn child(pid: u32, parent: u32) -> Task {
+    Task {
+        parent: Some(parent),
+        ..task(pid)
+    }
+}
+
+#[test]
+fn a_child_that_runs_with_the_socket_as_standard_input_is_the_handler() {
+    let exec = |pid, address| {
+        KernelEvent::Exec(Exec {
+            task: child(pid, 7),
+            stdin: Some(address),
+        })
+    };
+    let (out, _) = run(vec![
+        (0, state(socket(1), SynRecv, Established)),
+        (1, accept(1, 7)),
+        (4, KernelEvent::Fork(child(8, 7))),
+        (12, exec(8, socket(1).key.address)),
+        // What the telnetd starts on the same socket is not the handler.
+        (13, KernelEvent::Fork(child(9, 8))),
+        (14, exec(9, socket(1).key.address)),
+        (20, state(socket(1), LastAck, Close)),
+    ]);
+    assert_eq!(
+        words(&out),
+        ["accepted by Some(7)", "fin Some(false) by Some(8)"]
+    );
+}
+
+#[test]
+fn who_holds_the_socket_is_asked_of_the_acceptor_and_its_children_only() {
+    let (_, mut tracker) = run_until(
+        vec![
+            (0, KernelEvent::Fork(child(5, 7))),
+            (1, state(socket(1), SynRecv, Established)),
+            (2, accept(1, 7)),
+            (3, KernelEvent::Fork(child(8, 7))),
+            (3, KernelEvent::Fork(child(9, 8))),
+            (3, KernelEvent::Fork(child(20, 19))),
+        ],
+        10,
+    );
+    assert_eq!(tracker.deadline(), Some(at(22)));
+    let checks = tracker.checks(at(22));
+    let [check] = checks.as_slice() else {
+        panic!("one check expected: {checks:?}");
+    };
+    let mut pids: Vec<u32> = check.candidates.iter().map(|task| task.pid).collect();
+    pids.sort_unstable();
+    assert_eq!((check.inode, pids), (1_000, vec![7, 8, 9]));
+    tracker.settle(check, &[7, 8, 9]);
+    let session = tracker.session(socket(1).key).expect("open");
+    let handler = session.owners.handler.as_ref().expect("settled");
+    assert_eq!((handler.task.pid, handler.source), (8, Attribution::Held));
+}
+
+#[test]
+fn payload_and_reason_come_with_the_end() {
+    let mut change = StateChange {
+        socket: socket(1),
+        old: LastAck,
+        new: Close,
+        counters: Some(TcpCounters {
+            bytes_received: 11,
+            bytes_acked: 21,
+            segments_in: 4,
+            segments_out: 5,
+            fin_received: true,
+        }),
+    };
+    change.socket.local.set_port(23);
+    let (out, _) = run(vec![
+        (0, state(socket(1), SynRecv, Established)),
+        (1, accept(1, 7)),
+        (2, KernelEvent::State(change)),
+    ]);
+    let Some(Observation::Session {
+        fact: Fact::Closed(_, Some(traffic)),
+        ..
+    }) = out.last()
+    else {
+        panic!("no closing observation in {out:?}");
+    };
+    assert_eq!((traffic.bytes_received, traffic.bytes_sent), (10, 20));
+}
+
+#[test]
+fn a_full_table_still_reports_every_session() {
+    let mut tracker = Tracker::new(Limits {
+        sessions: 2,
+        ..Limits::default()
+    });
+    let mut out = Vec::new();
+    for id in 0..5 {
+        let record = Record {
+            cpu: 0,
+            sequence: id,
+            time: at(0),
+            event: state(socket(id), SynRecv, Established),
+        };
+        tracker.push(record, &mut out);
+    }
+    tracker.tick(at(1_000), &mut out);
+    assert_eq!(out.len(), 5);
+    assert_eq!(tracker.counters().evicted_sessions, 3);
+}
+
+proptest! {
+    /// Whatever the order of handshake, accept and close of many sessions, each is reported
+    /// exactly once as accepted and once as closed, accepted first.
+    #[test]
+    fn every_session_is_reported_exactly_once(
+        order in Just((0u64..5).flat_map(|id| [(id, 0u8), (id, 1), (id, 2)]).collect::<Vec<_>>())
+            .prop_shuffle()
+    ) {
+        let mut events = Vec::new();
+        let mut opened = std::collections::HashSet::new();
+        for (time, (id, kind)) in (0u64..).zip(order) {
+            // A socket cannot close before its handshake.
+            let event = match kind {
+                0 if opened.insert(id) => state(socket(id), SynRecv, Established),
+                1 => accept(id, 7),
+                2 if opened.contains(&id) => state(socket(id), LastAck, Close),
+                _ => continue,
+            };
+            events.push((time, event));
+        }
+        let (out, _) = run(events);
+        for id in 0..5u64 {
+            let mine: Vec<_> = out
+                .iter()
+                .filter_map(|observation| match observation {
+                    Observation::Session { session, fact, .. }
+                        if session.key.cookie == Some(id) => Some(fact),
+                    Observation::Session { .. }
+                    | Observation::ListenerOpened { .. }
+                    | Observation::ListenerClosed { .. } => None,
+                })
+                .collect();
+            if opened.contains(&id) {
+                prop_assert!(matches!(mine.first(), Some(Fact::Accepted)));
+                prop_assert!(mine.len() <= 2);
+            }
+        }
+    }
+}

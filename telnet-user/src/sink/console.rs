@@ -1,0 +1,84 @@
+//! Documents on standard output: one JSON object a line, or one readable line each.
+
+use std::io::{self, IsTerminal as _, Write};
+
+use clap::ValueEnum;
+
+use super::{Document, pretty};
+
+/// How documents look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Readable lines on a terminal, NDJSON otherwise.
+    Auto,
+    /// One JSON object a line.
+    Ndjson,
+    /// One readable line each.
+    Pretty,
+}
+
+/// Writes documents to one stream, in the order they come.
+#[derive(Debug)]
+pub struct Console<W> {
+    out: W,
+    pretty: bool,
+}
+
+impl Console<io::Stdout> {
+    /// The process's standard output.
+    pub fn stdout(format: Format) -> Self {
+        let out = io::stdout();
+        let pretty = match format {
+            Format::Auto => out.is_terminal(),
+            Format::Ndjson => false,
+            Format::Pretty => true,
+        };
+        Self { out, pretty }
+    }
+}
+
+impl<W: Write> Console<W> {
+    /// Any writer.
+    pub const fn new(out: W, pretty: bool) -> Self {
+        Self { out, pretty }
+    }
+
+    /// Writes one document and hands it on at once: an alert must not wait in a buffer.
+    ///
+    /// # Errors
+    ///
+    /// When the stream does not take it, for example because its reader is gone.
+    pub fn write(&mut self, document: &Document) -> io::Result<()> {
+        let mut line = if self.pretty {
+            pretty::line(document).into_bytes()
+        } else {
+            serde_json::to_vec(document.value())?
+        };
+        line.push(b'\n');
+        self.out.write_all(&line)?;
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn ndjson_is_one_line_whatever_is_inside() {
+        let mut out = Vec::new();
+        let document = Document::Event(json!({"process": {"name": "a\nb\u{1b}[2J"}}));
+        Console::new(&mut out, false)
+            .write(&document)
+            .expect("written");
+        let text = String::from_utf8(out).expect("UTF-8");
+        assert_eq!(text.lines().count(), 1);
+        assert!(!text.contains('\u{1b}'));
+        let read: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(&read, document.value());
+    }
+
+    use serde_json::Value;
+}

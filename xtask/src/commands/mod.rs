@@ -1,0 +1,8 @@
+//! One file per subcommand.
+
+pub(crate) mod build;
+pub(crate) mod ci;
+pub(crate) mod run;
+pub(crate) mod setup;
+pub(crate) mod test;
+pub(crate) mod vm;

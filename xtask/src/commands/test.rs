@@ -1,0 +1,201 @@
+//! `cargo xtask test`: one layer, or all of them.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+
+use super::build::{self, Agent};
+use crate::{
+    probe, process,
+    toolchain::{self, Need, Privilege},
+    vm::{self, Matrix},
+    workspace::Workspace,
+};
+
+/// What `test` can be told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Only this layer
+    #[command(subcommand)]
+    layer: Option<Layer>,
+}
+
+/// What a test needs around it.
+#[derive(Debug, clap::Subcommand)]
+enum Layer {
+    /// Tests that need nothing but cargo
+    Unit,
+    /// Tests that need root and this machine's kernel
+    Live,
+    /// The live tests in virtual machines, on other kernels
+    Vm(VmOptions),
+}
+
+/// Which virtual machines, and what to run in them.
+#[derive(Debug, clap::Args)]
+struct VmOptions {
+    /// Every kernel series instead of the oldest, the most installed and the newest
+    #[arg(long, conflicts_with = "kernels")]
+    all: bool,
+    /// Only this kernel series, such as 6.1 or newest; may be repeated
+    #[arg(long = "kernel", value_name = "SERIES")]
+    kernels: Vec<String>,
+    /// Only this way to learn who accepted; may be repeated
+    #[arg(long = "hook", value_parser = vm::HOOKS)]
+    hooks: Vec<String>,
+    /// Only tests whose name contains this
+    #[arg(default_value = "")]
+    filter: String,
+}
+
+impl VmOptions {
+    fn matrix(&self) -> Matrix {
+        let Self {
+            all,
+            kernels,
+            hooks,
+            filter,
+        } = self;
+        let or_all = |chosen: &[String], all: &[&str]| match chosen {
+            [] => all.iter().map(|&name| name.to_owned()).collect(),
+            chosen => chosen.to_vec(),
+        };
+        let series = if *all { &vm::ALL[..] } else { &vm::DEFAULT };
+        Matrix {
+            kernels: or_all(kernels, series),
+            hooks: or_all(hooks, &vm::HOOKS),
+            filter: filter.clone(),
+        }
+    }
+}
+
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
+    let Options { layer } = options;
+    match layer {
+        Some(Layer::Unit) => unit(workspace, probe::last_built(workspace).as_deref()),
+        Some(Layer::Live) => live(workspace, &agent(workspace)?),
+        Some(Layer::Vm(options)) => options.matrix().run(workspace),
+        None => {
+            let agent = agent(workspace)?;
+            unit(workspace, Some(&agent.probe))?;
+            live(workspace, &agent)
+        }
+    }
+}
+
+/// The agent that the live tests drive, and what they need beside it.
+pub(crate) fn agent(workspace: &Workspace) -> anyhow::Result<Agent> {
+    let needs = [Need::Probe, Need::LiveTests];
+    let ready = toolchain::ensure(workspace, &needs, None)?;
+    build::agent(workspace, false, ready.toolchain)
+}
+
+/// Unit, property and documentation tests. They run without the probe; `probe` only keeps cargo
+/// from compiling the agent anew when the two alternate.
+pub(crate) fn unit(workspace: &Workspace, probe: Option<&Path>) -> anyhow::Result<()> {
+    // Examples in the documentation first: a crate without any would have the last word with
+    // "0 passed".
+    for selection in [["--doc"].as_slice(), &["--lib", "--bins", "--tests"]] {
+        let mut command = workspace.cargo();
+        command.arg("test").args(selection);
+        if let Some(probe) = probe {
+            probe::embed(&mut command, probe);
+        }
+        process::run(&mut command)?;
+    }
+    Ok(())
+}
+
+/// Tests on this machine's kernel. Compiled as this user, run as root, one at a time because they
+/// share that kernel. The same variables let one of them be run by hand.
+pub(crate) fn live(workspace: &Workspace, agent: &Agent) -> anyhow::Result<()> {
+    let environment = live_environment(workspace, agent);
+    let mut command = workspace.cargo();
+    command.args(["test", "--package", "telnet-tests", "--lib", "--tests"]);
+    command.args(["--", "--test-threads=1"]);
+    match Privilege::here() {
+        Privilege::Root => {
+            command.envs(environment);
+        }
+        Privilege::Sudo => {
+            let host = toolchain::host_rustc(workspace)?.host;
+            command.env(runner_variable(&host), sudo_runner(&environment)?);
+        }
+        Privilege::Missing if live_tests_are_optional() => {
+            command.envs(environment);
+        }
+        Privilege::Missing => bail!(
+            "live tests load the probe and need root, and there is no sudo: run them as root, \
+             or set {LIVE}=optional to leave them out"
+        ),
+    }
+    process::run(&mut command)
+}
+
+/// `optional` lets the live tests be left out where they cannot run.
+const LIVE: &str = "TELNET_LIVE";
+
+fn live_tests_are_optional() -> bool {
+    env::var_os(LIVE).is_some_and(|value| value == "optional")
+}
+
+fn live_environment(workspace: &Workspace, agent: &Agent) -> Vec<(&'static str, OsString)> {
+    let mut environment = vec![
+        ("TELNET_MONITOR_BIN", agent.binary.clone().into_os_string()),
+        ("TELNET_TEST_ROOT", workspace.test_root().into_os_string()),
+    ];
+    for name in [LIVE, "RUST_BACKTRACE"] {
+        environment.extend(env::var_os(name).map(|value| (name, value)));
+    }
+    environment
+}
+
+/// What cargo reads the wrapper of test programs for `target` from.
+fn runner_variable(target: &str) -> String {
+    let target = target.to_uppercase().replace('-', "_");
+    format!("CARGO_TARGET_{target}_RUNNER")
+}
+
+/// `sudo` with the variables on its command line, because it drops those it was started with.
+fn sudo_runner(environment: &[(&'static str, OsString)]) -> anyhow::Result<String> {
+    let mut words = vec!["sudo".to_owned(), "env".to_owned()];
+    for (name, value) in environment {
+        let value = value
+            .to_str()
+            .with_context(|| format!("{} is not UTF-8", PathBuf::from(value).display()))?;
+        if value.contains(char::is_whitespace) {
+            bail!("{value:?} contains white space, which cargo cannot pass on: run this as root");
+        }
+        words.push(format!("{name}={value}"));
+    }
+    Ok(words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runner_variable_is_cargos() {
+        assert_eq!(
+            runner_variable("x86_64-unknown-linux-gnu"),
+            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER"
+        );
+    }
+
+    #[test]
+    fn sudo_gets_the_variables_as_words() {
+        let environment = [("A", OsString::from("/a")), ("B", OsString::from("b:c"))];
+        assert_eq!(sudo_runner(&environment).unwrap(), "sudo env A=/a B=b:c");
+    }
+
+    #[test]
+    fn white_space_is_refused_rather_than_split() {
+        let environment = [("A", OsString::from("/my folder"))];
+        sudo_runner(&environment).unwrap_err();
+    }
+}

@@ -1,0 +1,102 @@
+//! Telnet servers and clients for the live tests, unpacked beside the build.
+//!
+//! Installing them would open port 23 on the developer's machine, and the two inetds exclude each
+//! other. The tests run them from here instead.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+
+use super::apt;
+use crate::{process, workspace::Workspace};
+
+/// What is unpacked, each with the libraries that this machine lacks.
+pub(crate) const PACKAGES: [&str; 5] = [
+    "busybox-static",
+    "inetutils-telnet",
+    "inetutils-telnetd",
+    "openbsd-inetd",
+    "xinetd",
+];
+
+/// The programs the tests start, from the root of the unpacked tree.
+const PROGRAMS: [&str; 5] = [
+    "bin/busybox",
+    "usr/bin/inetutils-telnet",
+    "usr/sbin/telnetd",
+    "usr/sbin/inetd",
+    "usr/sbin/xinetd",
+];
+
+/// Whether the current list is unpacked.
+pub(crate) fn are_unpacked(workspace: &Workspace) -> bool {
+    fs::read_to_string(stamp(workspace)).is_ok_and(|text| text == wanted())
+}
+
+/// Downloads and unpacks. The stamp is written last, so that an interrupted run is repeated.
+pub(crate) fn unpack(workspace: &Workspace) -> anyhow::Result<()> {
+    let root = workspace.test_root();
+    remove(&root)?;
+    for package in PACKAGES {
+        let folder = workspace.tools().join("debs").join(package);
+        create(&folder.join("partial"))?;
+        apt::download(workspace, package, &folder)?;
+        create(&root)?;
+        apt::unpack(workspace, &folder, &root)?;
+    }
+    for program in PROGRAMS {
+        check(workspace, &root.join(program))?;
+    }
+    let stamp = stamp(workspace);
+    fs::write(&stamp, wanted()).with_context(|| format!("cannot write {}", stamp.display()))
+}
+
+/// Refuses a program whose libraries are not all here.
+fn check(workspace: &Workspace, program: &Path) -> anyhow::Result<()> {
+    if !program.is_file() {
+        bail!("{} is not in the unpacked packages", program.display());
+    }
+    let mut command = workspace.command("ldd");
+    command
+        .arg(program)
+        .env("LD_LIBRARY_PATH", library_path(workspace)?);
+    // Fails for a static program, which lacks nothing.
+    let libraries = process::capture(&mut command).unwrap_or_default();
+    if let Some(line) = libraries.lines().find(|line| line.contains("not found")) {
+        bail!("{} cannot start: {}", program.display(), line.trim());
+    }
+    Ok(())
+}
+
+/// `LD_LIBRARY_PATH` for programs of the unpacked tree.
+pub(crate) fn library_path(workspace: &Workspace) -> anyhow::Result<OsString> {
+    let triplet = format!("{}-linux-gnu", env::consts::ARCH);
+    let folders = ["usr/lib", "lib"].map(|lib| workspace.test_root().join(lib).join(&triplet));
+    env::join_paths(folders).context("a folder name of the library path contains a colon")
+}
+
+fn stamp(workspace: &Workspace) -> PathBuf {
+    workspace.tools().join("root.stamp")
+}
+
+fn wanted() -> String {
+    PACKAGES.join("\n")
+}
+
+fn create(folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
+}
+
+fn remove(folder: &Path) -> anyhow::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}

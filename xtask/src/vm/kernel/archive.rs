@@ -1,0 +1,169 @@
+//! Debian's suites with kernels, apart from this machine's own package lists: nothing here
+//! changes what apt does for the rest of the system.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, bail};
+
+use crate::{process, workspace::Workspace};
+
+/// From the oldest supported kernel to the newest to be had.
+const SUITES: [&str; 4] = ["bullseye", "bookworm", "trixie", "trixie-backports"];
+
+/// Overrides the mirror of this machine's own sources.
+const MIRROR: &str = "TELNET_VM_MIRROR";
+
+/// Signs every suite.
+pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// An apt with a configuration, lists and cache of its own.
+#[derive(Debug)]
+pub(crate) struct Archive<'a> {
+    workspace: &'a Workspace,
+    folder: PathBuf,
+}
+
+impl<'a> Archive<'a> {
+    /// Opens the archive, and reads its package lists when `fresh` or when there are none.
+    pub(crate) fn open(workspace: &'a Workspace, fresh: bool) -> anyhow::Result<Self> {
+        let archive = Self {
+            workspace,
+            folder: workspace.vm().join("apt"),
+        };
+        let stamp = archive.folder.join("updated");
+        if fresh || !stamp.try_exists()? {
+            archive.configure()?;
+            println!("reading Debian's package lists");
+            process::run(
+                archive
+                    .apt("apt-get")
+                    .args(["--quiet", "--quiet", "update"]),
+            )?;
+            write(&stamp, "")?;
+        }
+        Ok(archive)
+    }
+
+    /// Names of all packages.
+    pub(crate) fn packages(&self) -> anyhow::Result<Vec<String>> {
+        let text = process::capture(self.apt("apt-cache").arg("pkgnames"))?;
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// Downloads `names` and unpacks them into `root`.
+    pub(crate) fn unpack(&self, names: &[String], root: &Path) -> anyhow::Result<()> {
+        let downloads = root.with_extension("debs");
+        remake(&downloads)?;
+        remake(root)?;
+        let mut command = self.apt("apt-get");
+        command.args(["--quiet", "--quiet", "download"]).args(names);
+        process::run(command.current_dir(&downloads))?;
+        for entry in fs::read_dir(&downloads)? {
+            let mut command = self.workspace.command("dpkg-deb");
+            process::run(command.arg("--extract").arg(entry?.path()).arg(root))?;
+        }
+        fs::remove_dir_all(&downloads)
+            .with_context(|| format!("cannot remove {}", downloads.display()))
+    }
+
+    fn configure(&self) -> anyhow::Result<()> {
+        for folder in ["lists/partial", "cache/archives/partial", "state", "parts"] {
+            let folder = self.folder.join(folder);
+            fs::create_dir_all(&folder)
+                .with_context(|| format!("cannot create {}", folder.display()))?;
+        }
+        write(&self.folder.join("status"), "")?;
+        write(&self.folder.join("sources.list"), &sources(&self.mirror()?))?;
+        write(&self.folder.join("apt.conf"), &configuration(&self.folder))
+    }
+
+    fn mirror(&self) -> anyhow::Result<String> {
+        if let Ok(mirror) = env::var(MIRROR) {
+            return Ok(mirror);
+        }
+        let mut command = self.workspace.command("apt-get");
+        command.args(["indextargets", "--format", "$(SITE) $(RELEASE)"]);
+        let targets = process::capture(command.arg("Created-By: Packages"))?;
+        match main_site(&targets) {
+            Some(site) => Ok(site.to_owned()),
+            None => bail!("apt has no package lists here: run `apt-get update`, or set {MIRROR}"),
+        }
+    }
+
+    fn apt(&self, program: &str) -> Command {
+        let mut command = self.workspace.command(program);
+        command.env("APT_CONFIG", self.folder.join("apt.conf"));
+        command
+    }
+}
+
+/// The site of the first target that is not a security suite.
+fn main_site(targets: &str) -> Option<&str> {
+    targets.lines().find_map(|line| {
+        let (site, release) = line.split_once(' ')?;
+        (!release.contains("security")).then_some(site)
+    })
+}
+
+fn sources(mirror: &str) -> String {
+    SUITES
+        .map(|suite| format!("deb [arch=amd64 signed-by={KEYRING}] {mirror} {suite} main\n"))
+        .concat()
+}
+
+fn configuration(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        r#"Dir::State "{folder}/state";
+Dir::State::lists "{folder}/lists";
+Dir::State::status "{folder}/status";
+Dir::Cache "{folder}/cache";
+Dir::Etc::sourcelist "{folder}/sources.list";
+Dir::Etc::sourceparts "{folder}/parts";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "{folder}/parts";
+APT::Architecture "amd64";
+APT::Architectures "amd64";
+APT::Sandbox::User "";
+Acquire::Languages "none";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+"#
+    )
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Makes an empty folder.
+fn remake(folder: &Path) -> anyhow::Result<()> {
+    if folder.try_exists()? {
+        fs::remove_dir_all(folder)
+            .with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirror_is_not_the_security_one() {
+        let targets = "http://mirror/debian-security bookworm-security\n\
+                       http://mirror/debian bookworm\n";
+        assert_eq!(main_site(targets), Some("http://mirror/debian"));
+        assert_eq!(main_site(""), None);
+    }
+
+    #[test]
+    fn every_suite_is_a_signed_source() {
+        let sources = sources("http://mirror/debian");
+        assert_eq!(sources.lines().count(), SUITES.len());
+        assert!(sources.lines().all(|line| line.contains(KEYRING)));
+    }
+}

@@ -1,0 +1,293 @@
+//! Virtual machines.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+
+use crate::{process, workspace::Workspace};
+
+pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
+
+/// What runs the guest's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accelerator {
+    Kvm,
+    /// Emulation: slow, and works everywhere.
+    Tcg,
+}
+
+impl Accelerator {
+    fn arguments(self) -> [&'static str; 4] {
+        match self {
+            Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
+            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+        }
+    }
+}
+
+/// How long a guest may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Between two lines.
+    pub(crate) quiet: Duration,
+    /// From start to end.
+    pub(crate) total: Duration,
+}
+
+/// A guest to boot.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) accelerator: Accelerator,
+    pub(crate) kernel: PathBuf,
+    pub(crate) initrd: PathBuf,
+    /// More kernel parameters.
+    pub(crate) parameters: String,
+    /// Where the kernel's log goes.
+    pub(crate) console: PathBuf,
+}
+
+/// How a guest ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// By itself.
+    Stopped,
+    /// It said nothing for too long.
+    Hung,
+    /// It did not come to an end.
+    TimedOut,
+}
+
+impl Machine {
+    /// Boots, hands every line of the guest's second serial line to `line`, and waits for the end.
+    pub(crate) fn run(
+        &self,
+        workspace: &Workspace,
+        patience: Patience,
+        mut line: impl FnMut(&str),
+    ) -> anyhow::Result<End> {
+        let mut command = self.command(workspace);
+        command
+            .arg("-serial")
+            .arg(format!("file:{}", self.console.display()))
+            .args(["-serial", "stdio", "-monitor", "none"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start `{}`", process::render(&command)))?;
+        let output = child.stdout.take().context("qemu has no output")?;
+        let end = follow(output, patience, &mut line);
+        stop(&mut child)?;
+        Ok(end)
+    }
+
+    /// Replaces this process; the guest's console is the terminal.
+    pub(crate) fn attach(&self, workspace: &Workspace, forward: Option<u16>) -> anyhow::Result<()> {
+        let mut command = self.command(workspace);
+        command.args(["-serial", "mon:stdio", "-serial", "null"]);
+        let forward = forward.map_or_else(String::new, |port| {
+            format!(",hostfwd=tcp:127.0.0.1:{port}-:23")
+        });
+        command
+            .args(["-netdev", &format!("user,id=net,restrict=on{forward}")])
+            .args(["-device", "virtio-net-pci,netdev=net,romfile="]);
+        match process::exec(&mut command)? {}
+    }
+
+    fn command(&self, workspace: &Workspace) -> Command {
+        let mut command = workspace.command(PROGRAM);
+        command
+            .args(["-machine", "q35", "-m", "1G", "-smp", "2"])
+            .args(self.accelerator.arguments())
+            .args([
+                "-nodefaults",
+                "-no-user-config",
+                "-display",
+                "none",
+                "-no-reboot",
+            ])
+            .arg("-kernel")
+            .arg(&self.kernel)
+            .arg("-initrd")
+            .arg(&self.initrd)
+            .arg("-append")
+            .arg(format!("console=ttyS0 panic=-1 {}", self.parameters));
+        command
+    }
+}
+
+fn follow(
+    output: impl Read + Send + 'static,
+    patience: Patience,
+    line: &mut dyn FnMut(&str),
+) -> End {
+    let start = Instant::now();
+    let lines = lines_of(output);
+    loop {
+        let Some(left) = patience.total.checked_sub(start.elapsed()) else {
+            return End::TimedOut;
+        };
+        match lines.recv_timeout(patience.quiet.min(left)) {
+            Ok(text) => line(&text),
+            Err(RecvTimeoutError::Disconnected) => return End::Stopped,
+            Err(RecvTimeoutError::Timeout) if patience.quiet < left => return End::Hung,
+            Err(RecvTimeoutError::Timeout) => return End::TimedOut,
+        }
+    }
+}
+
+/// Reads lines in a thread, so that waiting for one can end. A full channel holds the guest up.
+fn lines_of(output: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::sync_channel(1024);
+    thread::spawn(move || {
+        let mut reader = BufReader::new(output);
+        let mut bytes = Vec::new();
+        while reader
+            .read_until(b'\n', &mut bytes)
+            .is_ok_and(|count| count > 0)
+        {
+            let text = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+            if sender.send(text).is_err() {
+                return;
+            }
+            bytes.clear();
+        }
+    });
+    receiver
+}
+
+fn stop(child: &mut Child) -> anyhow::Result<()> {
+    if child.try_wait()?.is_none() {
+        // It may end by itself in between.
+        child.kill().or_else(|error| match child.try_wait() {
+            Ok(Some(_)) => Ok(()),
+            _ => Err(error),
+        })?;
+    }
+    child.wait()?;
+    Ok(())
+}
+
+/// Chooses the accelerator by booting a guest that does nothing: some machines have a `/dev/kvm`
+/// in which guests hang. The answer is kept until this machine boots again.
+pub(crate) fn accelerator(
+    workspace: &Workspace,
+    kernel: &Path,
+    initrd: &Path,
+) -> anyhow::Result<Accelerator> {
+    if File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm")
+        .is_err()
+    {
+        return Ok(Accelerator::Tcg);
+    }
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let answer = workspace.vm().join("accelerator");
+    let known = fs::read_to_string(&answer).unwrap_or_default();
+    match known.strip_prefix(&boot).map(str::trim) {
+        Some("kvm") => return Ok(Accelerator::Kvm),
+        Some("tcg") => return Ok(Accelerator::Tcg),
+        _ => {}
+    }
+    let works = boots_under_kvm(workspace, kernel, initrd)?;
+    fs::write(
+        &answer,
+        format!("{boot}{}\n", if works { "kvm" } else { "tcg" }),
+    )?;
+    Ok(if works {
+        Accelerator::Kvm
+    } else {
+        Accelerator::Tcg
+    })
+}
+
+fn boots_under_kvm(workspace: &Workspace, kernel: &Path, initrd: &Path) -> anyhow::Result<bool> {
+    println!("trying KVM");
+    let machine = Machine {
+        accelerator: Accelerator::Kvm,
+        kernel: kernel.to_path_buf(),
+        initrd: initrd.to_path_buf(),
+        parameters: "quiet".to_owned(),
+        console: workspace.vm().join("kvm.log"),
+    };
+    let limit = Duration::from_secs(20);
+    let patience = Patience {
+        quiet: limit,
+        total: limit,
+    };
+    let mut done = false;
+    let end = machine.run(workspace, patience, |line| done |= line == "@done")?;
+    Ok(done && end == End::Stopped)
+}
+
+/// Lines of a kernel log that no healthy run has.
+const TROUBLE: [&str; 8] = [
+    "] BUG: ",
+    "] Oops: ",
+    "Kernel panic",
+    "WARNING: CPU",
+    "general protection fault",
+    "rcu: INFO: rcu_",
+    "soft lockup",
+    "blocked for more than",
+];
+
+/// The first sign of trouble in the kernel log at `console`.
+pub(crate) fn trouble(console: &Path) -> anyhow::Result<Option<String>> {
+    let bytes = fs::read(console).with_context(|| format!("cannot read {}", console.display()))?;
+    if bytes.is_empty() {
+        bail!("{} is empty: the kernel did not start", console.display());
+    }
+    Ok(first_trouble(&String::from_utf8_lossy(&bytes)))
+}
+
+fn first_trouble(log: &str) -> Option<String> {
+    log.lines()
+        .find(|line| TROUBLE.iter().any(|sign| line.contains(sign)))
+        .map(|line| line.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Patience = Patience {
+        quiet: Duration::from_millis(20),
+        total: Duration::from_mins(1),
+    };
+
+    #[test]
+    fn lines_arrive_until_the_end() {
+        let mut lines = Vec::new();
+        let mut push = |line: &str| lines.push(line.to_owned());
+        let end = follow(&b"one\r\n\xfftwo\nthree"[..], SHORT, &mut push);
+        assert_eq!(end, End::Stopped);
+        assert_eq!(lines, ["one", "\u{fffd}two", "three"]);
+    }
+
+    #[test]
+    fn silence_is_a_hang() {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        assert_eq!(follow(reader, SHORT, &mut |_| {}), End::Hung);
+    }
+
+    #[test]
+    fn trouble_is_found() {
+        let log = "[1.0] fine\n[2.0] BUG: kernel NULL pointer dereference\n";
+        assert_eq!(
+            first_trouble(log).unwrap(),
+            "[2.0] BUG: kernel NULL pointer dereference"
+        );
+        assert_eq!(first_trouble("[1.0] DEBUG: nothing\n[2] debug: x"), None);
+    }
+}
