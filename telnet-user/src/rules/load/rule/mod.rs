@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use self::exceptions::References;
 use super::doc::Table;
-use super::known;
+use super::{Options, known};
 use crate::kql::Predicate;
 use crate::rules::condition;
 use crate::rules::filter::Filter;
@@ -67,7 +67,12 @@ struct Detection {
 
 /// Reads one rule. Findings go to the table's collector; `None` when the rule
 /// cannot run. Every part is read before any is missed, to report all at once.
-pub(super) fn read(table: &Table<'_>, file: &str, format: Format, lenient: bool) -> Option<Draft> {
+pub(super) fn read(
+    table: &Table<'_>,
+    file: &str,
+    format: Format,
+    options: &Options,
+) -> Option<Draft> {
     if !runs_here(table, format) {
         return None;
     }
@@ -76,7 +81,7 @@ pub(super) fn read(table: &Table<'_>, file: &str, format: Format, lenient: bool)
     carried(table);
     let identity = identity(table, format);
     let schedule = schedule(table);
-    let detection = detection(table, lenient);
+    let detection = detection(table, options);
     let References {
         inline: exceptions,
         wanted,
@@ -294,14 +299,14 @@ fn offset(table: &Table<'_>, key: &str, default: &str) -> Option<Offset> {
     }
 }
 
-fn detection(table: &Table<'_>, lenient: bool) -> Option<Detection> {
+fn detection(table: &Table<'_>, options: &Options) -> Option<Detection> {
     let filters: Vec<Filter> = filters::read(table).into_iter().map(Filter).collect();
     let text = match table.value("query") {
         None => "",
         Some(_) => table.string("query")?,
     };
     let predicate = if !text.trim().is_empty() {
-        query::compile(table, text, lenient)?
+        query::compile(table, text, options)?
     } else if table.elements("filters").is_empty() {
         table.error(
             "query",
