@@ -113,19 +113,6 @@ impl Enricher {
         self.holder(pid, found.inode)
     }
 
-    /// The one of `pids` that the others are ancestors of, as an owner found by its socket.
-    pub fn youngest(&mut self, pids: &[u32]) -> Option<Owner> {
-        let pid = owner::youngest(&self.roots.proc, pids)?;
-        self.holder(pid)
-    }
-
-    /// The one of `pids` that is an ancestor of the others, as an owner found by its socket:
-    /// workers that share a listening socket have it from there.
-    pub fn eldest(&mut self, pids: &[u32]) -> Option<Owner> {
-        let pid = owner::eldest(&self.roots.proc, pids)?;
-        self.holder(pid)
-    }
-
     /// Reads what `/proc` knows of a process now, for events to come.
     pub fn learn(&mut self, task: &Task) {
         self.processes.describe(task);
@@ -136,7 +123,6 @@ impl Enricher {
         held::holders(&self.roots.proc, checks)
     }
 
-    /// See [`SocketFinder::list`].
     /// Open sockets on the ports that `ports` wants: see [`SocketFinder::list`].
     pub fn open_sockets(&mut self, ports: &dyn Fn(u16) -> bool) -> Vec<OpenSocket> {
         self.sockets.list(ports)
