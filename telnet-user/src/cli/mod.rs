@@ -66,7 +66,7 @@ impl Rules {
         self.rules
             .iter()
             .filter(|rule| rule.enabled)
-            .map(|rule| rule.ports())
+            .map(Rule::ports)
             .fold(Ports::none(), Ports::or)
     }
 }

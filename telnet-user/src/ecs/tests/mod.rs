@@ -59,6 +59,7 @@ pub(super) fn get<'a>(document: &'a Value, path: &str) -> &'a Value {
 
 pub(super) fn inbound() -> Session {
     Session {
+        inode: None,
         key: SocketKey {
             address: 0xffff_8881_0000_1000,
             cookie: Some(4_711),
@@ -187,7 +188,7 @@ pub(super) fn server_facts() -> Facts {
                 process(700, "inetd"),
                 Attribution::Accept(Hook::Fentry),
             )),
-            handler: Some(owner(process(4_242, "telnetd"), Attribution::Fork)),
+            handler: Some(owner(process(4_242, "telnetd"), Attribution::Held)),
             client: None,
         },
     }

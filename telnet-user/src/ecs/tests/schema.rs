@@ -234,7 +234,7 @@ prop_compose! {
             owners: OwnersFacts {
                 listener: one(0, Attribution::Listen),
                 acceptor: one(1, Attribution::SockDiag),
-                handler: one(2, Attribution::Fork),
+                handler: one(2, Attribution::Held),
                 client: one(3, Attribution::Connect),
             },
         }
@@ -285,6 +285,7 @@ prop_compose! {
             1 => Observation::ListenerClosed { listener, time },
             _ => observed(
                 Session {
+inode: None,
                     key,
                     direction: if is_ingress { Direction::Ingress } else { Direction::Egress },
                     netns,
