@@ -59,7 +59,7 @@ impl Error {
             expected: None,
             hint: None,
             offset,
-            source_line: line.into(),
+            source_line: line.trim_end_matches('\r').into(),
         }
     }
 

@@ -54,6 +54,8 @@ pub(in crate::kql) enum Field {
 /// What the values of a field must satisfy.
 #[derive(Debug)]
 pub(in crate::kql) enum ValueTest {
+    /// There is a value, at the field's path or below it.
+    Exists,
     /// Some value satisfies some test.
     Any(Vec<Test>),
     Or(Vec<ValueTest>),
@@ -208,6 +210,7 @@ impl<'s> Compiler<'s> {
 
     fn values(&mut self, field: &Field, name: &Literal, values: &Values) -> ValueTest {
         match &values.kind {
+            ValuesKind::Literal(literal) if literal.is_any() => ValueTest::Exists,
             ValuesKind::Literal(literal) => {
                 let test = match field {
                     Field::Path { field_type, .. } => {
@@ -229,7 +232,10 @@ impl<'s> Compiler<'s> {
                 for item in list {
                     match self.values(field, name, item) {
                         ValueTest::Any(tests) => plain.extend(tests),
-                        other @ (ValueTest::Or(_) | ValueTest::And(_) | ValueTest::Not(_)) => {
+                        other @ (ValueTest::Exists
+                        | ValueTest::Or(_)
+                        | ValueTest::And(_)
+                        | ValueTest::Not(_)) => {
                             others.push(other);
                         }
                     }
@@ -239,7 +245,7 @@ impl<'s> Compiler<'s> {
                 if others.is_empty() {
                     return plain;
                 }
-                others.insert(0, plain);
+                others.push(plain);
                 ValueTest::Or(others)
             }
         }

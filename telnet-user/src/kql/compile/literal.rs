@@ -13,8 +13,6 @@ use crate::kql::value::text::TextTest;
 /// What one value of an event is held against.
 #[derive(Debug)]
 pub(in crate::kql) enum Test {
-    /// Any value.
-    Exists,
     /// Exactly this text.
     Keyword(String),
     /// Text that fits.
@@ -59,9 +57,6 @@ pub(super) fn value(
     field_type: Option<FieldType>,
     literal: &Literal,
 ) -> Option<Test> {
-    if literal.is_any() {
-        return Some(Test::Exists);
-    }
     let Some(field_type) = field_type else {
         return untyped(compiler, literal);
     };
@@ -76,9 +71,6 @@ pub(super) fn value(
 
 /// The test for a literal whose field has no type of its own.
 pub(super) fn untyped(compiler: &mut Compiler<'_>, literal: &Literal) -> Option<Test> {
-    if literal.is_any() {
-        return Some(Test::Exists);
-    }
     let made = if literal.is_null() {
         Err(null(compiler, literal, None))
     } else {

@@ -37,7 +37,10 @@ pub(super) static CONTAINER: Set = Set {
     fields: &[
         (Boolean, "security_context.privileged"),
         (Double, "cpu.usage memory.usage"),
-        (Keyword, "id image.hash.all image.name image.tag name runtime"),
+        (
+            Keyword,
+            "id image.hash.all image.name image.tag name runtime",
+        ),
         (
             Long,
             "disk.read.bytes disk.write.bytes network.egress.bytes network.ingress.bytes",
