@@ -69,7 +69,7 @@ pub(super) struct Compiler<'s> {
     pub(super) warnings: Vec<Error>,
     pub(super) fields: Vec<String>,
     /// Full path of the enclosing braces, with a dot after each.
-    prefix: String,
+    pub(super) prefix: String,
 }
 
 impl<'s> Compiler<'s> {

@@ -112,7 +112,7 @@ impl Problem {
         literal: &Literal,
     ) -> Error {
         let Self { reason, hint } = self;
-        let field = name.text().unwrap_or_default();
+        let field = format!("{}{}", compiler.prefix, name.text().unwrap_or_default());
         let shown = compiler.shown(literal);
         let message = format!("{shown} {reason}; {field} is of type {}", field_type.name());
         let error = compiler
