@@ -24,9 +24,82 @@ fn matching_event() -> Value {
         "event": {"category": ["network"], "type": ["connection", "start"], "action": "accepted"},
         "destination": {"port": 23},
         "source": {"ip": "10.1.2.3"},
+        "network": {},
         "svc": [{"name": "telnet", "port": 23}],
     })
 }
+
+/// What is changed in the matching event, to what, and the clause that is then at fault.
+const MUTATIONS: &[(&str, &str, &str)] = &[
+    (
+        "/event/category",
+        "\"process\"",
+        "event.category:(network or network_traffic)",
+    ),
+    (
+        "/event/category",
+        "null",
+        "event.category:(network or network_traffic)",
+    ),
+    (
+        "/event/category",
+        "[]",
+        "event.category:(network or network_traffic)",
+    ),
+    (
+        "/event/category",
+        "\"Network\"",
+        "event.category:(network or network_traffic)",
+    ),
+    (
+        "/event/type",
+        "\"start\"",
+        "event.type:connection or event.dataset:network_traffic.flow",
+    ),
+    (
+        "/event/type",
+        "[\"connection\",\"end\"]",
+        "event.type:(connection and not (denied or end))",
+    ),
+    (
+        "/event/action",
+        "\"timeout\"",
+        "not event.action:(denied or timeout or flow_dropped)",
+    ),
+    (
+        "/event/action",
+        "[\"x\",\"denied\"]",
+        "not event.action:(denied or timeout or flow_dropped)",
+    ),
+    (
+        "/event/action",
+        "\"netflow_flow\"",
+        "not (event.action:netflow_flow and not network.packets > 1)",
+    ),
+    ("/destination/port", "22", "destination.port:23"),
+    ("/destination/port", "23.5", "destination.port:23"),
+    ("/destination/port", "[]", "destination.port:23"),
+    ("/destination", "{}", "destination.port:23"),
+    ("/source/ip", "\"192.0.2.1\"", "source.ip:10.0.0.0/8"),
+    ("/source/ip", "\"nonsense\"", "source.ip:10.0.0.0/8"),
+    (
+        "/network",
+        "{\"protocol\":\"ssh\"}",
+        "network.protocol:(telnet or not *)",
+    ),
+    (
+        "/@timestamp",
+        "\"2026-03-05T11:00:00Z\"",
+        "@timestamp >= now-9m",
+    ),
+    ("/svc/0/port", "24", "svc:{ name:telnet and port:23 }"),
+    (
+        "/svc",
+        "[{\"name\":\"telnet\",\"port\":22},{\"name\":\"ssh\",\"port\":23}]",
+        "svc:{ name:telnet and port:23 }",
+    ),
+    ("/svc", "\"telnet\"", "svc:{ name:telnet and port:23 }"),
+];
 
 #[test]
 fn each_mutation_blames_one_clause() {
@@ -34,64 +107,17 @@ fn each_mutation_blames_one_clause() {
     let predicate = predicate(QUERY);
     let start = matching_event();
     assert_eq!(predicate.explain(&start, now).first_false(), None);
-
-    let cases = [
-        (
-            "/event/category",
-            json!("process"),
-            "event.category:(network or network_traffic)",
-        ),
-        (
-            "/event/category",
-            Value::Null,
-            "event.category:(network or network_traffic)",
-        ),
-        (
-            "/event/type",
-            json!("start"),
-            "event.type:connection or event.dataset:network_traffic.flow",
-        ),
-        (
-            "/event/type",
-            json!(["connection", "end"]),
-            "event.type:(connection and not (denied or end))",
-        ),
-        (
-            "/event/action",
-            json!("timeout"),
-            "not event.action:(denied or timeout or flow_dropped)",
-        ),
-        (
-            "/event/action",
-            json!("netflow_flow"),
-            "not (event.action:netflow_flow and not network.packets > 1)",
-        ),
-        ("/destination/port", json!(22), "destination.port:23"),
-        ("/destination/port", json!([]), "destination.port:23"),
-        ("/source/ip", json!("192.0.2.1"), "source.ip:10.0.0.0/8"),
-        ("/source/ip", json!("nonsense"), "source.ip:10.0.0.0/8"),
-        (
-            "/@timestamp",
-            json!("2026-03-05T11:00:00Z"),
-            "@timestamp >= now-9m",
-        ),
-        ("/svc/0/port", json!(24), "svc:{ name:telnet and port:23 }"),
-    ];
-    for (pointer, value, blamed) in cases {
+    for (pointer, value, blamed) in MUTATIONS {
         let mut event = start.clone();
-        *event.pointer_mut(pointer).unwrap() = value;
+        *event.pointer_mut(pointer).unwrap() = serde_json::from_str(value).unwrap();
         let explanation = predicate.explain(&event, now);
-        assert!(!explanation.matches(), "{event}");
-        assert_eq!(explanation.first_false().unwrap().text, blamed, "{event}");
         assert!(!predicate.matches(&event, now), "{event}");
+        assert_eq!(
+            explanation.first_false().map(|c| c.text.as_str()),
+            Some(*blamed),
+            "{event}"
+        );
     }
-    let mut event = start;
-    event["network"] = json!({ "protocol": "ssh" });
-    let explanation = predicate.explain(&event, now);
-    assert_eq!(
-        explanation.first_false().unwrap().text,
-        "network.protocol:(telnet or not *)"
-    );
 }
 
 #[test]

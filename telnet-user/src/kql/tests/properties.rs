@@ -145,7 +145,9 @@ fn flatten(prefix: &str, value: &Value, flat: &mut Vec<(String, Value)>) {
                 flatten(&path, inner, flat);
             }
         }
-        scalar => flat.push((prefix.to_owned(), scalar.clone())),
+        scalar @ (Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
+            flat.push((prefix.to_owned(), scalar.clone()));
+        }
     }
 }
 
@@ -163,7 +165,7 @@ fn flat_test(name: &'static str, word: &'static str, kind: u8) -> FlatTest {
     let equal = move |value: &Value| match value {
         Value::String(text) => text == word,
         Value::Number(number) => number.to_string() == word,
-        _ => false,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
     };
     match kind {
         0 => (
@@ -185,10 +187,9 @@ fn flat_test(name: &'static str, word: &'static str, kind: u8) -> FlatTest {
         3 => (
             format!("{name} >= 1"),
             Box::new(move |flat| {
-                of(flat).iter().any(|value| match value {
-                    Value::Number(number) => number.as_i64() >= Some(1),
-                    Value::String(text) => text.as_str() >= "1",
-                    _ => false,
+                of(flat).iter().any(|value| {
+                    value.as_i64().is_some_and(|number| number >= 1)
+                        || value.as_str().is_some_and(|text| text >= "1")
                 })
             }),
         ),

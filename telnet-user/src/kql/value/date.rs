@@ -60,7 +60,10 @@ pub(in crate::kql) fn of_event(value: &Value) -> Option<i64> {
         Value::String(text) => parse(text, Rounding::Down),
         Value::Number(number) => match number.as_i64() {
             // Elasticsearch reads a number as text: four digits are a year.
-            Some(year @ 1000..=9999) => parse(&year.to_string(), Rounding::Down),
+            Some(year @ 1000..=9999) => {
+                let first = Date::new(i16::try_from(year).ok()?, 1, 1).ok()?;
+                millis_of(first.to_datetime(Time::midnight()))
+            }
             Some(millis) => Some(millis),
             None => parse(&number.to_string(), Rounding::Down),
         },
@@ -188,7 +191,10 @@ fn fraction(rest: &mut &str) -> Option<Option<i32>> {
         return None;
     }
     *rest = after;
-    format!("{head:0<9}").parse().ok().map(Some)
+    let missing_digits = u32::try_from(9 - head.len()).ok()?;
+    head.parse()
+        .ok()
+        .map(|digits: i32| Some(digits * 10_i32.pow(missing_digits)))
 }
 
 /// `Z`, `±HH`, `±HHmm`, `±HH:mm` or nothing (UTC), in seconds east of UTC.
