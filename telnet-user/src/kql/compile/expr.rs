@@ -1,5 +1,8 @@
 //! The compiled form of clauses.
 
+use std::collections::BTreeSet;
+
+use super::MAX_REPORTS;
 use super::literal::{self, Test};
 use super::untyped::Untyped;
 use crate::kql::ast::{
@@ -67,19 +70,19 @@ pub(super) struct Compiler<'s> {
     pub(super) source: &'s str,
     pub(super) errors: Vec<Error>,
     pub(super) warnings: Vec<Error>,
-    pub(super) fields: Vec<String>,
+    pub(super) fields: BTreeSet<String>,
     /// Full path of the enclosing braces, with a dot after each.
     pub(super) prefix: String,
 }
 
 impl<'s> Compiler<'s> {
     pub(super) fn new(source: &'s str) -> Self {
-        let (errors, warnings, fields) = (Vec::new(), Vec::new(), Vec::new());
+        let (errors, warnings) = (Vec::new(), Vec::new());
         Self {
             source,
             errors,
             warnings,
-            fields,
+            fields: BTreeSet::new(),
             prefix: String::new(),
         }
     }
@@ -101,14 +104,19 @@ impl<'s> Compiler<'s> {
         }
     }
 
+    /// Whether there are so many errors that no more are looked for.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors.len() >= MAX_REPORTS
+    }
+
     pub(super) fn type_error(&self, literal: &Literal, message: impl Into<String>) -> Error {
         Error::at(Class::Type, self.source, literal.span, message)
     }
 
     fn free(&mut self, literal: &Literal) -> ExprKind {
-        if literal.is_null() {
+        if literal.is_null() && !self.is_full() {
             self.errors.push(literal::null(self, literal, None));
-        } else if !literal.is_any() {
+        } else if !literal.is_any() && self.warnings.len() < MAX_REPORTS {
             let warning = Error::at(
                 Class::Lint,
                 self.source,
@@ -158,7 +166,7 @@ impl<'s> Compiler<'s> {
     }
 
     fn nested(&mut self, path: &Literal, query: &Node) -> ExprKind {
-        if path.text().is_none() {
+        if path.text().is_none() && !self.is_full() {
             let error = self
                 .type_error(path, "the path before braces may not hold a wildcard")
                 .expected("the name of one object field");
@@ -202,9 +210,7 @@ impl<'s> Compiler<'s> {
                 )
             }
         };
-        if !self.fields.contains(&full) {
-            self.fields.push(full);
-        }
+        self.fields.insert(full);
         field
     }
 

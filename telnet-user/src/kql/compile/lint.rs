@@ -1,5 +1,6 @@
 //! Legal KQL that surely means something else: refused in rule files, warned about when lenient.
 
+use super::MAX_REPORTS;
 use crate::kql::ast::{Literal, Node, NodeKind, Query, Span, Values, ValuesKind};
 use crate::kql::error::{Class, Error, quote};
 use crate::kql::fields::{self, FieldType};
@@ -91,7 +92,7 @@ impl Lint<'_, '_> {
     }
 
     fn literal(&mut self, literal: &Literal, place: Place<'_>) {
-        if literal.is_quoted() {
+        if literal.is_quoted() || self.found.len() >= MAX_REPORTS {
             return;
         }
         let raw = literal.span.of(self.source);
@@ -99,7 +100,9 @@ impl Lint<'_, '_> {
             let offset = literal.span.start + at;
             self.found
                 .push(Error::new(Class::Lint, self.source, offset, message).hint(hint));
-        } else if let Some(at) = raw.find("\\not") {
+        } else if let Some(at) = raw.find("\\not")
+            && self.warnings.len() < MAX_REPORTS
+        {
             let offset = literal.span.start + at;
             let message = format!(
                 "\\n in {} is a line feed, not the start of \"not\"",

@@ -174,5 +174,26 @@ fn odd_but_legal_text_is_a_warning() {
 #[test]
 fn a_predicate_names_its_fields_once() {
     let predicate = load("b:1 and a.x:{ c:* or d*.e > 5 } and not b:(2 or 3)", false).unwrap();
-    assert_eq!(predicate.fields(), ["b", "a.x.c", "a.x.d*.e"]);
+    assert_eq!(predicate.fields(), ["a.x.c", "a.x.d*.e", "b"]);
+}
+
+#[test]
+fn errors_are_capped_and_short() {
+    let long = "x".repeat(1000);
+    let query = format!("source.ip:({long}{})", " or x".repeat(12_000));
+    let errors = load(&query, false).unwrap_err();
+    assert_eq!(errors.len(), 100);
+    assert!(
+        errors
+            .iter()
+            .all(|error| error.render("query").len() < 1000)
+    );
+
+    // A hundred warnings do not hide an error.
+    let query = format!("x{} or a = 5", " or x".repeat(200));
+    assert_eq!(load(&query, false).unwrap_err().len(), 1);
+
+    let name = format!("\"\u{1b}{long}_ip\":null");
+    let shown = load(&name, false).unwrap_err()[0].render("query");
+    assert!(shown.len() < 1000 && !shown.contains('\u{1b}'), "{shown}");
 }
