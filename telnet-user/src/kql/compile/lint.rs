@@ -7,8 +7,9 @@ use crate::kql::fields::{self, FieldType};
 use crate::kql::parse::chars;
 use crate::kql::value::date::DateTest;
 
-/// The lint errors of a query; what is only remarkable goes to `warnings`.
-pub(super) fn check(query: &Query, warnings: &mut Vec<Error>) -> Vec<Error> {
+/// The lint errors of a query, each with the literal or query at fault; what is only remarkable
+/// goes to `warnings`.
+pub(super) fn check(query: &Query, warnings: &mut Vec<Error>) -> Vec<(Span, Error)> {
     let mut lint = Lint {
         source: query.source(),
         found: Vec::new(),
@@ -33,7 +34,7 @@ enum Place<'q> {
 
 struct Lint<'s, 'w> {
     source: &'s str,
-    found: Vec<Error>,
+    found: Vec<(Span, Error)>,
     warnings: &'w mut Vec<Error>,
 }
 
@@ -42,7 +43,8 @@ impl Lint<'_, '_> {
         match &node.kind {
             NodeKind::All => {
                 let error = Error::new(Class::Lint, self.source, 0, "the query is empty");
-                self.found.push(error.hint("*:* matches every event"));
+                self.found
+                    .push((node.span, error.hint("*:* matches every event")));
             }
             NodeKind::Or(nodes) | NodeKind::And(nodes) => nodes.iter().for_each(|n| self.node(n)),
             NodeKind::Not(inner) => self.node(inner),
@@ -97,9 +99,8 @@ impl Lint<'_, '_> {
         }
         let raw = literal.span.of(self.source);
         if let Some(Complaint { at, message, hint }) = complaint(raw, place) {
-            let offset = literal.span.start + at;
-            self.found
-                .push(Error::new(Class::Lint, self.source, offset, message).hint(hint));
+            let error = Error::new(Class::Lint, self.source, literal.span.start + at, message);
+            self.found.push((literal.span, error.hint(hint)));
         } else if let Some(at) = raw.find("\\not")
             && self.warnings.len() < MAX_REPORTS
         {

@@ -67,9 +67,11 @@ pub fn compile(query: &Query, options: &Options) -> Result<Predicate, Vec<Error>
     } = compiler;
     let lints = lint::check(query, &mut warnings);
     if options.lenient {
-        warnings.extend(lints);
+        warnings.extend(lints.into_iter().map(|(_, lint)| lint));
     } else {
-        errors.extend(lints);
+        // `port:23 and` is a dangling operator first, and only therefore no number.
+        errors.retain(|error| lints.iter().all(|(span, _)| span.start != error.offset));
+        errors.extend(lints.into_iter().map(|(_, lint)| lint));
     }
     errors.sort_by_key(|error| error.offset);
     warnings.sort_by_key(|warning| warning.offset);
