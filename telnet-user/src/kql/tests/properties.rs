@@ -203,6 +203,23 @@ fn flat_test(name: &'static str, word: &'static str, kind: u8) -> FlatTest {
     }
 }
 
+/// Checks that every clause of a parsed query is what its own text says.
+fn check_spans(node: &Node, source: &str) -> Result<(), TestCaseError> {
+    let text = node.span.of(source);
+    let alone = parse(text).map_err(|e| TestCaseError::fail(format!("{text:?}: {e}")))?;
+    prop_assert_eq!(alone.root(), node, "{:?} in {:?}", text, source);
+    match &node.kind {
+        NodeKind::Or(nodes) | NodeKind::And(nodes) => nodes
+            .iter()
+            .try_for_each(|inner| check_spans(inner, source)),
+        NodeKind::Not(inner) => check_spans(inner, source),
+        NodeKind::Nested { query, .. } => check_spans(query, source),
+        NodeKind::All | NodeKind::Match { .. } | NodeKind::Range { .. } | NodeKind::Free(_) => {
+            Ok(())
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn printed_trees_parse_back(root in node()) {
@@ -210,6 +227,7 @@ proptest! {
         let printed = query.to_string();
         let parsed = parse(&printed).map_err(|error| TestCaseError::fail(format!("{printed:?}: {error}")))?;
         prop_assert_eq!(&parsed, &query, "{:?}", printed);
+        check_spans(parsed.root(), &printed)?;
         prop_assert_eq!(parsed.to_string(), printed);
     }
 
