@@ -1,6 +1,8 @@
 //! What parses, and to what: each query beside its tree printed back.
 
-use crate::kql::{Class, MAX_BYTES, MAX_DEPTH, NodeKind, parse};
+use serde_json::json;
+
+use crate::kql::{Class, MAX_BYTES, MAX_DEPTH, NodeKind, Options, compile, parse};
 
 #[test]
 fn queries_print_as_they_are_understood() {
@@ -213,6 +215,12 @@ fn size_and_depth_are_limited() {
         let per_level = close.len();
         let fits = parse(&nest(MAX_DEPTH / per_level)).unwrap();
         assert_eq!(parse(&fits.to_string()).unwrap(), fits);
+        let predicate = compile(&fits, &Options::default()).unwrap();
+        let explanation = predicate.explain(&json!({"a": 1}), jiff::Timestamp::UNIX_EPOCH);
+        assert_eq!(
+            predicate.matches(&json!({"a": 1}), jiff::Timestamp::UNIX_EPOCH),
+            explanation.matches()
+        );
         let error = parse(&nest(MAX_DEPTH / per_level + 1)).unwrap_err();
         assert!(error.message.contains("more than 100"), "{error}");
     }
