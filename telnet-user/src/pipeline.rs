@@ -60,14 +60,23 @@ impl Now {
     }
 }
 
+/// Which documents are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emit {
+    /// Alerts only.
+    Alerts,
+    /// Events only.
+    Events,
+    /// Alerts and events.
+    All,
+}
+
 /// What is written, and how far userspace goes to find an acceptor.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Write alerts.
-    pub alerts: bool,
-    /// Write events.
-    pub events: bool,
-    /// Write an event for each connection attempt too.
+    /// Which documents are written.
+    pub emit: Emit,
+    /// Make an event of each connection attempt too.
     pub attempts: bool,
     /// No kernel hook reports who accepted: look for the holder of the socket.
     pub find_acceptor: bool,
@@ -175,7 +184,7 @@ impl<E: Enrich> Pipeline<E> {
             fields.insert("ingested".to_owned(), now.wall.to_string().into());
         }
         let evaluation = self.engine.evaluate(&event, now.wall);
-        if self.options.events {
+        if self.options.emit != Emit::Alerts {
             out.push(Document::Event(event));
         }
         self.deliver(evaluation, out);
@@ -187,7 +196,7 @@ impl<E: Enrich> Pipeline<E> {
             updates,
             summaries,
         } = evaluation;
-        if self.options.alerts {
+        if self.options.emit != Emit::Events {
             out.extend(alerts.into_iter().chain(updates).map(Document::Alert));
             out.extend(summaries.into_iter().map(Document::Health));
         }

@@ -270,7 +270,7 @@ fn the_closest_owner_is_the_process() {
     let mut facts = server_facts();
     let handler = document(&facts);
     assert_eq!(get(&handler, "process.name"), "telnetd");
-    assert_eq!(get(&handler, "telnet.attribution"), "fork");
+    assert_eq!(get(&handler, "telnet.attribution"), "held");
     assert_eq!(get(&handler, "telnet.acceptor.attribution"), "fentry");
     assert_eq!(get(&handler, "related.user"), &json!(["telnetd", "root"]));
     facts.owners.handler = None;
