@@ -56,7 +56,6 @@ service telnet
 }
 END
     echo "telnet stream tcp nowait root /vm/root/usr/sbin/telnetd telnetd -E /bin/sh" >/tmp/inetd.conf
-    echo "telnet 23/tcp" >/etc/services
     export LD_LIBRARY_PATH=/vm/root/usr/lib/x86_64-linux-gnu:/vm/root/lib/x86_64-linux-gnu
     case $TELNETD in
         busybox) telnetd -l /bin/sh ;;
