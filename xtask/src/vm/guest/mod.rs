@@ -59,6 +59,9 @@ impl Base {
             cpio.copy(&program.file, &format!("/vm/{}", program.name))?;
             programs.push(program.file);
         }
+        let setarch = PathBuf::from("/usr/bin/setarch");
+        cpio.copy(&setarch, "/vm/setarch")?;
+        programs.push(setarch);
         cpio.copy(&workspace.test_root().join("bin/busybox"), "/bin/busybox")?;
         cpio.symlink("/bin/sh", "busybox")?;
         for library in libraries(workspace, &programs)? {

@@ -45,8 +45,6 @@ const MODULES: [&str; 11] = [
 /// A kernel to boot.
 #[derive(Clone, Debug)]
 pub(crate) struct Kernel {
-    /// What was asked for, such as `6.1` or `newest`.
-    pub(crate) series: String,
     /// What `uname -r` says, without the flavour.
     pub(crate) release: String,
     /// The compressed image.
@@ -72,7 +70,6 @@ impl Kernel {
             }
         };
         Ok(Self {
-            series: series.to_owned(),
             release,
             image: folder.join("vmlinuz"),
             modules: (0..MODULES.len())
