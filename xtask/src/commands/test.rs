@@ -13,7 +13,7 @@ use super::build::{self, Agent};
 use crate::{
     probe, process,
     toolchain::{self, Need, Privilege},
-    vm::{self, Guest, Matrix},
+    vm::{self, Guest, Matrix, Tests},
     workspace::Workspace,
 };
 
@@ -39,8 +39,9 @@ enum Layer {
 /// Which virtual machines, and what to run in them.
 #[derive(Debug, clap::Args)]
 struct VmOptions {
-    /// Every kernel series instead of the oldest, the most installed and the newest
-    #[arg(long, conflicts_with = "kernels")]
+    /// Every kernel series instead of the oldest, the most installed and the newest, and every
+    /// test with every way to learn who accepted, instead of those that it can change
+    #[arg(long)]
     all: bool,
     /// Only this kernel series, such as 6.1 or newest; may be repeated
     #[arg(long = "kernel", value_name = "SERIES")]
@@ -81,10 +82,12 @@ impl VmOptions {
             guests.extend(series.iter().map(|series| Guest::plain(series, &suites)));
             guests.push(Guest::locked_down(vm::NEWEST));
         }
-        Matrix {
-            guests,
-            filter: filter.clone(),
-        }
+        let tests = match filter.as_str() {
+            "" if *all => Tests::All,
+            "" => Tests::Relevant,
+            text => Tests::Matching(text.to_owned()),
+        };
+        Matrix { guests, tests }
     }
 }
 

@@ -27,6 +27,9 @@ use crate::{
 /// its own choice, then each one forced.
 pub(crate) const HOOKS: [&str; 5] = ["auto", "fentry", "kprobe", "syscall-exit", "userspace"];
 
+/// The live tests that a forced way to learn who accepted can change.
+const FORCED_FILTER: &str = "owners::";
+
 /// What the agent must refuse, each with a sentence: a kernel that hides its types, and one that
 /// is too old.
 pub(crate) const REFUSALS: &str = "refusals";
@@ -44,8 +47,29 @@ const GUESTS: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Matrix {
     pub(crate) guests: Vec<Guest>,
-    /// Runs only tests whose name contains this.
-    pub(crate) filter: String,
+    pub(crate) tests: Tests,
+}
+
+/// Which of the live tests to run.
+#[derive(Clone, Debug)]
+pub(crate) enum Tests {
+    /// Those whose name contains this.
+    Matching(String),
+    /// All with the agent's own choice of a hook, and with a forced one those it can change.
+    Relevant,
+    /// All of them each time.
+    All,
+}
+
+impl Tests {
+    /// What is given to the test program: with the agent's own choice, and with a forced one.
+    fn filters(&self) -> (&str, &str) {
+        match self {
+            Self::Matching(text) => (text, text),
+            Self::Relevant => ("", FORCED_FILTER),
+            Self::All => ("", ""),
+        }
+    }
 }
 
 /// A kernel, how it is started, and what runs on it.
@@ -148,10 +172,12 @@ impl Matrix {
             parameters: format!("loglevel=5 {}", guest.parameters),
             console: folder.join("console.log"),
         };
+        let (filter, forced_filter) = self.tests.filters();
         let variables = [
             ("MODE", "suites"),
             ("SUITES", &guest.suites.join(" ")),
-            ("FILTER", &self.filter),
+            ("FILTER", filter),
+            ("FORCED_FILTER", forced_filter),
         ];
         base.write(&machine.initrd, kernel, &variables)?;
         println!("[{}] booting {}", guest.label, kernel.release);

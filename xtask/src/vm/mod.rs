@@ -10,7 +10,7 @@ mod verdict;
 pub(crate) use self::{
     demo::{Telnetd, demo},
     kernel::{ALL, DEFAULT, KEYRING, NEWEST},
-    matrix::{Guest, HOOKS, Matrix, REFUSALS},
+    matrix::{Guest, HOOKS, Matrix, REFUSALS, Tests},
     qemu::PROGRAM,
 };
 use self::{guest::Base, kernel::Kernel, qemu::Accelerator};

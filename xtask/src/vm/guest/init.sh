@@ -34,13 +34,17 @@ export TELNET_TEST_ROOT=/vm/root
 suites() {
     for suite in $SUITES; do
         echo "@begin $suite"
-        if [ "$suite" = refusals ]; then
-            refusals
-        else
-            TELNET_MONITOR_ACCEPTOR=$suite /vm/live --test-threads=1 $FILTER
-        fi
+        case $suite in
+            refusals) refusals ;;
+            auto) live $FILTER ;;
+            *) live $FORCED_FILTER ;;
+        esac
         echo "@end $?"
     done
+}
+
+live() {
+    TELNET_MONITOR_ACCEPTOR=$suite /vm/live --test-threads=1 "$@"
 }
 
 # Situations that need a machine of their own. Reports as the test program does.
