@@ -274,10 +274,11 @@ fn row(outcome: &Outcome) -> String {
 }
 
 fn cell(suite: &Suite) -> String {
-    let tests = suite.tests.len();
+    let Suite { name, tests, .. } = suite;
     match suite.count(Verdict::Failed) {
-        0 => format!("{} {tests} ok", suite.name),
-        failed => format!("{} {failed} of {tests} FAILED", suite.name),
+        0 if suite.defect().is_some() => format!("{name} INCOMPLETE"),
+        0 => format!("{name} {} ok", tests.len()),
+        failed => format!("{name} {failed} of {} FAILED", tests.len()),
     }
 }
 
