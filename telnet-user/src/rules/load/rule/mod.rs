@@ -1,4 +1,8 @@
 //! From a table of a rule file to a checked [`Rule`].
+//!
+//! Two things are taken here that the detection-rules repository forbids in TOML:
+//! `version` and `revision`, which it keeps in a lock file beside its rules. A file
+//! that travels alone has to say which version it is.
 
 pub(super) mod exceptions;
 mod filters;
@@ -345,7 +349,7 @@ fn counter(table: &Table<'_>, key: &str, least: u64) -> u64 {
 fn field_name(table: &Table<'_>, key: &str) -> Option<String> {
     let name = table.string(key)?;
     if name.trim().is_empty() {
-        table.error(key, format!("{key} is empty"));
+        table.report(Level::Warning, key, format!("{key} is empty and not used"));
         return None;
     }
     Some(name.to_owned())

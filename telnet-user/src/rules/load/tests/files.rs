@@ -2,6 +2,7 @@ use std::fs;
 
 use super::{Source, load, rendered};
 use crate::rules::tests::file;
+use crate::rules::{Options, load_with};
 
 fn numbered(number: u32) -> String {
     file("")
@@ -56,6 +57,30 @@ fn what_cannot_be_read_is_reported_and_the_rest_loads() {
     ] {
         assert!(text.contains(part), "{text}");
     }
+}
+
+#[test]
+fn with_streams_given_a_rule_must_search_one() {
+    let text = file("index = [\"auditbeat-*\", \"logs-*\"]\n");
+    let loaded = |stream: &str| {
+        let source = Source::Text {
+            name: "a.toml".to_owned(),
+            text: text.clone(),
+        };
+        let options = Options {
+            streams: vec![stream.to_owned()],
+            ..Options::default()
+        };
+        load_with(&[source], &options)
+    };
+    assert!(loaded("logs-network_traffic.telnet-default").rules[0].enabled);
+    let other = loaded("telnet");
+    assert!(!other.rules[0].enabled && !other.has_errors());
+    assert!(
+        rendered(&other).contains("none of the streams"),
+        "{}",
+        rendered(&other)
+    );
 }
 
 #[test]

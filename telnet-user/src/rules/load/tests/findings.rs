@@ -211,11 +211,6 @@ const BROKEN_OPTIONS: &[(&str, &str, &str)] = &[
         "not both",
     ),
     (
-        "timestamp_override = \"\"",
-        "rule.timestamp_override",
-        "is empty",
-    ),
-    (
         "alert_suppression = { group_by = [], missing_fields_strategy = \"suppress\" }",
         "rule.alert_suppression.group_by",
         "1 to 3",
@@ -323,6 +318,11 @@ fn not_supported() {
 }
 
 const WARNINGS: &[(&str, &str, &str)] = &[
+    (
+        "timestamp_override = \"\"",
+        "rule.timestamp_override",
+        "is empty and not used",
+    ),
     ("severty = \"low\"", "rule.severty", "unknown rule field"),
     ("max_signals = 5000", "rule.max_signals", "1000 alerts"),
     (
