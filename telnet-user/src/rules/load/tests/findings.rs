@@ -438,7 +438,7 @@ fn query_errors_stand_where_the_query_is_written() {
             3,
             25,
         ),
-        ("query = 'destination.port = 23'", 1, 10),
+        ("query = 'destination.port = 23'", 1, 27),
     ];
     for (query, line, column) in cases {
         let text = with("query", query);
