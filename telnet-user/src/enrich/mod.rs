@@ -170,3 +170,6 @@ impl Enricher {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
