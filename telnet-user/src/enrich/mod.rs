@@ -22,6 +22,9 @@ use crate::{
     session::{Attribution, Listener, Observation, Owner, Owners, Session},
 };
 
+/// How often the owner of a session is looked for.
+const MAX_LOOKS: usize = 2;
+
 /// Where the system's files are; other folders in tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roots {
@@ -102,14 +105,18 @@ impl Enricher {
     /// Who holds a session's socket now. Of several holders it is the one that the others are
     /// ancestors of, such as the child that a server forked; none when that leaves several.
     pub fn find_owner(&mut self, session: &Session) -> Option<Owner> {
-        let found = self.sockets.find(
-            session.netns,
-            session.local,
-            session.remote,
-            session.key.cookie,
-        )?;
-        let pid = owner::youngest(&self.roots.proc, &found.pids)?;
-        self.holder(pid, found.inode)
+        // A process between fork and exec holds what its parent holds, and not a moment later:
+        // it is not confirmed, and the next look does not find it.
+        (0..MAX_LOOKS).find_map(|_| {
+            let found = self.sockets.find(
+                session.netns,
+                session.local,
+                session.remote,
+                session.key.cookie,
+            )?;
+            let pid = owner::youngest(&self.roots.proc, &found.pids)?;
+            self.holder(pid, found.inode)
+        })
     }
 
     /// Open sockets on the ports that `ports` wants: see [`SocketFinder::list`].
