@@ -37,6 +37,7 @@ pub(super) fn assert_soon<T: PartialEq + fmt::Debug>(
 
 fn session(local: SocketAddr, remote: SocketAddr, cookie: Option<u64>) -> Session {
     Session {
+        inode: None,
         key: SocketKey { address: 1, cookie },
         direction: Direction::Ingress,
         netns: None,
