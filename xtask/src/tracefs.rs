@@ -51,8 +51,12 @@ mod tests {
 
     #[test]
     fn tracefs_counts_only_at_its_place() {
-        assert!(lists_tracefs("tracefs /sys/kernel/tracing tracefs rw 0 0\n"));
-        assert!(!lists_tracefs("tracefs /mnt tracefs rw 0 0\nproc /proc proc rw 0 0\n"));
+        assert!(lists_tracefs(
+            "tracefs /sys/kernel/tracing tracefs rw 0 0\n"
+        ));
+        assert!(!lists_tracefs(
+            "tracefs /mnt tracefs rw 0 0\nproc /proc proc rw 0 0\n"
+        ));
         assert!(!lists_tracefs("none /sys/kernel/tracing tmpfs rw 0 0\n"));
         assert!(!lists_tracefs(""));
     }
