@@ -216,3 +216,11 @@ fn tables_stand_in_for_sock_diag() {
         "no such namespace"
     );
 }
+
+#[test]
+fn a_process_that_is_in_another_namespace_by_now_is_no_way_in() {
+    let refused = namespace::open(Path::new("/proc/self"), 1).expect_err("another namespace");
+    assert!(matches!(refused, Error::Gone { netns: 1 }), "{refused}");
+    let refused = namespace::open(Path::new("/proc/0"), 1).expect_err("no process");
+    assert!(matches!(refused, Error::Gone { netns: 1 }), "{refused}");
+}
