@@ -12,13 +12,40 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Listeners {
     table: Table<u64, Listener>,
+    /// Found open at start; the addresses of their sockets are not known.
+    found: Vec<FoundListener>,
+}
+
+#[derive(Debug)]
+struct FoundListener {
+    listener: Listener,
+    reported: bool,
 }
 
 impl Listeners {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             table: Table::new(capacity),
+            found: Vec::new(),
         }
+    }
+
+    /// A socket was listening at start.
+    pub(super) fn found(&mut self, listener: Listener) {
+        self.found.push(FoundListener {
+            listener,
+            reported: false,
+        });
+    }
+
+    /// Those found at start that were not returned by this before.
+    pub(super) fn unreported(&mut self) -> Vec<Listener> {
+        let new = self.found.iter_mut().filter(|found| !found.reported);
+        new.map(|found| {
+            found.reported = true;
+            found.listener.clone()
+        })
+        .collect()
     }
 
     /// A task called listen(2).
@@ -34,26 +61,37 @@ impl Listeners {
                 source: Attribution::Listen,
             }),
         };
-        self.insert(listener.clone());
+        // The list of open sockets may have it too; the kernel knows it from its start.
+        self.take_found(socket);
+        self.table.insert(socket.key.address, listener.clone());
         listener
-    }
-
-    /// Adds a listening socket, also one that was open at start.
-    pub(super) fn insert(&mut self, listener: Listener) {
-        self.table.insert(listener.key.address, listener);
     }
 
     /// The socket no longer listens.
     pub(super) fn close(&mut self, socket: &Socket) -> Option<Listener> {
-        self.table.remove(&socket.key.address)
+        self.table
+            .remove(&socket.key.address)
+            .or_else(|| self.take_found(socket))
+    }
+
+    /// The one of those found at start that this socket is: by cookie, or by address where the
+    /// kernel has none.
+    fn take_found(&mut self, socket: &Socket) -> Option<Listener> {
+        let index = self.found.iter().position(|found| {
+            let listener = &found.listener;
+            match (listener.key.cookie, socket.key.cookie) {
+                (Some(known), Some(cookie)) => known == cookie,
+                _ => listener.netns == socket.netns && listener.local == socket.local,
+            }
+        })?;
+        Some(self.found.swap_remove(index).listener)
     }
 
     /// Who listens where `session` came in. Several sockets can share an address
     /// (`SO_REUSEPORT`): then the acceptor's own, or nobody rather than a guess.
     pub(super) fn owner_for(&self, session: &Session) -> Option<Owner> {
         let mut owners = self
-            .table
-            .values()
+            .all()
             .filter(|listener| session.came_through(listener))
             .filter_map(|listener| listener.owner.as_ref());
         let first = owners.next()?;
@@ -70,7 +108,8 @@ impl Listeners {
 
     /// All of them.
     pub(super) fn all(&self) -> impl Iterator<Item = &Listener> {
-        self.table.values()
+        let found = self.found.iter().map(|found| &found.listener);
+        self.table.values().chain(found)
     }
 
     /// How many gave way since the table was full.

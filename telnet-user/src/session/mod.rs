@@ -197,6 +197,15 @@ pub struct Listener {
     pub owner: Option<Owner>,
 }
 
+/// Something that was open when the agent started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A session; the address in its key is not known.
+    Session(Box<Session>),
+    /// A listening socket; the address in its key is not known.
+    Listener(Listener),
+}
+
 /// One thing that happened, to be written as one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {

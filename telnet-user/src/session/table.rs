@@ -63,6 +63,11 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
         self.entries.values().map(|(_, value)| value)
     }
 
+    /// All values, in no order, to change.
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.entries.values_mut().map(|(_, value)| value)
+    }
+
     /// How many entries gave way so far.
     pub(super) const fn evicted(&self) -> u64 {
         self.evicted

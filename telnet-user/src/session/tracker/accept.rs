@@ -11,6 +11,7 @@ use crate::{
 
 impl Tracker {
     pub(super) fn accept(&mut self, accept: Accept, time: BootTime, out: &mut Vec<Observation>) {
+        self.adopt(&accept.socket, time, out);
         if let Some(key) = self.session_of(&accept.socket) {
             self.join(key, accept, time);
             self.report(key, out);

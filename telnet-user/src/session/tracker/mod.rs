@@ -5,10 +5,12 @@
 //! handshake completes (TCP Fast Open) and after the session ended (the client left early).
 
 mod accept;
+mod found;
 mod state;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use self::found::FoundSessions;
 use super::{
     Attribution, Direction, Fact, Listener, Observation, Owner, Owners, Session,
     handlers::{self, Check, Handlers},
@@ -66,6 +68,7 @@ pub struct Tracker {
     /// Accept records whose session has not come yet, oldest first.
     accepts: VecDeque<EarlyAccept>,
     handlers: Handlers,
+    found: FoundSessions,
     /// Sessions that wait for their acceptor, by deadline.
     waiting: VecDeque<(BootTime, SocketKey)>,
     counters: Counters,
@@ -81,6 +84,8 @@ struct Entry {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// Open at start; not reported yet.
+    Found,
     /// SYN sent.
     Connecting,
     /// Handshake complete; not reported yet.
@@ -107,6 +112,7 @@ impl Tracker {
             listeners: Listeners::new(limits.listeners),
             accepts: VecDeque::new(),
             handlers: Handlers::new(limits.processes),
+            found: FoundSessions::default(),
             waiting: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -122,7 +128,10 @@ impl Tracker {
                 out.push(Observation::ListenerOpened { listener, time });
             }
             KernelEvent::Accept(accept) => self.accept(accept, time, out),
-            KernelEvent::Close(socket, task) => self.closer(&socket, task),
+            KernelEvent::Close(socket, task) => {
+                self.adopt(&socket, time, out);
+                self.closer(&socket, task);
+            }
             KernelEvent::Fork(task) => self.handlers.fork(task, time),
             KernelEvent::Exec(exec) => self.exec(exec),
             KernelEvent::Exit(task) => self.handlers.exit(task.pid),

@@ -37,6 +37,7 @@ impl Tracker {
     }
 
     fn established(&mut self, change: &StateChange, time: BootTime, out: &mut Vec<Observation>) {
+        self.forget_found(&change.socket);
         let mut session = match self.take(change.socket.key) {
             Some(entry) => entry.session,
             None => new_session(&change.socket, Direction::Egress),
@@ -49,6 +50,7 @@ impl Tracker {
     }
 
     fn accepted(&mut self, socket: &Socket, time: BootTime, out: &mut Vec<Observation>) {
+        self.forget_found(socket);
         let mut session = new_session(socket, Direction::Ingress);
         session.opened = Some(time);
         // Now: by the time the session is reported the listener may be gone.
@@ -74,6 +76,7 @@ impl Tracker {
 
     fn closed(&mut self, change: &StateChange, time: BootTime, out: &mut Vec<Observation>) {
         let key = change.socket.key;
+        self.adopt(&change.socket, time, out);
         let Some(entry) = self.entry(key) else {
             self.unknown_close(change, time, out);
             return;

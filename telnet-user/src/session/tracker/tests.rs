@@ -10,7 +10,7 @@ use crate::{
             self, Close, CloseWait, Established, FinWait2, LastAck, Listen, SynRecv, SynSent,
         },
     },
-    session::Ending,
+    session::{Ending, Found},
 };
 
 const MS: u64 = 1_000_000;
@@ -395,6 +395,99 @@ fn who_holds_the_socket_is_asked_of_the_acceptor_and_its_children_only() {
     let session = tracker.session(socket(1).key).expect("open");
     let handler = session.owners.handler.as_ref().expect("settled");
     assert_eq!((handler.task.pid, handler.source), (8, Attribution::Held));
+}
+
+fn found(id: u64) -> Found {
+    let mut session = new_session(&socket(id), Direction::Ingress);
+    session.preexisting = true;
+    Found::Session(Box::new(session))
+}
+
+#[test]
+fn what_was_open_at_start_is_reported_once_whoever_tells_first() {
+    let mut tracker = Tracker::new(Limits::default());
+    tracker.found(vec![found(1), found(2), found(3), found(4)]);
+    let mut out = Vec::new();
+    let mut push = |tracker: &mut Tracker, millis, event| {
+        let record = Record {
+            cpu: 0,
+            sequence: 0,
+            time: at(millis),
+            event,
+        };
+        tracker.push(record, &mut out);
+    };
+    // Opened between attaching and listing: the kernel's record is the better one.
+    push(&mut tracker, 1, state(socket(1), SynRecv, Established));
+    push(&mut tracker, 1, accept(1, 7));
+    // Closed before the list was reported.
+    push(&mut tracker, 2, state(socket(2), LastAck, Close));
+    assert_eq!(
+        words(&out),
+        [
+            "accepted by Some(7)",
+            "accepted by None",
+            "fin Some(false) by None"
+        ]
+    );
+    out.clear();
+    tracker.report_found(at(3), &mut out);
+    tracker.report_found(at(4), &mut out);
+    assert_eq!(words(&out), ["accepted by None", "accepted by None"]);
+    out.clear();
+    // Accepted late, and closed, by sockets whose addresses were not known.
+    for event in [
+        accept(3, 8),
+        state(socket(3), FinWait2, Close),
+        state(socket(4), LastAck, Close),
+    ] {
+        let record = Record {
+            cpu: 0,
+            sequence: 0,
+            time: at(5),
+            event,
+        };
+        tracker.push(record, &mut out);
+    }
+    assert_eq!(
+        words(&out),
+        ["fin Some(true) by Some(8)", "fin Some(false) by None"]
+    );
+    assert_eq!(tracker.counters(), Counters::default());
+}
+
+#[test]
+fn a_listener_found_at_start_is_known_by_its_cookie() {
+    let listener = |id: u64| {
+        Found::Listener(Listener {
+            key: SocketKey {
+                address: 0,
+                cookie: Some(id),
+            },
+            netns: Some(1),
+            local: socket(id).local,
+            opened: None,
+            preexisting: true,
+            owner: None,
+        })
+    };
+    let mut tracker = Tracker::new(Limits::default());
+    tracker.found(vec![listener(1), listener(2)]);
+    let mut out = Vec::new();
+    for event in [
+        KernelEvent::Listen(socket(1), task(5)),
+        state(socket(2), Listen, Close),
+    ] {
+        let record = Record {
+            cpu: 0,
+            sequence: 0,
+            time: at(1),
+            event,
+        };
+        tracker.push(record, &mut out);
+    }
+    tracker.report_found(at(2), &mut out);
+    assert_eq!(words(&out), ["listening", "not listening"]);
 }
 
 #[test]
