@@ -4,10 +4,19 @@ mod cache;
 pub mod cgroup;
 pub mod facts;
 pub mod host;
+mod owner;
 pub mod process;
+pub mod socket;
 pub mod user;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
+
+use self::{
+    facts::{Facts, Host, OwnerFacts, OwnersFacts},
+    process::ProcessReader,
+    socket::{OpenSocket, SocketFinder},
+};
+use crate::session::{Attribution, Listener, Observation, Owner, Owners, Session};
 
 /// Where the system's files are; other folders in tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,5 +36,131 @@ impl Default for Roots {
             etc: "/etc".into(),
             sys: "/sys".into(),
         }
+    }
+}
+
+/// What became of the requests of all kinds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Of processes to describe.
+    pub processes: process::Counters,
+    /// Of holders of sockets to find.
+    pub sockets: socket::Counters,
+}
+
+/// Completes observations with what can be found out on this host.
+#[derive(Debug)]
+pub struct Enricher {
+    roots: Roots,
+    host: Arc<Host>,
+    processes: ProcessReader,
+    sockets: SocketFinder,
+}
+
+impl Enricher {
+    /// Reads the host's facts at once.
+    pub fn new(roots: Roots) -> Self {
+        let host = host::read(&roots);
+        Self {
+            processes: ProcessReader::new(roots.proc.clone(), host.boot_id.clone()),
+            sockets: SocketFinder::new(roots.proc.clone()),
+            host: Arc::new(host),
+            roots,
+        }
+    }
+
+    /// The host's facts.
+    pub fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
+    /// Reads the host's facts again: addresses and names change. To be called now and then.
+    pub fn refresh_host(&mut self) {
+        let host = host::read(&self.roots);
+        if *self.host != host {
+            self.host = Arc::new(host);
+        }
+    }
+
+    /// What is known of the owners in an observation, and of the host.
+    pub fn facts(&mut self, observation: &Observation) -> Facts {
+        let owners = match observation {
+            Observation::Session { session, .. } => self.owners(&session.owners),
+            Observation::ListenerOpened { listener, .. }
+            | Observation::ListenerClosed { listener, .. } => self.listener(listener),
+        };
+        Facts {
+            host: Arc::clone(&self.host),
+            owners,
+        }
+    }
+
+    /// Who holds a session's socket now. Of several holders it is the one that the others are
+    /// ancestors of, such as the child that a server forked; none when that leaves several.
+    pub fn find_owner(&mut self, session: &Session) -> Option<Owner> {
+        let pids = self.sockets.holders(
+            session.netns,
+            session.local,
+            session.remote,
+            session.key.cookie,
+        );
+        self.youngest(&pids)
+    }
+
+    /// The one of `pids` that the others are ancestors of, as an owner found by its socket.
+    pub fn youngest(&mut self, pids: &[u32]) -> Option<Owner> {
+        let pid = owner::youngest(&self.roots.proc, pids)?;
+        self.holder(pid)
+    }
+
+    /// The one of `pids` that is an ancestor of the others, as an owner found by its socket:
+    /// workers that share a listening socket have it from there.
+    pub fn eldest(&mut self, pids: &[u32]) -> Option<Owner> {
+        let pid = owner::eldest(&self.roots.proc, pids)?;
+        self.holder(pid)
+    }
+
+    /// See [`SocketFinder::list`].
+    pub fn open_sockets(&mut self, ports: &dyn Fn(u16) -> bool) -> Vec<OpenSocket> {
+        self.sockets.list(ports)
+    }
+
+    /// What became of the requests so far.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            processes: self.processes.counters(),
+            sockets: self.sockets.counters(),
+        }
+    }
+
+    fn holder(&mut self, pid: u32) -> Option<Owner> {
+        Some(Owner {
+            task: Arc::new(self.processes.task(pid)?),
+            source: Attribution::SockDiag,
+        })
+    }
+
+    fn owners(&mut self, owners: &Owners) -> OwnersFacts {
+        OwnersFacts {
+            listener: self.owner(owners.listener.as_ref()),
+            acceptor: self.owner(owners.acceptor.as_ref()),
+            handler: self.owner(owners.handler.as_ref()),
+            client: self.owner(owners.client.as_ref()),
+        }
+    }
+
+    fn listener(&mut self, listener: &Listener) -> OwnersFacts {
+        OwnersFacts {
+            listener: self.owner(listener.owner.as_ref()),
+            ..OwnersFacts::default()
+        }
+    }
+
+    fn owner(&mut self, owner: Option<&Owner>) -> Option<OwnerFacts> {
+        let owner = owner?;
+        Some(OwnerFacts {
+            process: self.processes.describe(&owner.task),
+            source: owner.source,
+        })
     }
 }

@@ -6,7 +6,7 @@ mod snapshot;
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -279,6 +279,12 @@ impl ProcessReader {
         let head = u128::from_be_bytes(*digest.first_chunk()?);
         Some(format!("{head:032x}"))
     }
+}
+
+/// Pid of the parent; none of init and of a process that is gone.
+pub(super) fn parent(proc_root: &Path, pid: u32) -> Option<u32> {
+    let stat = ProcDir::open(proc_root, pid).ok()?.stat()?;
+    (stat.parent != 0).then_some(stat.parent)
 }
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
