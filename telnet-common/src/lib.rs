@@ -1,8 +1,7 @@
 //! What the kernel probe and the agent must agree on, byte for byte.
 //!
 //! Every record is plain integers in `#[repr(C)]` order without padding (the zerocopy derives
-//! refuse anything else at compile time): no `bool`, `Option` or enum crosses the boundary, so
-//! any bytes decode to *something* and the agent validates values, not memory.
+//! refuse anything else): any bytes decode to *something*; the agent validates values, not memory.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -73,10 +72,10 @@ pub const MAP_TRACKED: &str = "TRACKED";
 pub const PORT_WORDS: u32 = 1024;
 /// Bytes of the ring buffer unless the agent asks for another size.
 pub const DEFAULT_RING_BYTES: u32 = 1 << 20;
-/// Bytes of a command line that a record carries at most.
+/// Most bytes of a command line in a record.
 pub const ARGS_BYTES: usize = 256;
 
-/// Value of an offset global whose member this kernel does not have; the field is then left 0.
+/// Value of an offset whose member this kernel does not have; the field is then left 0.
 pub const NO_OFFSET: u32 = u32::MAX;
 
 /// Read-only globals the agent fills before the probe is loaded: each is a `u32`. Beside these
@@ -119,7 +118,6 @@ pub struct RecordHeader {
     /// CPU that produced the record; [`Self::sequence`] counts per CPU.
     pub cpu: u32,
     /// Records this CPU tried to submit before this one, from 0: a gap is a lost record.
-    /// Equals `submitted + dropped` of [`KernelCounters`] at that moment.
     pub sequence: u64,
     /// `bpf_ktime_get_boot_ns`: nanoseconds since boot, suspend included.
     pub time_ns: u64,
@@ -151,8 +149,7 @@ pub struct SocketRecord {
     pub remote_address: [u8; 16],
 }
 
-/// A state change in any context. It names no process on purpose: in softirq the current task
-/// is whoever was interrupted.
+/// A state change. It names no process: in softirq the current task is whoever was interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct StateRecord {
@@ -233,9 +230,7 @@ pub struct ProcessRecord {
 }
 
 /// What one CPU did with the events it saw: `seen = filtered + submitted + dropped`.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct KernelCounters {
     /// Events a program ran for.
@@ -252,5 +247,4 @@ const _: () = {
     assert!(size_of::<StateRecord>() == 120);
     assert!(size_of::<CallRecord>() == 152 + ARGS_BYTES);
     assert!(size_of::<ProcessRecord>() == 88 + ARGS_BYTES);
-    assert!(size_of::<KernelCounters>() == 32);
 };

@@ -7,13 +7,14 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod alert;
-//cli
+pub mod cli;
 pub mod clock;
 pub mod ecs;
 pub mod enrich;
 pub mod kql;
-//pipe
+pub mod pipeline;
 pub mod probe;
 pub mod rules;
 pub mod session;

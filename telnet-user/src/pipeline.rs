@@ -12,9 +12,9 @@ use serde_json::Value;
 use crate::{
     clock::{BootTime, ClockPair},
     probe::record::Record,
-    rules::Engine,
+    rules::{Engine, Evaluation},
     session::{
-        Fact, Observation, Owner, Session,
+        Check, Fact, Observation, Owner, Session,
         tracker::{self, Tracker},
     },
     sink::Document,
@@ -27,6 +27,9 @@ pub trait Enrich {
 
     /// The process that holds a session's socket, as far as userspace can tell.
     fn find_owner(&mut self, session: &Session) -> Option<Owner>;
+
+    /// For each check, which of its candidates hold the socket.
+    fn holders(&mut self, checks: &[Check]) -> Vec<Vec<u32>>;
 }
 
 /// The moment at which something is done, on both clocks.
@@ -106,9 +109,11 @@ impl<E: Enrich> Pipeline<E> {
     /// Does what is due by now: sessions that waited long enough, rule windows that end.
     pub fn tick(&mut self, now: &Now, out: &mut Vec<Document>) {
         self.look_for_acceptors(now);
+        self.check_handlers(now);
         self.tracker.tick(now.boot, &mut self.observations);
         self.flush(now, out);
-        out.extend(self.engine.tick(now.wall).into_iter().map(Document::from));
+        let evaluation = self.engine.tick(now.wall);
+        self.deliver(evaluation, out);
     }
 
     /// Ends: nothing waits any longer, and the rules say what they held back.
@@ -117,12 +122,17 @@ impl<E: Enrich> Pipeline<E> {
         self.look_for_acceptors(now);
         self.tracker.tick(forever, &mut self.observations);
         self.flush(now, out);
-        out.extend(self.engine.finish(now.wall).into_iter().map(Document::from));
+        let evaluation = self.engine.finish(now.wall);
+        self.deliver(evaluation, out);
     }
 
     /// When [`Self::tick`] has something to do next, on the boot-time clock.
     pub fn deadline(&self) -> Option<BootTime> {
-        self.tracker.deadline().into_iter().chain(self.next_look).min()
+        self.tracker
+            .deadline()
+            .into_iter()
+            .chain(self.next_look)
+            .min()
     }
 
     /// What the session table could not do.
@@ -152,12 +162,48 @@ impl<E: Enrich> Pipeline<E> {
         if is_attempt && !self.options.attempts {
             return;
         }
-        let event = self.enrich.event(observation, now);
-        let evaluated = self.engine.evaluate(&event, now.wall);
+        let mut event = self.enrich.event(observation, now);
+        if let Some(fields) = event.get_mut("event").and_then(Value::as_object_mut) {
+            // When the rules got it, which is what their windows are cut on.
+            fields.insert("ingested".to_owned(), now.wall.to_string().into());
+        }
+        let evaluation = self.engine.evaluate(&event, now.wall);
         if self.options.events {
             out.push(Document::Event(event));
         }
-        out.extend(evaluated.into_iter().map(Document::from));
+        self.deliver(evaluation, out);
+    }
+
+    fn deliver(&self, evaluation: Evaluation, out: &mut Vec<Document>) {
+        let Evaluation {
+            alerts,
+            updates,
+            summaries,
+        } = evaluation;
+        if self.options.alerts {
+            out.extend(alerts.into_iter().chain(updates).map(Document::Alert));
+            out.extend(summaries.into_iter().map(Document::Health));
+        }
+    }
+
+    /// Finds out who serves the sessions accepted a moment ago.
+    fn check_handlers(&mut self, now: &Now) {
+        let checks = self.tracker.checks(now.boot);
+        if checks.is_empty() {
+            return;
+        }
+        let holders = self.enrich.holders(&checks);
+        for (check, holders) in checks.iter().zip(&holders) {
+            if !holders.is_empty() {
+                self.tracker.settle(check, holders);
+                continue;
+            }
+            // Handed to a process that is no descendant, over a unix socket.
+            let session = self.tracker.session(check.key).cloned();
+            if let Some(owner) = session.and_then(|session| self.enrich.find_owner(&session)) {
+                self.tracker.set_handler(check.key, owner);
+            }
+        }
     }
 
     fn look_for_acceptors(&mut self, now: &Now) {

@@ -21,7 +21,11 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
         "m" => 60_000,
         "h" => 3_600_000,
         "d" => 86_400_000,
-        other => return Err(format!("unknown unit \"{other}\", expected ms, s, m, h or d")),
+        other => {
+            return Err(format!(
+                "unknown unit \"{other}\", expected ms, s, m, h or d"
+            ));
+        }
     };
     number
         .checked_mul(millis)
@@ -38,7 +42,16 @@ mod tests {
         assert_eq!(parse("30s"), Ok(Duration::from_secs(30)));
         assert_eq!(parse("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse("2d"), Ok(Duration::from_secs(172_800)));
-        for wrong in ["", "30", "s", "-1s", "1.5s", "3 s", "30x", "99999999999999999999s"] {
+        for wrong in [
+            "",
+            "30",
+            "s",
+            "-1s",
+            "1.5s",
+            "3 s",
+            "30x",
+            "99999999999999999999s",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
         assert_eq!(parse("18446744073709551615d"), Err("too long".to_owned()));

@@ -83,7 +83,9 @@ fn rules_from(paths: &[PathBuf], lenient: bool) -> Option<Rules> {
     for problem in &report.problems {
         complain(&problem.render());
     }
-    (!report.has_errors()).then_some(Rules { rules: report.rules })
+    (!report.has_errors()).then_some(Rules {
+        rules: report.rules,
+    })
 }
 
 /// The kernel filter that lets through what rules on `ports` need.

@@ -3,15 +3,19 @@
 use std::{io::IsTerminal as _, path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
+use jiff::Timestamp;
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::{duration, exit, rules_from};
 use crate::{
-    agent::{self, Agent},
-    enrich::Enricher,
-    pipeline::{self, Pipeline},
+    agent::{
+        self, Agent,
+        system::{NAME, System},
+    },
+    alert,
     kql::pushdown::Ports,
+    pipeline::{self, Pipeline},
     probe::{AcceptorHook, LoadError, Probe, record::Hook},
     rules::Engine,
     session::tracker,
@@ -37,7 +41,12 @@ pub(super) struct Args {
     #[arg(long)]
     attempts: bool,
     /// Log level: error, warn, info, debug, trace, or a filter by module.
-    #[arg(long, value_name = "LEVEL", env = "TELNET_MONITOR_LOG", default_value = "info")]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        env = "TELNET_MONITOR_LOG",
+        default_value = "info"
+    )]
     log: String,
     /// Bytes of the kernel's ring buffer; a power of two of pages.
     #[arg(long, value_name = "BYTES", default_value_t = telnet_common::DEFAULT_RING_BYTES, hide_short_help = true)]
@@ -109,7 +118,13 @@ pub(super) fn main(args: &Args) -> u8 {
             return exit::UNSUPPORTED;
         }
     };
-    let engine = Engine::new(rules.rules);
+    let loaded_at = Timestamp::now();
+    let settings = alert::Settings {
+        agent: NAME.to_owned(),
+        space: "default".to_owned(),
+        loaded_at,
+    };
+    let engine = Engine::new(rules.rules, loaded_at, settings);
     runtime.block_on(run(args, engine, &ports))
 }
 
@@ -127,7 +142,7 @@ async fn run(args: &Args, engine: Engine, ports: &Ports) -> u8 {
         warn!(missing, "this kernel gives less than the agent can use");
     }
     let pipeline = Pipeline::new(
-        Enricher::new(),
+        System::new(),
         engine,
         pipeline::Options {
             alerts: args.emit != Emit::Events,

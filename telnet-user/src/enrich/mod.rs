@@ -3,6 +3,7 @@
 mod cache;
 pub mod cgroup;
 pub mod facts;
+mod held;
 pub mod host;
 mod owner;
 pub mod process;
@@ -16,7 +17,7 @@ use self::{
     process::ProcessReader,
     socket::{OpenSocket, SocketFinder},
 };
-use crate::session::{Attribution, Listener, Observation, Owner, Owners, Session};
+use crate::session::{Attribution, Check, Listener, Observation, Owner, Owners, Session};
 
 /// Where the system's files are; other folders in tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +119,11 @@ impl Enricher {
     pub fn eldest(&mut self, pids: &[u32]) -> Option<Owner> {
         let pid = owner::eldest(&self.roots.proc, pids)?;
         self.holder(pid)
+    }
+
+    /// For each check, which of its candidates hold the socket.
+    pub fn holders(&mut self, checks: &[Check]) -> Vec<Vec<u32>> {
+        held::holders(&self.roots.proc, checks)
     }
 
     /// See [`SocketFinder::list`].

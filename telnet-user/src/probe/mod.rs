@@ -5,6 +5,7 @@
 
 pub mod btf;
 pub mod decode;
+mod error;
 pub mod filter;
 mod ledger;
 mod load;
@@ -26,15 +27,16 @@ use telnet_common::{KernelCounters, MAP_COUNTERS, MAP_EVENTS, MAP_PORTS};
 use tokio::io::{Interest, unix::AsyncFd};
 use tracing::warn;
 
+pub use self::{
+    error::LoadError,
+    ledger::Ledger,
+    load::{AcceptorHook, Options},
+    object::Missing,
+};
 use self::{
     filter::Filter,
     ledger::Sequences,
     record::{Hook, Record},
-};
-pub use self::{
-    ledger::Ledger,
-    load::{AcceptorHook, LoadError, Options},
-    object::Missing,
 };
 
 /// The words of one CPU's [`KernelCounters`].

@@ -3,19 +3,24 @@
 //! A rule is read from TOML as in Elastic's detection-rules repository or from a
 //! Kibana export, checked and compiled once, and run by the [`Engine`] over every
 //! event. The engine gives the alerts that Kibana's scheduled runs would give,
-//! only at once; [`schedule`] is those scheduled runs, to compare with.
+//! only at once; [`Schedule`] is those scheduled runs, to compare with.
 
 mod condition;
+mod engine;
 mod exception;
-mod field;
+pub(crate) mod field;
 mod filter;
 mod load;
+mod mapping;
 mod period;
 mod problem;
 mod rule;
 mod shipped;
+#[cfg(test)]
+pub(crate) mod tests;
 mod wildcard;
 
+pub use self::engine::{Engine, Evaluation, Limits, Memory, Numbers, Retention, Schedule};
 pub use self::exception::Exceptions;
 pub use self::filter::Filter;
 pub use self::load::{LoadReport, Options, Source, load, load_with};

@@ -12,15 +12,16 @@ pub(super) fn line(document: &Document) -> String {
     let line = match document {
         Document::Alert(alert) => alert_line(alert),
         Document::Event(event) => event_line(event),
-        Document::Health(health) => format!("{} health {health}", time(health)),
+        Document::Health(health) => match text(health, "/message") {
+            Some(message) => format!("{} {message}", time(health)),
+            None => format!("{} health {health}", time(health)),
+        },
     };
     escape(&line)
 }
 
 fn alert_line(alert: &Value) -> String {
-    let severity = text(alert, "/kibana.alert.severity")
-        .or_else(|| text(alert, "/kibana/alert/severity"))
-        .unwrap_or("alert");
+    let severity = text(alert, "/kibana/alert/severity").unwrap_or("alert");
     let rule = text(alert, "/rule/name").unwrap_or("unnamed rule");
     let mut line = format!("{} {} {rule}:", time(alert), severity.to_uppercase());
     push_session(&mut line, alert);
@@ -117,7 +118,7 @@ mod tests {
     fn an_alert_reads_as_a_sentence() {
         let alert = json!({
             "@timestamp": "2026-03-05T12:00:00.000Z",
-            "kibana.alert.severity": "medium",
+            "kibana": {"alert": {"severity": "medium"}},
             "rule": {"name": "Accepted Default Telnet Port Connection"},
             "network": {"direction": "ingress"},
             "source": {"ip": "2001:db8::7", "port": 50000},

@@ -248,21 +248,19 @@ impl Tracker {
             return;
         }
         entry.state = State::Open;
-        let mut session = entry.session.clone();
         let closed = entry.closed.take();
-        session.owners.listener = self.listeners.owner_for(&session);
+        let mut session = entry.session.clone();
+        if session.owners.listener.is_none() {
+            // Of several that share the address the acceptor tells which one it was.
+            session.owners.listener = self.listeners.owner_for(&session);
+        }
         let opened = session.opened.unwrap_or_default();
         out.push(observed(&session, Fact::Accepted, opened));
-        match closed {
-            Some((fact, time)) => {
-                self.sessions.remove(&key.address);
-                out.push(observed(&session, fact, time));
-            }
-            None => {
-                if let Some(entry) = self.entry(key) {
-                    entry.session.owners.listener = session.owners.listener;
-                }
-            }
+        if let Some((fact, time)) = closed {
+            self.sessions.remove(&key.address);
+            out.push(observed(&session, fact, time));
+        } else if let Some(entry) = self.entry(key) {
+            entry.session.owners.listener = session.owners.listener;
         }
     }
 

@@ -51,6 +51,8 @@ impl Tracker {
     fn accepted(&mut self, socket: &Socket, time: BootTime, out: &mut Vec<Observation>) {
         let mut session = new_session(socket, Direction::Ingress);
         session.opened = Some(time);
+        // Now: by the time the session is reported the listener may be gone.
+        session.owners.listener = self.listeners.owner_for(&session);
         let early = self
             .accepts
             .iter()

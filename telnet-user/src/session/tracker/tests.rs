@@ -286,6 +286,19 @@ fn the_listener_is_named_unless_several_share_the_address() {
 }
 
 #[test]
+fn a_listener_that_is_gone_when_the_session_is_reported_is_still_named() {
+    let (out, _) = run(vec![
+        (0, KernelEvent::Listen(socket(50), task(5))),
+        (1, state(socket(1), SynRecv, Established)),
+        (2, state(socket(50), Listen, Close)),
+    ]);
+    assert_eq!(
+        words(&out),
+        ["listening", "not listening", "accepted by Some(5)"]
+    );
+}
+
+#[test]
 fn listeners_come_and_go() {
     let (out, tracker) = run(vec![
         (0, KernelEvent::Listen(socket(1), task(5))),

@@ -4,6 +4,8 @@
 //! the pipeline, one thread writes. When writing stalls, the channels fill and the ring buffer
 //! becomes the queue: what does not fit there is counted by the kernel.
 
+pub mod system;
+
 use std::{
     io,
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
@@ -11,11 +13,12 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
-    time::{Instant, sleep, sleep_until},
+    sync::oneshot,
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tracing::{error, info, warn};
 
@@ -23,6 +26,7 @@ use crate::{
     clock::BootTime,
     pipeline::{Enrich, Now, Pipeline},
     probe::{Ledger, Probe, filter::Filter, record::Record},
+    session::tracker::Counters,
     sink::{Document, console::Console},
 };
 
@@ -88,24 +92,12 @@ impl<E: Enrich + Send + 'static> Agent<E> {
             duration,
         } = self;
         let mut ends = Ends::new(duration)?;
-        let (records, from_reader) = sync_channel(BATCHES);
-        let (documents, from_pipeline) = sync_channel(DOCUMENTS);
-        let pipeline = spawn("pipeline", move || {
-            run_pipeline(pipeline, &from_reader, &documents);
-        })?;
-        let (written, writer_done) = tokio::sync::oneshot::channel();
-        let writer = spawn("writer", move || {
-            // The receiver is gone only when the run is over.
-            let _unheard = written.send(write(console, &from_pipeline));
-        })?;
-        let mut writer_done = writer_done;
-
+        let (mut workers, records) = Workers::start(pipeline, console)?;
         probe
             .set_filter(filter)
             .context("cannot fill the kernel's port filter")?;
         info!(ports, acceptor = ?probe.acceptor(), "monitoring");
 
-        let mut outcome = None;
         loop {
             tokio::select! {
                 ready = probe.ready() => ready.context("cannot wait for the ring buffer")?,
@@ -113,10 +105,7 @@ impl<E: Enrich + Send + 'static> Agent<E> {
                     info!(reason, "stopping");
                     break;
                 }
-                done = &mut writer_done => {
-                    outcome = Some(done);
-                    break;
-                }
+                () = workers.ended() => break,
             }
             if !drain(&mut probe, &records).await {
                 break;
@@ -124,26 +113,69 @@ impl<E: Enrich + Send + 'static> Agent<E> {
         }
 
         probe.detach();
-        if outcome.is_none() {
-            drain(&mut probe, &records).await;
-        }
+        drain(&mut probe, &records).await;
         drop(records);
-        let outcome = match outcome {
-            Some(outcome) => Ok(outcome),
-            None => tokio::time::timeout(GRACE, &mut writer_done).await,
+        let written = workers.finish().await?;
+        let ledger = probe
+            .ledger()
+            .context("cannot read the kernel's counters")?;
+        Ok(Summary { ledger, written })
+    }
+}
+
+/// The pipeline's thread and the writer's.
+struct Workers {
+    pipeline: JoinHandle<()>,
+    writer: JoinHandle<()>,
+    /// How writing ended, sent once.
+    outcome: oneshot::Receiver<io::Result<u64>>,
+    ended: Option<Result<io::Result<u64>, oneshot::error::RecvError>>,
+}
+
+impl Workers {
+    fn start<E: Enrich + Send + 'static>(
+        pipeline: Pipeline<E>,
+        console: Console<io::Stdout>,
+    ) -> anyhow::Result<(Self, SyncSender<Vec<Record>>)> {
+        let (records, from_reader) = sync_channel(BATCHES);
+        let (documents, from_pipeline) = sync_channel(DOCUMENTS);
+        let pipeline = spawn("pipeline", move || {
+            run_pipeline(pipeline, &from_reader, &documents);
+        })?;
+        let (written, outcome) = oneshot::channel();
+        let writer = spawn("writer", move || {
+            // The receiver is gone only when the run is over.
+            let _unheard = written.send(write(console, &from_pipeline));
+        })?;
+        let workers = Self {
+            pipeline,
+            writer,
+            outcome,
+            ended: None,
         };
-        let ledger = probe.ledger().context("cannot read the kernel's counters")?;
-        match outcome {
-            Ok(Ok(Ok(written))) => {
-                join(pipeline)?;
-                join(writer)?;
-                Ok(Summary { ledger, written })
+        Ok((workers, records))
+    }
+
+    /// Waits until nothing is written any more, which before the end means that it failed.
+    async fn ended(&mut self) {
+        if self.ended.is_none() {
+            self.ended = Some((&mut self.outcome).await);
+        }
+    }
+
+    /// Waits for the last documents to be written; the number of all of them.
+    async fn finish(mut self) -> anyhow::Result<u64> {
+        if timeout(GRACE, self.ended()).await.is_err() {
+            bail!("standard output did not take the last documents within {GRACE:?}");
+        }
+        match self.ended {
+            Some(Ok(Ok(written))) => {
+                join(self.pipeline)?;
+                join(self.writer)?;
+                Ok(written)
             }
-            Ok(Ok(Err(error))) => Err(anyhow!(error).context("cannot write to standard output")),
-            Ok(Err(_sender_gone)) => Err(anyhow!("the writer ended early")),
-            Err(_elapsed) => Err(anyhow!(
-                "standard output did not take the last documents within {GRACE:?}"
-            )),
+            Some(Ok(Err(error))) => Err(anyhow!(error).context("cannot write to standard output")),
+            Some(Err(_)) | None => Err(anyhow!("the writer ended early")),
         }
     }
 }
@@ -183,8 +215,9 @@ impl Ends {
 /// Empties the ring buffer into the pipeline; `false` when the pipeline is gone.
 async fn drain(probe: &mut Probe, records: &SyncSender<Vec<Record>>) -> bool {
     loop {
-        let batch: Vec<Record> =
-            std::iter::from_fn(|| probe.take_record()).take(BATCH).collect();
+        let batch: Vec<Record> = std::iter::from_fn(|| probe.take_record())
+            .take(BATCH)
+            .collect();
         if batch.is_empty() {
             return true;
         }
@@ -235,7 +268,7 @@ fn run_pipeline<E: Enrich>(
 
 fn log_counters<E: Enrich>(pipeline: &Pipeline<E>) {
     let counters = pipeline.counters();
-    if counters != Default::default() {
+    if counters != Counters::default() {
         warn!(?counters, "not everything could be joined");
     }
 }
@@ -246,7 +279,8 @@ fn until(deadline: Option<BootTime>) -> Duration {
 
 /// Waits for room; `false` when the writer is gone.
 fn send(out: &mut Vec<Document>, documents: &SyncSender<Document>) -> bool {
-    out.drain(..).all(|document| documents.send(document).is_ok())
+    out.drain(..)
+        .all(|document| documents.send(document).is_ok())
 }
 
 fn write(mut console: Console<io::Stdout>, documents: &Receiver<Document>) -> io::Result<u64> {

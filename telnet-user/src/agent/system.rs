@@ -1,0 +1,88 @@
+//! The running system behind the pipeline: processes, users, the host, and how they become events.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    ecs::{AgentInfo, Builder},
+    enrich::{Enricher, Roots, facts::Host},
+    pipeline::{Enrich, Now},
+    session::{Check, Observation, Owner, Session},
+};
+
+/// Name of the agent in documents (`agent.type`).
+pub const NAME: &str = "telnet-monitor";
+
+/// Namespace of the agent's ids: any UUID that nothing else uses.
+const AGENT_NAMESPACE: Uuid = Uuid::from_u128(0x7d1d_5f0e_4a53_4c36_9f5e_23a1_6c1f_0b17);
+
+/// Enrichment from `/proc`, netlink and the system's databases.
+#[derive(Debug)]
+pub struct System {
+    enricher: Enricher,
+    builder: Builder,
+}
+
+impl System {
+    /// Reads the host's facts.
+    pub fn new() -> Self {
+        let enricher = Enricher::new(Roots::default());
+        let agent = AgentInfo {
+            name: NAME.to_owned(),
+            id: agent_id(enricher.host()).to_string(),
+            ephemeral_id: Uuid::new_v4().to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        Self {
+            enricher,
+            builder: Builder::new(agent),
+        }
+    }
+}
+
+impl Default for System {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The same on this host after every restart, without a file to keep it in; random on a host
+/// without a machine id.
+fn agent_id(host: &Host) -> Uuid {
+    host.id.as_ref().map_or_else(Uuid::new_v4, |machine| {
+        Uuid::new_v5(&AGENT_NAMESPACE, machine.as_bytes())
+    })
+}
+
+impl Enrich for System {
+    fn event(&mut self, observation: &Observation, now: &Now) -> Value {
+        let facts = self.enricher.facts(observation);
+        self.builder
+            .event(observation, &facts, &now.clocks(), now.wall)
+    }
+
+    fn find_owner(&mut self, session: &Session) -> Option<Owner> {
+        self.enricher.find_owner(session)
+    }
+
+    fn holders(&mut self, checks: &[Check]) -> Vec<Vec<u32>> {
+        self.enricher.holders(checks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agent_is_the_same_after_a_restart() {
+        let host = |id: Option<&str>| Host {
+            id: id.map(str::to_owned),
+            ..Host::default()
+        };
+        let machine = host(Some("0123456789abcdef0123456789abcdef"));
+        assert_eq!(agent_id(&machine), agent_id(&machine));
+        assert_ne!(agent_id(&machine), agent_id(&host(Some("other"))));
+        assert_ne!(agent_id(&host(None)), agent_id(&host(None)));
+    }
+}

@@ -1,0 +1,368 @@
+//! The document and its small field sets.
+
+use std::{borrow::Cow, net::IpAddr};
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use super::{
+    Context, DATASET, ECS_VERSION, MODULE,
+    action::{ErrorFields, Verdict},
+    network::{Endpoint, Ends, Network},
+    process::{Container, Group, Orchestrator, Process, User},
+    telnet::{SessionFields, Telnet},
+};
+use crate::{
+    clock::BootTime,
+    session::{Ending, Fact, Listener, Session},
+};
+
+/// Longest keyword that Elasticsearch indexes under the ECS mapping (`ignore_above`), in
+/// characters.
+const MAX_KEYWORD: usize = 1_024;
+
+/// A keyword, cut to what is searchable; absent when empty.
+pub(super) fn keyword(text: &str) -> Option<Cow<'_, str>> {
+    cut(text, MAX_KEYWORD)
+}
+
+/// The first `limit` characters of a text; absent when empty.
+pub(super) fn cut(text: &str, limit: usize) -> Option<Cow<'_, str>> {
+    if text.is_empty() {
+        return None;
+    }
+    // A text has at most as many characters as bytes.
+    let end = if text.len() > limit {
+        text.char_indices().nth(limit).map(|(index, _)| index)
+    } else {
+        None
+    };
+    Some(Cow::Borrowed(
+        end.and_then(|end| text.get(..end)).unwrap_or(text),
+    ))
+}
+
+/// [`keyword`] of a text that may be unknown.
+pub(super) fn optional(text: Option<&String>) -> Option<Cow<'_, str>> {
+    text.and_then(|text| keyword(text))
+}
+
+/// The largest `long` of Elasticsearch: a greater number would make it refuse the document.
+const MAX_LONG: u64 = i64::MAX.unsigned_abs();
+
+/// A count as a `long`.
+pub(super) fn long(number: u64) -> u64 {
+    number.min(MAX_LONG)
+}
+
+/// A date: RFC 3339, UTC, always nine digits of a second, so that end - start is the duration.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Date(pub(super) Timestamp);
+
+impl Serialize for Date {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:.9}", self.0))
+    }
+}
+
+/// One event.
+#[derive(Debug, Serialize)]
+pub(super) struct Document<'a> {
+    #[serde(rename = "@timestamp")]
+    timestamp: Date,
+    event: Event,
+    data_stream: DataStream<'a>,
+    ecs: Ecs,
+    agent: Agent<'a>,
+    host: &'a Value,
+    network: Network,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<Endpoint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<Endpoint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<Endpoint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process: Option<Process<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<User<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<Group<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<Container<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    orchestrator: Option<Orchestrator<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorFields>,
+    #[serde(skip_serializing_if = "Related::is_empty")]
+    related: Related<'a>,
+    telnet: Telnet<'a>,
+}
+
+impl<'a> Document<'a> {
+    /// What happened to a session.
+    pub(super) fn session(
+        context: &Context<'a>,
+        session: &Session,
+        fact: &Fact,
+        time: BootTime,
+    ) -> Self {
+        let verdict = Verdict::of(fact);
+        let ids = context.scope.session(session, verdict.fact, time);
+        let traffic = match fact {
+            Fact::Closed(_, traffic) => *traffic,
+            Fact::Attempted | Fact::Accepted | Fact::Established | Fact::Failed(_) => None,
+        };
+        let span = Span {
+            start: session.attempted.or(session.opened),
+            time,
+            // An established session has lasted for its handshake so far.
+            is_measured: verdict.is_end || *fact == Fact::Established,
+        };
+        let ends = Ends::new(session, traffic);
+        let network = Network::session(session, &ends, traffic);
+        let mut document = Self::new(context, verdict, ids.event, &span, network);
+        document.source = ends.source;
+        document.destination = ends.destination;
+        document.telnet.netns = session.netns;
+        document.telnet.session = Some(SessionFields {
+            id: ids.object,
+            preexisting: session.preexisting,
+            closed_by: closed_by(fact),
+        });
+        document.relate(context);
+        document
+    }
+
+    /// What happened to a listening socket.
+    pub(super) fn listener(
+        context: &Context<'a>,
+        listener: &Listener,
+        verdict: &Verdict,
+        time: BootTime,
+    ) -> Self {
+        let ids = context.scope.listener(listener, verdict.fact, time);
+        let span = Span {
+            start: listener.opened,
+            time,
+            is_measured: verdict.is_end,
+        };
+        let network = Network::tcp(listener.local.ip());
+        let mut document = Self::new(context, verdict.clone(), ids.event, &span, network);
+        document.server = Some(Endpoint::bound(listener.local));
+        document.telnet.netns = listener.netns;
+        if listener.preexisting {
+            document.telnet.set_preexisting_listener();
+        }
+        document.relate(context);
+        document
+    }
+
+    /// What all events have.
+    fn new(
+        context: &Context<'a>,
+        verdict: Verdict,
+        id: String,
+        span: &Span,
+        network: Network,
+    ) -> Self {
+        let at = |time| Date(context.clocks.wall(time));
+        let owners = &context.facts.owners;
+        let process = owners.closest().map(|owner| owner.process.as_ref());
+        let container = process.and_then(|process| process.container.as_ref());
+        Self {
+            timestamp: at(span.time),
+            event: Event {
+                id,
+                kind: "event",
+                category: ["network"],
+                types: verdict.types,
+                action: verdict.action,
+                outcome: verdict.outcome,
+                reason: verdict.reason,
+                start: span.start.map(at),
+                end: verdict.is_end.then(|| at(span.time)),
+                duration: span.duration(),
+                created: Date(context.now),
+                module: MODULE,
+                dataset: DATASET,
+            },
+            data_stream: context.data_stream.clone(),
+            ecs: ECS,
+            agent: context.agent.clone(),
+            host: context.host,
+            network,
+            source: None,
+            destination: None,
+            server: None,
+            process: process.map(|process| Process::new(process, context.clocks)),
+            user: process.map(User::of),
+            group: process.map(|process| Group::new(&process.group)),
+            container: container.and_then(Container::new),
+            orchestrator: container.and_then(Orchestrator::new),
+            error: verdict.error,
+            related: Related::default(),
+            telnet: Telnet::new(owners),
+        }
+    }
+
+    /// Fills `related.*` from the other field sets.
+    fn relate(&mut self, context: &Context<'a>) {
+        let ends = [&self.source, &self.destination, &self.server];
+        for end in ends.into_iter().flatten() {
+            // A wildcard names no host.
+            if let Some(ip) = end.ip.filter(|ip| !ip.is_unspecified()) {
+                push_new(&mut self.related.ip, ip);
+            }
+        }
+        let owners = &context.facts.owners;
+        let roles = [
+            &owners.client,
+            &owners.handler,
+            &owners.acceptor,
+            &owners.listener,
+        ];
+        for owner in roles.into_iter().flatten() {
+            let process = owner.process.as_ref();
+            let users = [Some(&process.user), process.effective_user.as_ref()];
+            for user in users.into_iter().flatten() {
+                if let Some(name) = optional(user.name.as_ref()) {
+                    push_new(&mut self.related.user, name);
+                }
+            }
+        }
+        let hostname = context.facts.host.hostname.as_ref();
+        self.related.hosts.extend(optional(hostname));
+    }
+}
+
+/// When an event happened, and since when it lasts.
+struct Span {
+    start: Option<BootTime>,
+    time: BootTime,
+    /// Whether the event tells how long it took.
+    is_measured: bool,
+}
+
+impl Span {
+    /// Nanoseconds from start to the event, where both are known.
+    fn duration(&self) -> Option<u64> {
+        let start = self.start.filter(|_| self.is_measured)?;
+        let duration = self.time.since(start).as_nanos();
+        Some(u64::try_from(duration).map_or(MAX_LONG, long))
+    }
+}
+
+/// ECS `event.*`.
+#[derive(Debug, Serialize)]
+struct Event {
+    id: String,
+    kind: &'static str,
+    category: [&'static str; 1],
+    #[serde(rename = "type")]
+    types: &'static [&'static str],
+    action: &'static str,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<Date>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<Date>,
+    /// Nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<u64>,
+    created: Date,
+    module: &'static str,
+    dataset: &'static str,
+}
+
+/// ECS `data_stream.*`.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct DataStream<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    dataset: &'static str,
+    namespace: &'a str,
+}
+
+impl<'a> DataStream<'a> {
+    pub(super) const fn new(namespace: &'a str) -> Self {
+        Self {
+            kind: "logs",
+            dataset: DATASET,
+            namespace,
+        }
+    }
+}
+
+/// ECS `ecs.*`.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Ecs {
+    version: &'static str,
+}
+
+const ECS: Ecs = Ecs {
+    version: ECS_VERSION,
+};
+
+/// ECS `agent.*`. Without `agent.name`, which is for a name that an operator gave.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Agent<'a> {
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ephemeral_id: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<Cow<'a, str>>,
+}
+
+impl<'a> Agent<'a> {
+    pub(super) fn new(kind: &'a str, id: &'a str, ephemeral_id: &'a str, version: &'a str) -> Self {
+        Self {
+            kind: keyword(kind),
+            id: keyword(id),
+            ephemeral_id: keyword(ephemeral_id),
+            version: keyword(version),
+        }
+    }
+}
+
+fn closed_by(fact: &Fact) -> Option<&'static str> {
+    match fact {
+        Fact::Closed(Ending::Fin { local_first }, _) => {
+            local_first.map(|local| if local { "local" } else { "remote" })
+        }
+        Fact::Closed(Ending::Reset | Ending::Timeout, _)
+        | Fact::Attempted
+        | Fact::Accepted
+        | Fact::Established
+        | Fact::Failed(_) => None,
+    }
+}
+
+/// ECS `related.*`: what to pivot on, each value once.
+#[derive(Debug, Default, Serialize)]
+struct Related<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ip: Vec<IpAddr>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    user: Vec<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hosts: Vec<Cow<'a, str>>,
+}
+
+impl Related<'_> {
+    fn is_empty(&self) -> bool {
+        self.ip.is_empty() && self.user.is_empty() && self.hosts.is_empty()
+    }
+}
+
+fn push_new<T: PartialEq>(list: &mut Vec<T>, value: T) {
+    if !list.contains(&value) {
+        list.push(value);
+    }
+}

@@ -1,0 +1,193 @@
+//! The detection engine: Elastic's schedule, look-back and cap over a stream.
+
+mod groups;
+mod maker;
+mod memory;
+mod numbers;
+mod queue;
+mod schedule;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod time;
+mod windows;
+
+use std::io;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+pub use self::memory::{Memory, Retention};
+pub use self::numbers::Numbers;
+pub use self::schedule::Schedule;
+use self::stream::{Shared, Stream};
+use super::rule::Rule;
+use crate::alert::{Origin, Settings};
+
+/// Bounds of an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most alerts of a run whatever a rule asks for, as Kibana's
+    /// `xpack.alerting.rules.run.alerts.max`.
+    pub alerts_max: usize,
+    /// Most events of a rule that wait for a later run.
+    pub deferred_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            alerts_max: 1_000,
+            deferred_max: 10_000,
+        }
+    }
+}
+
+/// What a call of the engine gave.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// New alerts.
+    pub alerts: Vec<Value>,
+    /// Earlier alerts that took in further events (alert suppression), whole and
+    /// under the same `kibana.alert.uuid`.
+    pub updates: Vec<Value>,
+    /// Numbers of windows in which the cap was reached, and at the end of all.
+    pub summaries: Vec<Value>,
+}
+
+/// Runs rules over a stream of events.
+///
+/// Alerts come at once. That they are the alerts of the scheduled runs is the
+/// work of the windows: the first `max_signals` matches of a window alert, further
+/// ones wait for the next window as long as its look-back reaches them.
+///
+/// The clock is the caller's. [`evaluate`](Self::evaluate) and
+/// [`tick`](Self::tick) take the time, which never runs backwards: an earlier
+/// time than before counts as the latest one.
+#[derive(Debug)]
+pub struct Engine {
+    streams: Vec<Stream>,
+    settings: Settings,
+    memory: Memory,
+    now: Timestamp,
+}
+
+impl Engine {
+    /// An engine for the enabled ones of `rules`, with run 0 of each at `start`.
+    pub fn new(rules: Vec<Rule>, start: Timestamp, settings: Settings) -> Self {
+        Self::with(
+            rules,
+            start,
+            settings,
+            Memory::volatile(Retention::default()),
+            Limits::default(),
+        )
+    }
+
+    /// An engine with a memory of alerts made before, and other limits.
+    pub fn with(
+        rules: Vec<Rule>,
+        start: Timestamp,
+        settings: Settings,
+        memory: Memory,
+        limits: Limits,
+    ) -> Self {
+        let Limits {
+            alerts_max,
+            deferred_max,
+        } = limits;
+        let enabled = rules.into_iter().filter(|rule| rule.enabled);
+        let streams = enabled
+            .map(|rule| Stream::new(rule, start, alerts_max, deferred_max))
+            .collect();
+        Self {
+            streams,
+            settings,
+            memory,
+            now: start,
+        }
+    }
+
+    /// The rules that run.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.streams.iter().map(Stream::rule)
+    }
+
+    /// What became of the matches of each rule so far.
+    pub fn totals(&self) -> impl Iterator<Item = (&Rule, Numbers)> {
+        self.streams
+            .iter()
+            .map(|stream| (stream.rule(), stream.totals()))
+    }
+
+    /// When [`tick`](Self::tick) has something to do next, without events.
+    pub fn next_tick(&self) -> Option<Timestamp> {
+        self.streams
+            .iter()
+            .map(Stream::next_boundary)
+            .min()
+            .map(windows::timestamp)
+    }
+
+    /// Evaluates every rule on `event`, stored where its fields say.
+    pub fn evaluate(&mut self, event: &Value, now: Timestamp) -> Evaluation {
+        self.evaluate_at(event, None, now)
+    }
+
+    /// Evaluates every rule on `event`, stored at `origin`.
+    pub fn evaluate_at(
+        &mut self,
+        event: &Value,
+        origin: Option<Origin>,
+        now: Timestamp,
+    ) -> Evaluation {
+        let mut out = self.tick(now);
+        let mut origin = origin;
+        let mut shared = Shared {
+            settings: &self.settings,
+            memory: &mut self.memory,
+            out: &mut out,
+        };
+        for stream in &mut self.streams {
+            stream.offer(event, &mut origin, self.now, &mut shared);
+        }
+        out
+    }
+
+    /// Moves the clock: closes windows, alerts on what waited for the next one.
+    pub fn tick(&mut self, now: Timestamp) -> Evaluation {
+        self.now = self.now.max(now);
+        let mut out = Evaluation::default();
+        let mut shared = Shared {
+            settings: &self.settings,
+            memory: &mut self.memory,
+            out: &mut out,
+        };
+        for stream in &mut self.streams {
+            stream.advance(self.now, &mut shared);
+        }
+        self.memory.expire(self.now.as_millisecond());
+        out
+    }
+
+    /// Ends the stream: the runs still to come alert on what waits, at once, and
+    /// every rule gives its total numbers.
+    pub fn finish(&mut self, now: Timestamp) -> Evaluation {
+        let mut out = self.tick(now);
+        let mut shared = Shared {
+            settings: &self.settings,
+            memory: &mut self.memory,
+            out: &mut out,
+        };
+        for stream in &mut self.streams {
+            stream.finish(self.now, &mut shared);
+        }
+        out
+    }
+
+    /// Writes the ids of new alerts to the file of the memory. Call it after the
+    /// alerts were handed over to where they are safe.
+    pub fn persist(&mut self) -> io::Result<()> {
+        self.memory.persist()
+    }
+}

@@ -1,0 +1,261 @@
+//! The scheduled runs of Elastic, for recorded events.
+//!
+//! Written from the description of the batch algorithm alone: every run searches
+//! its span, oldest first, leaves out what was alerted before and stops at the
+//! cap. It shares no window state with the streaming engine, which is tested
+//! against it.
+
+use std::collections::{BTreeMap, HashSet};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::groups::{Group, Groups};
+use super::maker::{Found, Hit, Members, Run, descends_from};
+use super::numbers::{Numbers, Scope, summary};
+use super::time::EventTime;
+use super::windows::{Windows, timestamp};
+use super::{Evaluation, Limits, Memory, Retention};
+use crate::alert::{AlertId, Origin, Settings};
+use crate::rules::rule::Rule;
+
+/// Runs rules over recorded events as scheduled runs would have.
+///
+/// Events may come in any order as long as no rule holds more than
+/// `retained_max` matches; beyond that the oldest runs are done first, and an
+/// event that comes too late for its runs is counted as `unsearched`.
+#[derive(Debug)]
+pub struct Schedule {
+    batches: Vec<Batch>,
+    settings: Settings,
+    memory: Memory,
+    retained_max: usize,
+}
+
+/// One rule and the matches its runs have not dealt with.
+#[derive(Debug)]
+struct Batch {
+    rule: Rule,
+    windows: Windows,
+    budget: usize,
+    /// First run that has not taken place.
+    next: Option<i64>,
+    matches: BTreeMap<(EventTime, u64), Hit>,
+    ids: HashSet<AlertId>,
+    sequence: u64,
+    groups: Groups,
+    totals: Numbers,
+    /// Runs that reached the cap.
+    capped: Vec<i64>,
+}
+
+impl Schedule {
+    /// Runs of the enabled ones of `rules`, run 0 of each at `start`.
+    pub fn new(
+        rules: Vec<Rule>,
+        start: Timestamp,
+        settings: Settings,
+        limits: Limits,
+        retained_max: usize,
+    ) -> Self {
+        let batch = |rule: Rule| Batch {
+            windows: Windows::of(&rule, start),
+            budget: rule.max_signals.min(limits.alerts_max).max(1),
+            next: None,
+            matches: BTreeMap::new(),
+            ids: HashSet::new(),
+            sequence: 0,
+            groups: Groups::default(),
+            totals: Numbers::default(),
+            capped: Vec::new(),
+            rule,
+        };
+        let batches = rules
+            .into_iter()
+            .filter(|rule| rule.enabled)
+            .map(batch)
+            .collect();
+        let memory = Memory::volatile(Retention::default());
+        Self {
+            batches,
+            settings,
+            memory,
+            retained_max: retained_max.max(1),
+        }
+    }
+
+    /// Takes one event, stored at `origin` or where its fields say.
+    pub fn push(&mut self, event: &Value, origin: Option<Origin>) -> Evaluation {
+        let mut out = Evaluation::default();
+        let mut origin = origin;
+        for batch in &mut self.batches {
+            batch.take(event, &mut origin, &self.settings, &self.memory);
+            while batch.matches.len() > self.retained_max {
+                batch.run(&self.settings, &mut self.memory, &mut out);
+            }
+        }
+        out
+    }
+
+    /// Does the remaining runs and sums up.
+    pub fn finish(&mut self) -> Evaluation {
+        let mut out = Evaluation::default();
+        for batch in &mut self.batches {
+            while !batch.matches.is_empty() {
+                batch.run(&self.settings, &mut self.memory, &mut out);
+            }
+            let next = batch.next.unwrap_or_default();
+            let now = timestamp(batch.windows.run(next));
+            let updates = batch.groups.updates(&batch.rule, &batch.windows, next, now);
+            out.updates.extend(updates);
+            let Batch {
+                rule,
+                windows,
+                totals,
+                ..
+            } = batch;
+            out.summaries
+                .push(summary(rule, windows, Scope::Total, totals, now));
+        }
+        out
+    }
+
+    /// What became of the matches of each rule so far.
+    pub fn totals(&self) -> impl Iterator<Item = (&Rule, Numbers)> {
+        self.batches.iter().map(|batch| (&batch.rule, batch.totals))
+    }
+
+    /// For each rule the times of the runs that reached the cap.
+    pub fn capped(&self) -> impl Iterator<Item = (&Rule, Vec<Timestamp>)> {
+        self.batches.iter().map(|batch| {
+            let runs = batch
+                .capped
+                .iter()
+                .map(|index| timestamp(batch.windows.run(*index)));
+            (&batch.rule, runs.collect())
+        })
+    }
+}
+
+impl Batch {
+    fn take(
+        &mut self,
+        event: &Value,
+        origin: &mut Option<Origin>,
+        settings: &Settings,
+        memory: &Memory,
+    ) {
+        let time = EventTime::of(event, &self.rule);
+        let run = time.map(|time| self.windows.run(self.windows.index_of(time.searched)));
+        let now = timestamp(run.unwrap_or_default());
+        if !self.rule.matches(event, now) || descends_from(event, &self.rule) {
+            return;
+        }
+        let next = self.next.unwrap_or(i64::MIN);
+        let Some(time) = time.filter(|time| self.found(time.searched, next)) else {
+            self.totals.unsearched += 1;
+            return;
+        };
+        self.totals.matched += 1;
+        if self.rule.exceptions.covering(event, now).is_some() {
+            self.totals.excepted += 1;
+            return;
+        }
+        let origin = origin.get_or_insert_with(|| Origin::of(event));
+        let Origin { index, id, version } = &*origin;
+        let id = AlertId::new(index, id, *version, &settings.space, &self.rule.uuid);
+        if memory.contains(id) || !self.ids.insert(id) {
+            self.totals.duplicates += 1;
+            return;
+        }
+        let group = Group::of(event, self.rule.suppression.as_ref());
+        self.sequence += 1;
+        let hit = Found {
+            event,
+            time,
+            id,
+            origin,
+            group,
+        }
+        .keep();
+        self.matches.insert((time, self.sequence), hit);
+    }
+
+    /// Whether run `next` or a later one searches the instant `at`.
+    fn found(&self, at: i64, next: i64) -> bool {
+        let first = self.windows.index_of(at).max(next);
+        at >= self.windows.oldest(first)
+    }
+
+    /// Does the next run that finds anything.
+    fn run(&mut self, settings: &Settings, memory: &mut Memory, out: &mut Evaluation) {
+        let Some(((oldest, _), _)) = self.matches.first_key_value() else {
+            return;
+        };
+        let first = self.windows.index_of(oldest.searched);
+        let index = self.next.map_or(first, |next| next.max(first));
+        let (from, to) = (self.windows.oldest(index), self.windows.closes(index));
+        let now = timestamp(self.windows.run(index));
+        let (mut used, mut capped) = (0, false);
+        let mut served: HashSet<String> = HashSet::new();
+        let mut handled = Vec::new();
+        for (key, hit) in &self.matches {
+            let at = key.0.searched;
+            if at < from || at > to {
+                continue;
+            }
+            let shares = hit
+                .group
+                .as_ref()
+                .is_some_and(|group| served.contains(&group.key));
+            if !shares && used >= self.budget {
+                capped = true;
+                continue;
+            }
+            if !shares {
+                used += 1;
+                served.extend(hit.group.as_ref().map(|group| group.key.clone()));
+            }
+            handled.push(*key);
+        }
+        let run = Run {
+            rule: &self.rule,
+            windows: &self.windows,
+            index,
+            now,
+            settings,
+        };
+        for key in handled {
+            let Some(hit) = self.matches.remove(&key) else {
+                continue;
+            };
+            self.ids.remove(&hit.id);
+            let members = Members::default();
+            let done = run.handle(hit, &members, &mut self.groups, memory, &mut out.alerts);
+            self.totals.alerted += done.alerted;
+            self.totals.suppressed += done.suppressed;
+        }
+        if capped {
+            self.capped.push(index);
+        }
+        out.updates.extend(
+            self.groups
+                .updates(&self.rule, &self.windows, index + 1, now),
+        );
+        self.next = Some(index + 1);
+        self.drop_unreachable(index + 1);
+    }
+
+    /// Drops matches that run `next` no longer searches.
+    fn drop_unreachable(&mut self, next: i64) {
+        let oldest = self.windows.oldest(next);
+        while let Some(entry) = self.matches.first_entry() {
+            if entry.key().0.searched >= oldest {
+                break;
+            }
+            let hit = entry.remove();
+            self.ids.remove(&hit.id);
+            self.totals.dropped += 1;
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! One rule over a stream of events: alerts at once, as many as its runs would.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::Evaluation;
+use super::groups::{Group, Groups};
+use super::maker::{Found, Members, Run, descends_from};
+use super::memory::Memory;
+use super::numbers::{Numbers, Scope, summary};
+use super::queue::{Deferral, Queue, Slot};
+use super::time::EventTime;
+use super::windows::{Windows, timestamp};
+use crate::alert::{AlertId, Origin, Settings};
+use crate::rules::rule::Rule;
+
+/// What all rules of an engine share during a call.
+pub(crate) struct Shared<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) memory: &'a mut Memory,
+    pub(crate) out: &'a mut Evaluation,
+}
+
+/// The state of one rule.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    rule: Rule,
+    windows: Windows,
+    /// Most alerts of one run.
+    budget: usize,
+    /// Window the clock is in.
+    current: i64,
+    /// Budget used in the current window.
+    used: usize,
+    /// Groups that have their share of the current budget.
+    slotted: HashSet<String>,
+    queue: Queue,
+    groups: Groups,
+    numbers: Numbers,
+    totals: Numbers,
+}
+
+impl Stream {
+    /// `rule` with run 0 at `start`, at most `alerts_max` alerts a run and
+    /// `deferred_max` events that wait.
+    pub(crate) fn new(
+        rule: Rule,
+        start: Timestamp,
+        alerts_max: usize,
+        deferred_max: usize,
+    ) -> Self {
+        let windows = Windows::of(&rule, start);
+        Self {
+            windows,
+            budget: rule.max_signals.min(alerts_max).max(1),
+            current: windows.index_of(start.as_millisecond()),
+            used: 0,
+            slotted: HashSet::new(),
+            queue: Queue::new(deferred_max),
+            groups: Groups::default(),
+            numbers: Numbers::default(),
+            totals: Numbers::default(),
+            rule,
+        }
+    }
+
+    /// The rule.
+    pub(crate) fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// Counts since the start, the current window included.
+    pub(crate) fn totals(&self) -> Numbers {
+        let mut totals = self.totals;
+        let deferred_out = self.queue.events();
+        totals.add(&Numbers {
+            deferred_out,
+            ..self.numbers
+        });
+        totals
+    }
+
+    /// First instant of the next window.
+    pub(crate) fn next_boundary(&self) -> i64 {
+        self.windows.opens(self.current.saturating_add(1))
+    }
+
+    /// Evaluates one event. The clock must have been advanced to `now`.
+    pub(crate) fn offer(
+        &mut self,
+        event: &Value,
+        origin: &mut Option<Origin>,
+        now: Timestamp,
+        shared: &mut Shared<'_>,
+    ) {
+        if !self.rule.matches(event, now) || descends_from(event, &self.rule) {
+            return;
+        }
+        let time = EventTime::of(event, &self.rule);
+        let searched = |time: &EventTime| time.searched >= self.windows.oldest(self.current);
+        let Some(time) = time.filter(searched) else {
+            self.numbers.unsearched += 1;
+            return;
+        };
+        self.numbers.matched += 1;
+        if self.rule.exceptions.covering(event, now).is_some() {
+            self.numbers.excepted += 1;
+            return;
+        }
+        let origin = origin.get_or_insert_with(|| Origin::of(event));
+        let Origin { index, id, version } = &*origin;
+        let id = AlertId::new(index, id, *version, &shared.settings.space, &self.rule.uuid);
+        if shared.memory.contains(id) || self.queue.contains(id) {
+            self.numbers.duplicates += 1;
+            return;
+        }
+        let group = Group::of(event, self.rule.suppression.as_ref());
+        self.hit(
+            Found {
+                event,
+                time,
+                id,
+                origin,
+                group,
+            },
+            now,
+            shared,
+        );
+    }
+
+    fn hit(&mut self, found: Found<'_>, now: Timestamp, shared: &mut Shared<'_>) {
+        let shares = found
+            .group
+            .as_ref()
+            .is_some_and(|group| self.slotted.contains(&group.key));
+        if shares || self.used < self.budget {
+            let hit = found.keep();
+            let slot = Slot {
+                hit,
+                members: Members::default(),
+                ids: Vec::new(),
+            };
+            self.spend(slot, now, shared);
+            return;
+        }
+        match self
+            .queue
+            .defer(found, self.current, &self.windows, self.budget)
+        {
+            Deferral::Deferred => {}
+            Deferral::Dropped => self.numbers.dropped += 1,
+            Deferral::Overflowed => {
+                self.numbers.dropped += 1;
+                self.numbers.overflowed += 1;
+            }
+        }
+    }
+
+    /// Handles `slot` out of the budget of the current window.
+    fn spend(&mut self, slot: Slot, now: Timestamp, shared: &mut Shared<'_>) {
+        let known = match &slot.hit.group {
+            Some(group) => !self.slotted.insert(group.key.clone()),
+            None => false,
+        };
+        if !known {
+            self.used += 1;
+        }
+        let run = Run {
+            rule: &self.rule,
+            windows: &self.windows,
+            index: self.current,
+            now,
+            settings: shared.settings,
+        };
+        let Slot { hit, members, ids } = slot;
+        let outcome = run.handle(
+            hit,
+            &members,
+            &mut self.groups,
+            shared.memory,
+            &mut shared.out.alerts,
+        );
+        for id in ids {
+            shared
+                .memory
+                .insert(super::memory::Kind::Suppressed, id, now.as_millisecond());
+        }
+        self.numbers.alerted += outcome.alerted;
+        self.numbers.suppressed += outcome.suppressed;
+    }
+
+    /// Moves the clock to `now`, closing windows on the way.
+    pub(crate) fn advance(&mut self, now: Timestamp, shared: &mut Shared<'_>) {
+        let target = self.windows.index_of(now.as_millisecond());
+        while self.current < target {
+            let next = if self.queue.is_empty() {
+                target
+            } else {
+                self.current.saturating_add(1)
+            };
+            self.close(next, now, shared);
+        }
+    }
+
+    /// Closes the current window and opens window `next`.
+    fn close(&mut self, next: i64, now: Timestamp, shared: &mut Shared<'_>) {
+        let at = timestamp(self.windows.opens(next)).min(now);
+        self.numbers.dropped += self.queue.expire(next, &self.windows);
+        self.numbers.deferred_out = self.queue.events();
+        debug_assert!(self.numbers.balanced(), "{:?}", self.numbers);
+        if self.numbers.notable() {
+            let scope = Scope::Window(self.current);
+            let record = summary(&self.rule, &self.windows, scope, &self.numbers, at);
+            shared.out.summaries.push(record);
+        }
+        self.totals.add(&self.numbers);
+        let updates = self.groups.updates(&self.rule, &self.windows, next, at);
+        shared.out.updates.extend(updates);
+        self.numbers = Numbers {
+            deferred_in: self.numbers.deferred_out,
+            ..Numbers::default()
+        };
+        self.current = next;
+        self.used = 0;
+        self.slotted.clear();
+        for slot in self.queue.take(next) {
+            self.spend(slot, at, shared);
+        }
+    }
+
+    /// Lets the runs that are still to come alert on what waits, then sums up.
+    pub(crate) fn finish(&mut self, now: Timestamp, shared: &mut Shared<'_>) {
+        while !self.queue.is_empty() {
+            self.close(self.current.saturating_add(1), now, shared);
+        }
+        self.close(self.current.saturating_add(1), now, shared);
+        let totals = self.totals;
+        let record = summary(&self.rule, &self.windows, Scope::Total, &totals, now);
+        shared.out.summaries.push(record);
+    }
+}

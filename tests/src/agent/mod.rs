@@ -1,0 +1,279 @@
+//! The agent under test: started, watched, stopped, and its ledger checked.
+
+mod ledger;
+
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::Signal;
+use serde_json::Value;
+
+pub use ledger::Ledger;
+
+use crate::check::{number, text};
+use crate::lab::Lab;
+use crate::process::{Captured, Spawned};
+use crate::wait::PATIENCE;
+
+/// Field with the inode number of the session's network namespace.
+const NETNS: &str = "telnet.netns";
+
+/// A running agent whose standard output is NDJSON.
+#[derive(Debug)]
+pub struct Agent {
+    process: Spawned,
+    documents: Vec<Document>,
+    lines_read: usize,
+    fence_port: u16,
+}
+
+/// One document and when the test read it.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// The document.
+    pub json: Value,
+    /// When its line had arrived.
+    pub at: Instant,
+}
+
+/// What is left of an agent that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its log.
+    pub log: String,
+    /// Everything it wrote to standard output.
+    pub stdout: String,
+}
+
+impl Ended {
+    /// The ledger in its log.
+    pub fn ledger(&self) -> Result<Ledger> {
+        Ledger::parse(&self.log)
+    }
+
+    /// Fails unless it ended with code 0 and a ledger that adds up.
+    pub fn must_be_clean(&self) -> Result<()> {
+        ensure!(
+            self.status.code() == Some(0),
+            "agent: {}\n{}",
+            self.status,
+            self.log
+        );
+        ensure!(
+            !self.log.contains("panicked"),
+            "agent panicked:\n{}",
+            self.log
+        );
+        self.ledger()?.must_add_up()
+    }
+}
+
+/// A command line of the agent; `args` come after the subcommand `run`.
+pub fn run_command<S: AsRef<OsStr>>(agent: &Path, args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(agent);
+    command.arg("run").args(args).env_remove("RUST_LOG");
+    command
+}
+
+/// Starts `command` and waits until nothing can be missed any more.
+pub fn start(command: &mut Command) -> Result<Spawned> {
+    let process = Spawned::start("agent", None, command)?;
+    process
+        .stderr
+        .wait_for(PATIENCE, |log| {
+            log.lines()
+                .iter()
+                .find(|l| l.text.contains("monitoring"))
+                .map(drop)
+        })
+        .with_context(|| format!("agent is not monitoring\n{}", process.report()))?;
+    Ok(process)
+}
+
+/// Stops an agent by `signal` and collects what it left.
+pub fn stop(mut process: Spawned, signal: Signal) -> Result<Ended> {
+    process.signal(signal)?;
+    collect(&mut process)
+}
+
+/// Waits for an agent that ends by itself.
+pub fn collect(process: &mut Spawned) -> Result<Ended> {
+    let status = process.wait(PATIENCE)?;
+    let all = |captured: &Captured| (!captured.is_open()).then(|| captured.text().into_owned());
+    let log = process.stderr.wait_for(PATIENCE, all)?;
+    let stdout = process.stdout.wait_for(PATIENCE, all)?;
+    Ok(Ended {
+        status,
+        log,
+        stdout,
+    })
+}
+
+impl Agent {
+    /// Starts `telnet-monitor run --format ndjson ARGS` outside the lab's namespaces and
+    /// waits until it monitors.
+    pub fn start<S: AsRef<OsStr>>(lab: &Lab, args: impl IntoIterator<Item = S>) -> Result<Self> {
+        let mut command = run_command(lab.agent()?, ["--format", "ndjson"]);
+        command.args(args);
+        let process = start(&mut command)?;
+        Ok(Self {
+            process,
+            documents: Vec::new(),
+            lines_read: 0,
+            fence_port: 23,
+        })
+    }
+
+    /// Port of [`Agent::fence`]'s sessions, when the rules do not monitor 23.
+    #[must_use]
+    pub fn with_fence_port(mut self, port: u16) -> Self {
+        self.fence_port = port;
+        self
+    }
+
+    /// The first document, of any namespace, that `wanted` accepts; waits for it. `what`
+    /// names it in the message of a failure.
+    pub fn wait_for_any(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Document> {
+        let capture = self.process.stdout.clone();
+        let mut looked_at = 0;
+        let found = capture.wait_for(PATIENCE, |captured| {
+            if let Err(error) = self.read(captured) {
+                return Some(Err(error));
+            }
+            let found = self
+                .documents
+                .iter()
+                .skip(looked_at)
+                .find(|d| wanted(&d.json));
+            looked_at = self.documents.len();
+            found.cloned().map(Ok)
+        });
+        found.and_then(|found| found).with_context(|| {
+            let log = self.process.stderr.text();
+            format!(
+                "waited for {what}; documents:\n{}--- agent log\n{log}",
+                list(&self.documents)
+            )
+        })
+    }
+
+    /// Like [`Agent::wait_for_any`], among the documents of the lab's namespace.
+    pub fn wait_for(
+        &mut self,
+        lab: &Lab,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Document> {
+        let netns = lab.net.inode();
+        self.wait_for_any(what, |json| {
+            number(json, NETNS) == Some(netns) && wanted(json)
+        })
+    }
+
+    /// The documents of the lab's namespace, complete up to now: a session of the fence's
+    /// own namespace is opened after everything that the test did, and both its documents
+    /// are waited for. Its server never accepts it, so its document is held back for as
+    /// long as any may be.
+    pub fn fence(&mut self, lab: &Lab) -> Result<Vec<Document>> {
+        let server = SocketAddr::new(lab.fence_ip(), self.fence_port);
+        let listener = lab.fence_net.listen(server)?;
+        let client = lab.fence_net.connect(server)?;
+        let port = u64::from(client.local_addr()?.port());
+        let netns = lab.fence_net.inode();
+        for direction in ["egress", "ingress"] {
+            self.wait_for_any(&format!("the fence's {direction} document"), |json| {
+                number(json, NETNS) == Some(netns)
+                    && number(json, "source.port") == Some(port)
+                    && text(json, "network.direction") == Some(direction)
+            })?;
+        }
+        drop((client, listener));
+        Ok(self.of(lab))
+    }
+
+    /// The documents of the lab's namespace read so far; [`Agent::fence`] first, to be sure.
+    pub fn of(&self, lab: &Lab) -> Vec<Document> {
+        let netns = lab.net.inode();
+        let ours = self
+            .documents
+            .iter()
+            .filter(|d| number(&d.json, NETNS) == Some(netns));
+        ours.cloned().collect()
+    }
+
+    /// The agent's process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Stops it with SIGTERM and fails unless it ends cleanly and its ledger adds up.
+    pub fn finish(self) -> Result<Ended> {
+        let ended = self.stop(Signal::TERM)?;
+        ended.must_be_clean()?;
+        Ok(ended)
+    }
+
+    /// Stops it with `signal`. Fails when its output was not NDJSON to the end.
+    pub fn stop(self, signal: Signal) -> Result<Ended> {
+        let ended = stop(self.process, signal)?;
+        for line in ended.stdout.lines() {
+            object(line)?;
+        }
+        Ok(ended)
+    }
+
+    fn read(&mut self, captured: &Captured) -> Result<()> {
+        for line in captured.lines().iter().skip(self.lines_read) {
+            self.documents.push(Document {
+                json: object(&line.text)?,
+                at: line.at,
+            });
+            self.lines_read += 1;
+        }
+        Ok(())
+    }
+}
+
+/// One line about each document, for messages.
+pub fn list(documents: &[Document]) -> String {
+    documents.iter().map(|d| summary(&d.json) + "\n").collect()
+}
+
+/// One line about a document, for messages.
+pub fn summary(json: &Value) -> String {
+    let fields = [
+        "event.kind",
+        "event.action",
+        "kibana.alert.original_event.action",
+        "network.direction",
+        "source.ip",
+        "source.port",
+        "destination.ip",
+        "destination.port",
+        "process.pid",
+        "process.name",
+        NETNS,
+    ];
+    let shown = fields
+        .iter()
+        .filter_map(|path| crate::check::get(json, path).map(|value| format!("{path}={value}")));
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+fn object(line: &str) -> Result<Value> {
+    match serde_json::from_str(line) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(value) => bail!("a line of the agent's output is no object: {value}"),
+        Err(error) => bail!("a line of the agent's output is not JSON ({error}): {line:?}"),
+    }
+}

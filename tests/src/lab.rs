@@ -1,0 +1,138 @@
+//! What a live test stands on, and when it may be left out.
+
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs, io};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use tempfile::TempDir;
+
+use crate::net::Netns;
+use crate::tools::{self, Tool};
+
+/// With the value `optional`, tests that cannot run here say so and pass.
+pub const LIVE_VAR: &str = "TELNET_LIVE";
+
+/// The server's IPv4 address in the lab (TEST-NET-1).
+pub const V4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+/// The server's IPv6 address in the lab (documentation prefix).
+pub const V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+const FENCE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 250));
+
+/// Two namespaces, a folder and the agent's path.
+#[derive(Debug)]
+pub struct Lab {
+    /// Where the test's sessions happen; has the addresses [`V4`] and [`V6`].
+    pub net: Netns,
+    /// Where [`crate::agent::Agent::fence`]'s sessions happen.
+    pub fence_net: Netns,
+    dir: TempDir,
+    agent: Option<PathBuf>,
+}
+
+/// Runs a test that needs the agent.
+pub fn live(test: impl FnOnce(&Lab) -> Result<()>) -> Result<()> {
+    run(|| tools::agent().map(Some), test)
+}
+
+/// Runs a test of the harness itself, which needs everything but the agent.
+pub fn harness(test: impl FnOnce(&Lab) -> Result<()>) -> Result<()> {
+    run(|| Ok(None), test)
+}
+
+fn run(
+    agent: impl FnOnce() -> Result<Option<PathBuf>>,
+    test: impl FnOnce(&Lab) -> Result<()>,
+) -> Result<()> {
+    let ready = require_root()
+        .and_then(|()| tools::require_all())
+        .and_then(|()| agent())
+        .and_then(Lab::open);
+    match ready {
+        Ok(lab) => test(&lab),
+        Err(reason) if env::var_os(LIVE_VAR).is_some_and(|value| value == "optional") => {
+            // Not through libtest's capture: nobody should take this for a pass.
+            writeln!(
+                io::stderr(),
+                "live test SKIPPED, {LIVE_VAR}=optional: {reason:#}"
+            )?;
+            Ok(())
+        }
+        Err(reason) => Err(reason.context(format!(
+            "this live test cannot run here (set {LIVE_VAR}=optional to skip it)"
+        ))),
+    }
+}
+
+fn require_root() -> Result<()> {
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "live tests must run as root"
+    );
+    Ok(())
+}
+
+impl Lab {
+    fn open(agent: Option<PathBuf>) -> Result<Self> {
+        let lab = Self {
+            net: Netns::create()?,
+            fence_net: Netns::create()?,
+            dir: tempfile::Builder::new().prefix("telnet-live-").tempdir()?,
+            agent,
+        };
+        lab.net.add_address(V4)?;
+        lab.net.add_address(V6)?;
+        lab.fence_net.add_address(FENCE)?;
+        Ok(lab)
+    }
+
+    /// Path of the agent.
+    pub fn agent(&self) -> Result<&Path> {
+        self.agent
+            .as_deref()
+            .context("this test asked for no agent")
+    }
+
+    /// Server address of the fence.
+    pub fn fence_ip(&self) -> IpAddr {
+        FENCE
+    }
+
+    /// A folder of the test's own, removed at its end.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes a file into [`Lab::dir`].
+    pub fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.dir().join(name);
+        fs::write(&path, text).with_context(|| path.display().to_string())?;
+        Ok(path)
+    }
+
+    /// A command that runs `tool` through a link called `name`, which becomes the kernel's
+    /// name of the process.
+    pub fn command_named(&self, tool: &Tool, name: &str) -> Result<Command> {
+        let file = tool.path().file_name().context("a tool has a file name")?;
+        let dir = self.dir().join(file).with_extension("links");
+        fs::create_dir_all(&dir)?;
+        let link = dir.join(name);
+        if !link.is_symlink() {
+            symlink(tool.path(), &link)?;
+        }
+        Ok(tool.command_at(&link))
+    }
+
+    /// The machine's name as documents must give it.
+    pub fn host_name() -> Result<String> {
+        let name = fs::read_to_string("/proc/sys/kernel/hostname")?;
+        let name = name.trim_end();
+        if name.is_empty() {
+            bail!("this machine has no name");
+        }
+        Ok(name.to_owned())
+    }
+}

@@ -1,0 +1,27 @@
+//! Waiting for conditions that nothing announces.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+/// How long a condition may take before a test gives up on it. Far above what is ever
+/// needed, so that an emulated guest passes too; only a failing test spends it.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Pause between two looks at a condition that has to be polled (`/proc` has no events).
+const INTERVAL: Duration = Duration::from_millis(3);
+
+/// Looks until `look` finds something, and says `what` was missing when [`PATIENCE`] ends.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look()? {
+            return Ok(found);
+        }
+        if Instant::now() >= deadline {
+            bail!("{what}: not within {PATIENCE:?}");
+        }
+        thread::sleep(INTERVAL);
+    }
+}

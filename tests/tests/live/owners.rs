@@ -1,0 +1,252 @@
+//! Who listens, who accepted and who serves: for every way a server may share these out.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use telnet_tests::agent::{Agent, Document};
+use telnet_tests::check::{Check, number, text};
+use telnet_tests::lab::{self, Lab, V4};
+use telnet_tests::peer::{Handle, Scripted, Server, ServerKind, Telnetd, TelnetdKind};
+use telnet_tests::process::{Facts, Spawned, holders};
+use telnet_tests::{tools, wait};
+
+const TELNET: SocketAddr = SocketAddr::new(V4, 23);
+
+/// The truth about the server's end of one session.
+struct Owners {
+    listener: Facts,
+    acceptor: Facts,
+    handler: Facts,
+}
+
+fn ingress(action: &str, client: Handle) -> impl Fn(&Value) -> bool + '_ {
+    let port = u64::from(client.local.port());
+    move |json| {
+        text(json, "event.action") == Some(action)
+            && text(json, "network.direction") == Some("ingress")
+            && number(json, "source.port") == Some(port)
+    }
+}
+
+fn with_owner<'a>(check: Check<'a>, role: &str, owner: &Facts) -> Check<'a> {
+    check
+        .is(&format!("telnet.{role}.pid"), owner.pid)
+        .is(&format!("telnet.{role}.name"), owner.name.as_str())
+        .is(&format!("telnet.{role}.user.name"), "root")
+}
+
+fn check_accepted(event: &Document, owners: &Owners) -> Result<()> {
+    let check = with_owner(Check::of(&event.json), "listener", &owners.listener);
+    with_owner(check, "acceptor", &owners.acceptor)
+        .is_one_of("process.pid", [owners.acceptor.pid, owners.handler.pid])
+        .done()?;
+    let source = text(&event.json, "telnet.attribution").context("no telnet.attribution")?;
+    ensure!(
+        source != "none",
+        "an owner, but attribution {source}: {:#}",
+        event.json
+    );
+    Ok(())
+}
+
+fn check_closed(event: &Document, owners: &Owners) -> Result<()> {
+    let check = with_owner(Check::of(&event.json), "handler", &owners.handler);
+    with_owner(check, "acceptor", &owners.acceptor)
+        .is("process.pid", owners.handler.pid)
+        .is("process.name", owners.handler.name.as_str())
+        .is("process.executable", owners.handler.executable.as_str())
+        .is("user.name", "root")
+        .done()
+}
+
+/// One session; `start` starts the server, `truth` says who is on its end.
+fn owners_are_named<S>(
+    start: impl FnOnce(&Lab) -> Result<S>,
+    truth: impl FnOnce(&Lab, &S, SocketAddr) -> Result<Owners>,
+) -> Result<()> {
+    lab::live(|lab| {
+        let mut agent = Agent::start(lab, ["--emit", "events"])?;
+        let server = start(lab)?;
+        let mut peer = Scripted::start(lab, "client")?;
+        let client = peer.connect(TELNET)?;
+        let owners = truth(lab, &server, client.local)?;
+        let what = "the accepted event";
+        let accepted = agent.wait_for(lab, what, ingress("connection_accepted", client))?;
+        check_accepted(&accepted, &owners).context(what)?;
+
+        peer.with("reset", client)?;
+        let what = "the closing event";
+        let closed = agent.wait_for(lab, what, ingress("network_flow", client))?;
+        check_closed(&closed, &owners).context(what)?;
+        agent.finish().map(drop)
+    })
+}
+
+fn test_server_is_named(kind: ServerKind, workers: u8) -> Result<()> {
+    owners_are_named(
+        |lab| Server::start(lab, kind, TELNET, workers),
+        |_, server, client| {
+            let served = server.served(client)?;
+            let listener = if kind == ServerKind::ReusePort {
+                served.acceptor
+            } else {
+                server.pid()
+            };
+            Ok(Owners {
+                listener: Facts::of(listener)?,
+                acceptor: Facts::of(served.acceptor)?,
+                handler: Facts::of(served.handler)?,
+            })
+        },
+    )
+}
+
+/// The process that holds the session's socket and is not `acceptor`; `acceptor` itself when
+/// no child takes the socket over.
+fn holder(lab: &Lab, client: SocketAddr, acceptor: u32, hands_over: bool) -> Result<Facts> {
+    let socket = lab.net.wait_for_accepted(client, TELNET)?;
+    wait::until("holder of the session", || {
+        let holders = holders(socket.inode)?;
+        match holders.as_slice() {
+            [pid] if (*pid != acceptor) == hands_over => Facts::of(*pid).map(Some),
+            _ => Ok(None),
+        }
+    })
+}
+
+fn telnetd_is_named(kind: TelnetdKind) -> Result<()> {
+    owners_are_named(
+        |lab| Telnetd::start(lab, kind, TELNET),
+        |lab, server, client| {
+            let hands_over = kind != TelnetdKind::Busybox;
+            let mut handler = holder(lab, client, server.pid(), hands_over)?;
+            if hands_over {
+                // It holds the socket before it becomes telnetd.
+                handler = wait::until("telnetd", || {
+                    let facts = Facts::of(handler.pid)?;
+                    Ok((facts.name == "telnetd").then_some(facts))
+                })?;
+            }
+            let daemon = Facts::of(server.pid())?;
+            Ok(Owners {
+                listener: daemon.clone(),
+                acceptor: daemon,
+                handler,
+            })
+        },
+    )
+}
+
+#[test]
+fn busybox_telnetd_serves_itself() -> Result<()> {
+    telnetd_is_named(TelnetdKind::Busybox)
+}
+
+#[test]
+fn telnetd_under_inetd_is_the_handler() -> Result<()> {
+    telnetd_is_named(TelnetdKind::Inetd)
+}
+
+#[test]
+fn telnetd_under_xinetd_is_the_handler() -> Result<()> {
+    telnetd_is_named(TelnetdKind::Xinetd)
+}
+
+#[test]
+fn threads_belong_to_their_process() -> Result<()> {
+    test_server_is_named(ServerKind::Threads, 1)
+}
+
+#[test]
+fn child_that_is_given_the_socket_is_the_handler() -> Result<()> {
+    test_server_is_named(ServerKind::Fork, 1)
+}
+
+#[test]
+fn worker_of_a_pool_is_acceptor_and_its_parent_the_listener() -> Result<()> {
+    test_server_is_named(ServerKind::Pool, 4)
+}
+
+#[test]
+fn worker_with_a_shared_port_is_listener_and_acceptor() -> Result<()> {
+    test_server_is_named(ServerKind::ReusePort, 4)
+}
+
+#[test]
+fn process_that_is_passed_the_socket_is_the_handler() -> Result<()> {
+    test_server_is_named(ServerKind::Pass, 1)
+}
+
+#[test]
+fn child_that_is_forked_and_never_executes_is_the_handler() -> Result<()> {
+    // busybox httpd forks per connection, and nothing else; it waits for a request.
+    owners_are_named(
+        |lab| {
+            let busybox = tools::find("busybox")?;
+            let mut command = lab.command_named(&busybox, "httpd")?;
+            command.args(["-f", "-p", &TELNET.to_string()]);
+            let process = Spawned::start("httpd", Some(&lab.net), &mut command)?;
+            lab.net
+                .wait_for_listener(TELNET)
+                .with_context(|| process.report())?;
+            Ok(process)
+        },
+        |lab, server, client| {
+            let handler = holder(lab, client, server.pid(), true)?;
+            let daemon = Facts::of(server.pid())?;
+            Ok(Owners {
+                listener: daemon.clone(),
+                acceptor: daemon,
+                handler,
+            })
+        },
+    )
+}
+
+#[test]
+fn outbound_session_is_the_connecting_process() -> Result<()> {
+    lab::live(|lab| {
+        let mut agent = Agent::start(lab, ["--emit", "events"])?;
+        let _server = Server::start(lab, ServerKind::Threads, TELNET, 1)?;
+        let mut peer = Scripted::start(lab, "client")?;
+        let (client, facts) = (peer.connect(TELNET)?, peer.facts()?);
+        let event = agent.wait_for(lab, "the outbound event", |json| {
+            text(json, "event.action") == Some("connection_established")
+                && number(json, "source.port") == Some(u64::from(client.local.port()))
+        })?;
+        Check::of(&event.json)
+            .is("process.pid", facts.pid)
+            .is("process.name", facts.name.as_str())
+            .is("process.executable", facts.executable.as_str())
+            .is("process.args", facts.args.clone())
+            .is("process.parent.pid", facts.parent)
+            .is("user.id", "0")
+            .is("user.name", "root")
+            .done()?;
+        agent.finish().map(drop)
+    })
+}
+
+#[test]
+fn owner_that_cannot_be_found_stays_absent() -> Result<()> {
+    lab::live(|lab| {
+        // The listener survives in an unread message: it is open, and no process has it.
+        let mut nobody = Scripted::start(lab, "nobody")?;
+        nobody.listen(TELNET)?;
+        nobody.step("park-listener")?;
+        let mut agent = Agent::start(lab, ["--emit", "events"])?;
+        let client = Scripted::start(lab, "client")?.connect(TELNET)?;
+        let what = "the accepted event";
+        let event = agent.wait_for(lab, what, ingress("connection_accepted", client))?;
+        Check::of(&event.json)
+            .is("telnet.attribution", "none")
+            .lacks("process")
+            .lacks("user")
+            .lacks("telnet.listener")
+            .lacks("telnet.acceptor")
+            .lacks("telnet.handler")
+            .done()?;
+        agent.finish().map(drop)
+    })
+}

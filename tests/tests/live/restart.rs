@@ -1,0 +1,91 @@
+//! Sessions that are older than the agent, and agents that come back.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
+use telnet_tests::agent::{Agent, Document, list};
+use telnet_tests::check::{Check, number, text};
+use telnet_tests::lab::{self, V4};
+use telnet_tests::peer::{Scripted, Server, ServerKind};
+use telnet_tests::process::Spawned;
+use telnet_tests::tools;
+
+const SESSIONS: usize = 100;
+const TELNET: SocketAddr = SocketAddr::new(V4, 23);
+
+/// Documents that open a session at the server's end, by their ids.
+fn opened(documents: &[Document]) -> Result<HashMap<String, &Document>> {
+    let mut found = HashMap::new();
+    for document in documents {
+        if text(&document.json, "event.action") == Some("connection_accepted") {
+            let id = text(&document.json, "event.id").context("no event.id")?;
+            let before = found.insert(id.to_owned(), document);
+            ensure!(before.is_none(), "{id} came twice");
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn sessions_open_at_start_are_reported_once_with_their_owners() -> Result<()> {
+    lab::live(|lab| {
+        let server = Server::start(lab, ServerKind::Threads, TELNET, 1)?;
+        let mut peer = Scripted::start(lab, "client")?;
+        let client = peer.connect(TELNET)?;
+        server.served(client.local)?;
+        let mut agent = Agent::start(lab, ["--emit", "events"])?;
+        let mut documents = agent.fence(lab)?;
+        documents
+            .retain(|d| number(&d.json, "source.port") == Some(u64::from(client.local.port())));
+        ensure!(
+            documents.len() == 2,
+            "one event an end, but:\n{}",
+            list(&documents)
+        );
+        for document in &documents {
+            let inbound = text(&document.json, "network.direction") == Some("ingress");
+            Check::of(&document.json)
+                .is("telnet.session.preexisting", true)
+                .is(
+                    "process.pid",
+                    if inbound { server.pid() } else { peer.pid() },
+                )
+                .done()?;
+        }
+        agent.finish().map(drop)
+    })
+}
+
+#[test]
+fn a_killed_and_restarted_agent_reports_every_session_once() -> Result<()> {
+    lab::live(|lab| {
+        let server = Server::start(lab, ServerKind::Fork, TELNET, 1)?;
+        let mut first = Agent::start(lab, ["--emit", "events"])?;
+        let mut command = tools::peer()?.command();
+        command.args(["many", &TELNET.to_string(), &SESSIONS.to_string()]);
+        let clients = Spawned::start("clients", Some(&lab.net), &mut command)?;
+        clients.wait_for_output("all connected")?;
+        server.all_served(SESSIONS)?;
+        let before = first.fence(lab)?;
+        first.stop(Signal::KILL)?;
+        let mut second = Agent::start(lab, ["--emit", "events"])?;
+        let after = second.fence(lab)?;
+
+        // The same session has the same id in both runs, so that what is written twice is
+        // stored once.
+        let (before, after) = (opened(&before)?, opened(&after)?);
+        let ids: HashSet<&String> = before.keys().chain(after.keys()).collect();
+        ensure!(
+            ids.len() == SESSIONS,
+            "{} sessions, not {SESSIONS}",
+            ids.len()
+        );
+        for document in before.values().chain(after.values()) {
+            let owner = number(&document.json, "process.pid");
+            ensure!(owner.is_some(), "no owner in {:#}", document.json);
+        }
+        second.finish().map(drop)
+    })
+}

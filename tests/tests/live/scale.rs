@@ -1,0 +1,128 @@
+//! Many sessions at once, and each with the right process.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use telnet_tests::agent::{Agent, Document};
+use telnet_tests::check::{get, number, text};
+use telnet_tests::lab::{self, V4};
+use telnet_tests::peer::{Server, ServerKind};
+use telnet_tests::process::Spawned;
+use telnet_tests::{tools, wait};
+
+const SESSIONS: usize = 1000;
+const TELNET: SocketAddr = SocketAddr::new(V4, 23);
+
+/// Events with this action, by the client's port; fails on a second one of the same port.
+fn by_port(documents: &[Document], action: &str) -> Result<HashMap<u64, Value>> {
+    let mut found = HashMap::new();
+    for document in documents {
+        if text(&document.json, "event.action") == Some(action) {
+            let port = number(&document.json, "source.port").context("no source.port")?;
+            let before = found.insert(port, document.json.clone());
+            ensure!(before.is_none(), "{action} came twice for port {port}");
+        }
+    }
+    Ok(found)
+}
+
+/// What a short-lived client said of itself.
+#[derive(Debug)]
+struct Client {
+    pid: u64,
+    port: u64,
+    text: String,
+}
+
+fn run_client(command: &mut Command, text: String) -> Result<Client> {
+    let output = command.arg(&text).stdin(Stdio::null()).output()?;
+    let json: Value = serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    let address: SocketAddr = telnet_tests::check::text(&json, "address")
+        .context("no address")?
+        .parse()?;
+    let pid = number(&json, "pid").context("no pid")?;
+    Ok(Client {
+        pid,
+        port: u64::from(address.port()),
+        text,
+    })
+}
+
+#[test]
+fn clients_that_are_gone_at_once_are_named_with_their_arguments() -> Result<()> {
+    lab::live(|lab| {
+        let mut agent = Agent::start(lab, ["--emit", "events"])?;
+        let _server = Server::start(lab, ServerKind::Threads, TELNET, 1)?;
+        let peer = tools::peer()?;
+        let clients: Vec<Client> = lab.net.run(|| {
+            (0..SESSIONS)
+                .map(|n| {
+                    let mut command = peer.command();
+                    command.args(["once", &TELNET.to_string()]);
+                    run_client(&mut command, format!("client-{n}"))
+                })
+                .collect::<Result<_>>()
+        })??;
+        let documents = agent.fence(lab)?;
+        let events = by_port(&documents, "connection_established")?;
+        for client in &clients {
+            let event = events
+                .get(&client.port)
+                .with_context(|| format!("no event of {client:?}"))?;
+            let arg = get(event, "process.args.3").or_else(|| get(event, "process.args")?.get(3));
+            ensure!(
+                number(event, "process.pid") == Some(client.pid)
+                    && arg.and_then(Value::as_str) == Some(&client.text),
+                "{client:?}, but {event:#}"
+            );
+        }
+        ensure!(
+            events.len() == SESSIONS,
+            "{} outbound sessions",
+            events.len()
+        );
+        let inbound = by_port(&documents, "connection_accepted")?.len();
+        ensure!(inbound == SESSIONS, "{inbound} inbound sessions");
+        agent.finish().map(drop)
+    })
+}
+
+#[test]
+fn concurrent_sessions_of_a_forking_server_have_their_own_handlers() -> Result<()> {
+    lab::live(|lab| {
+        let mut agent = Agent::start(lab, ["--emit", "events"])?;
+        let server = Server::start(lab, ServerKind::Fork, TELNET, 1)?;
+        let mut command = tools::peer()?.command();
+        command.args(["many", &TELNET.to_string(), &SESSIONS.to_string()]);
+        let mut clients = Spawned::start("clients", Some(&lab.net), &mut command)?;
+        clients.wait_for_output("all connected")?;
+        let sessions = server.all_served(SESSIONS)?;
+
+        clients.close_stdin();
+        clients.wait(wait::PATIENCE)?;
+        agent.fence(lab)?;
+        let closed = wait::until("closing events of all sessions", || {
+            agent.fence(lab)?;
+            let mut documents = agent.of(lab);
+            documents.retain(|d| text(&d.json, "network.direction") == Some("ingress"));
+            let closed = by_port(&documents, "network_flow")?;
+            Ok((closed.len() >= SESSIONS).then_some(closed))
+        })?;
+        for (client, owners) in &sessions {
+            let port = u64::from(client.port());
+            let event = closed
+                .get(&port)
+                .with_context(|| format!("port {port} did not close"))?;
+            ensure!(
+                number(event, "telnet.handler.pid") == Some(u64::from(owners.handler))
+                    && number(event, "telnet.acceptor.pid") == Some(u64::from(server.pid())),
+                "port {port}: {owners:?}, but {event:#}"
+            );
+        }
+        agent.finish().map(drop)
+    })
+}

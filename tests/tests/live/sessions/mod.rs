@@ -1,0 +1,165 @@
+//! Every way in which a session can go: what is reported, and who is named.
+
+mod acts;
+mod rows;
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use rows::{ROWS, Row};
+use telnet_tests::agent::{Agent, Document, list};
+use telnet_tests::check::{get, number, text};
+use telnet_tests::lab::{self, Lab, V4};
+use telnet_tests::peer::Scripted;
+
+/// Addresses that loopback swallows: nobody answers, nobody refuses.
+const SILENT: &str = "198.51.100.0/24";
+/// The test's end of a wire with no other host on it: connections there are unreachable.
+const WIRE: &str = "198.18.0.1/24";
+/// How long a row's last event may be under way: the kernel closes MPTCP sockets in the
+/// background.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// Two processes and the agent that watches them.
+struct Stage<'a> {
+    lab: &'a Lab,
+    /// Absent when only the ends are tried.
+    agent: Option<&'a mut Agent>,
+    server: Scripted,
+    client: Scripted,
+    address: SocketAddr,
+}
+
+impl<'a> Stage<'a> {
+    fn open(lab: &'a Lab, agent: Option<&'a mut Agent>) -> Result<Self> {
+        Ok(Self {
+            lab,
+            agent,
+            server: Scripted::start(lab, "server")?,
+            client: Scripted::start(lab, "client")?,
+            address: SocketAddr::new(V4, 23),
+        })
+    }
+
+    /// An event or alert as a row of the table writes it.
+    fn describe(&self, document: &Document) -> String {
+        let json = &document.json;
+        let field = |path| text(json, path).unwrap_or("-");
+        let direction = field("network.direction");
+        if field("event.kind") == "signal" {
+            return format!("alert {direction}");
+        }
+        let who = match number(json, "process.pid") {
+            Some(pid) if pid == u64::from(self.server.pid()) => "server".to_owned(),
+            Some(pid) if pid == u64::from(self.client.pid()) => "client".to_owned(),
+            Some(pid) => format!("process {pid}"),
+            None => "nobody".to_owned(),
+        };
+        let why = text(json, "error.code")
+            .or(text(json, "event.reason"))
+            .unwrap_or("-");
+        format!(
+            "{direction} {} {} {why} {who}",
+            field("event.action"),
+            field("event.outcome")
+        )
+    }
+}
+
+/// The sessions' documents of a row, once there are `count`.
+fn documents_since(
+    agent: &mut Agent,
+    lab: &Lab,
+    before: usize,
+    count: usize,
+) -> Result<Vec<Document>> {
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        let mut documents = agent.fence(lab)?.split_off(before);
+        // Listeners have events of their own, which are not what a row is about.
+        documents.retain(|d| get(&d.json, "source").is_some());
+        if documents.len() >= count || Instant::now() > deadline {
+            return Ok(documents);
+        }
+    }
+}
+
+fn play(row: &Row, lab: &Lab, agent: &mut Agent) -> Result<()> {
+    let before = agent.fence(lab)?.len();
+    let mut stage = Stage::open(lab, Some(agent))?;
+    (row.act)(&mut stage)?;
+    let agent = stage.agent.take().context("the row needs the agent")?;
+    let documents = documents_since(agent, lab, before, row.expected.len())?;
+    let mut found: Vec<String> = documents.iter().map(|d| stage.describe(d)).collect();
+    let mut expected: Vec<&str> = row.expected.to_vec();
+    found.sort_unstable();
+    expected.sort_unstable();
+    ensure!(
+        found == expected,
+        "expected\n  {}\nfound\n  {}\nin\n{}",
+        expected.join("\n  "),
+        found.join("\n  "),
+        list(&documents)
+    );
+    Ok(())
+}
+
+fn prepare(lab: &Lab) -> Result<()> {
+    // A wire with nobody at its other end.
+    lab.net.ip(&["link", "add", "wire", "type", "veth"])?;
+    lab.net.ip(&["link", "set", "wire", "up"])?;
+    lab.net.ip(&["link", "set", "veth0", "up"])?;
+    lab.net.ip(&["addr", "add", WIRE, "dev", "wire"])?;
+    lab.net
+        .set_sysctl("net/ipv4/neigh/wire/mcast_solicit", "1")?;
+    lab.net
+        .set_sysctl("net/ipv4/neigh/wire/retrans_time_ms", "50")?;
+    lab.net.ip(&["route", "add", SILENT, "dev", "lo"])?;
+    lab.net.set_sysctl("net/ipv4/tcp_syn_retries", "1")?;
+    // Client and server side, for every listener, without a cookie first.
+    lab.net.set_sysctl("net/ipv4/tcp_fastopen", "1543")
+}
+
+#[test]
+fn harness_plays_every_sequence_without_the_agent() -> Result<()> {
+    lab::harness(|lab| {
+        prepare(lab)?;
+        for row in ROWS {
+            let mut stage = Stage::open(lab, None)?;
+            (row.act)(&mut stage).context(row.name)?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn every_sequence_is_reported_as_what_it_was() -> Result<()> {
+    lab::live(|lab| {
+        prepare(lab)?;
+        let mut agent = Agent::start(lab, ["--emit", "all"])?;
+        let mut failures = Vec::new();
+        for row in ROWS {
+            if let Err(error) = play(row, lab, &mut agent).context(row.name) {
+                failures.push(format!("{error:#}"));
+            }
+        }
+        ensure!(failures.is_empty(), "{}", failures.join("\n\n"));
+
+        let mut ids = HashSet::new();
+        for document in agent.of(lab) {
+            let path = if get(&document.json, "kibana").is_some()
+                || text(&document.json, "event.kind") == Some("signal")
+            {
+                "kibana.alert.uuid"
+            } else {
+                "event.id"
+            };
+            let id = text(&document.json, path)
+                .with_context(|| format!("no {path} in {:#}", document.json))?;
+            ensure!(ids.insert(id.to_owned()), "{path} {id} came twice");
+        }
+        agent.finish().map(drop)
+    })
+}
