@@ -16,7 +16,7 @@ use std::{
 use tracing::warn;
 
 use self::{
-    diag::{Diag, Entry, canonical, is_link_local},
+    diag::{Diag, Entry, canonical},
     namespace::Namespaces,
 };
 use crate::probe::record::TcpState;
@@ -231,15 +231,14 @@ impl SocketFinder {
                 found = Some(entry);
             }
         };
-        // An exact request needs to know the interface of link-local ends.
-        let listed = is_link_local(local) || is_link_local(remote);
         let asked = self.with_diag(netns, &process, |diag| {
-            if listed {
-                diag.list(&mut keep)
-            } else {
-                diag.find(local, remote, cookie)
-                    .map(|entry| entry.into_iter().for_each(&mut keep))
+            match diag.find(local, remote, cookie)? {
+                Some(entry) => keep(entry),
+                // Sockets that are bound to an interface, such as those with link-local ends and
+                // those in a VRF, answer only to its number, which nobody told.
+                None => diag.list_between(local.port(), remote.port(), &mut keep)?,
             }
+            Ok(())
         });
         if self.told(asked).is_none() {
             let read = table::list(&process, &mut keep).map_err(Error::Proc);

@@ -74,3 +74,25 @@ fn sockets_on_wanted_ports_are_listed() {
     }
     assert_eq!(sockets.len(), 3, "{sockets:?}");
 }
+
+#[test]
+fn a_connection_that_is_bound_to_an_interface_is_found() {
+    let Some(mut finder) = finder() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let remote = listener.local_addr().expect("an address");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .expect("a runtime");
+    let client = runtime
+        .block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4()?;
+            socket.bind_device(Some(b"lo"))?;
+            socket.connect(remote).await
+        })
+        .expect("a connection");
+    let local = client.local_addr().expect("an address");
+    let cookie = rustix::net::sockopt::socket_cookie(&client).expect("a cookie");
+    let me = std::process::id();
+    assert_eq!(finder.holders(None, local, remote, Some(cookie)), [me]);
+}
