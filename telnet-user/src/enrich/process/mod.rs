@@ -1,6 +1,7 @@
 //! What is known about a process: what the kernel reported, completed from `/proc`.
 
 mod dir;
+mod membership;
 mod parse;
 mod snapshot;
 
@@ -14,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::{
     dir::{Image, ProcDir},
+    membership::Memberships,
     parse::capability_names,
     snapshot::{Snapshot, begins_with},
 };
@@ -40,6 +42,7 @@ pub struct ProcessReader {
     boot_id: Option<String>,
     ticks_per_second: u64,
     names: Names,
+    memberships: Memberships,
     cache: Cache<Key, Known>,
     counters: Counters,
 }
@@ -57,11 +60,16 @@ pub struct Counters {
     pub evicted: u64,
 }
 
-/// A process while it runs one program: exec keeps pid and start and changes the rest.
+/// A process while it runs one program as one user: exec keeps pid and start and changes the
+/// program, a daemon that has its port gives up its privileges and its parent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     pid: u32,
     start: Option<BootTime>,
+    uid: u32,
+    gid: u32,
+    parent: Option<u32>,
+    cgroup: Option<u64>,
     comm: String,
     args: u64,
 }
@@ -80,6 +88,7 @@ impl ProcessReader {
             boot_id,
             ticks_per_second: rustix::param::clock_ticks_per_second().max(1),
             names: Names::default(),
+            memberships: Memberships::new("/sys/fs/cgroup".into()),
             cache: Cache::new(CAPACITY),
             counters: Counters::default(),
         }
@@ -173,8 +182,9 @@ impl ProcessReader {
         let executable = program.and_then(|program| program.executable.clone());
         let args = arguments(task, program.map(|program| &program.args));
         let status = snapshot.map(|snapshot| &snapshot.status);
-        // Effective ids and capabilities may change with exec, so they go with the program.
-        let effective = status.filter(|_| program.is_some());
+        // Effective ids and capabilities change with exec and with the real ids: what is read
+        // now is true of then only while neither has changed.
+        let effective = status.filter(|status| program.is_some() && status.is_run_as(task));
         let effective_user = effective.and_then(|status| status.uid).map(|ids| ids.1);
         let effective_group = effective.and_then(|status| status.gid).map(|ids| ids.1);
         let capabilities = match effective {
@@ -186,9 +196,7 @@ impl ProcessReader {
         let ticks = self
             .start_ticks(task)
             .or(snapshot.map(|snapshot| snapshot.stat.start));
-        let membership = snapshot
-            .map(|snapshot| snapshot.membership.clone())
-            .unwrap_or_default();
+        let membership = self.memberships.of(&self.proc_root, task, snapshot);
         Process {
             pid: task.pid,
             start: task.start.or(ticks.map(|ticks| self.time(ticks))),
@@ -232,7 +240,7 @@ impl ProcessReader {
             let found = ProcDir::open(&self.proc_root, pid).ok().and_then(|folder| {
                 let stat = folder.stat()?;
                 let older = child.is_some_and(|child| stat.start <= child);
-                older.then(|| (folder.link("exe"), stat))
+                older.then(|| (folder.executable(), stat))
             });
             let Some((executable, stat)) = found else {
                 ancestors.push(Ancestor {
@@ -298,6 +306,10 @@ impl Key {
         Self {
             pid: task.pid,
             start: task.start,
+            uid: task.uid,
+            gid: task.gid,
+            parent: task.parent,
+            cgroup: task.cgroup,
             comm: task.comm.clone(),
             args: hasher.finish(),
         }
@@ -320,10 +332,12 @@ fn arguments(task: &Task, found: Option<&Args>) -> Args {
 /// Base name of the executable, else the kernel's name of the process.
 fn name(executable: Option<&str>, comm: &str) -> Option<String> {
     let base = executable
-        .map(|path| path.strip_suffix(" (deleted)").unwrap_or(path))
         .and_then(|path| path.rsplit('/').next())
         .filter(|name| !name.is_empty());
     Some(base.unwrap_or(comm))
         .filter(|name| !name.is_empty())
         .map(str::to_owned)
 }
+
+#[cfg(test)]
+mod change_tests;
