@@ -3,6 +3,7 @@
 mod cache;
 pub mod cgroup;
 pub mod facts;
+pub mod hash;
 mod held;
 pub mod host;
 mod owner;
@@ -17,7 +18,10 @@ use self::{
     process::ProcessReader,
     socket::{OpenSocket, SocketFinder},
 };
-use crate::session::{Attribution, Check, Listener, Observation, Owner, Owners, Session};
+use crate::{
+    probe::record::TcpState,
+    session::{Attribution, Check, Listener, Observation, Owner, Owners, Session},
+};
 
 /// Where the system's files are; other folders in tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,26 +103,14 @@ impl Enricher {
     /// Who holds a session's socket now. Of several holders it is the one that the others are
     /// ancestors of, such as the child that a server forked; none when that leaves several.
     pub fn find_owner(&mut self, session: &Session) -> Option<Owner> {
-        let pids = self.sockets.holders(
+        let found = self.sockets.find(
             session.netns,
             session.local,
             session.remote,
             session.key.cookie,
-        );
-        self.youngest(&pids)
-    }
-
-    /// The one of `pids` that the others are ancestors of, as an owner found by its socket.
-    pub fn youngest(&mut self, pids: &[u32]) -> Option<Owner> {
-        let pid = owner::youngest(&self.roots.proc, pids)?;
-        self.holder(pid)
-    }
-
-    /// The one of `pids` that is an ancestor of the others, as an owner found by its socket:
-    /// workers that share a listening socket have it from there.
-    pub fn eldest(&mut self, pids: &[u32]) -> Option<Owner> {
-        let pid = owner::eldest(&self.roots.proc, pids)?;
-        self.holder(pid)
+        )?;
+        let pid = owner::youngest(&self.roots.proc, &found.pids)?;
+        self.holder(pid, found.inode)
     }
 
     /// For each check, which of its candidates hold the socket.
@@ -126,9 +118,20 @@ impl Enricher {
         held::holders(&self.roots.proc, checks)
     }
 
-    /// See [`SocketFinder::list`].
+    /// Open sockets on the ports that `ports` wants: see [`SocketFinder::list`].
     pub fn open_sockets(&mut self, ports: &dyn Fn(u16) -> bool) -> Vec<OpenSocket> {
         self.sockets.list(ports)
+    }
+
+    /// Who holds an open socket: of a connection as [`Self::find_owner`]; of a listening socket
+    /// the one that is an ancestor of the others, since workers that share it have it from there.
+    pub fn owner_of(&mut self, socket: &OpenSocket) -> Option<Owner> {
+        let pid = if socket.state == TcpState::Listen {
+            owner::eldest(&self.roots.proc, &socket.pids)
+        } else {
+            owner::youngest(&self.roots.proc, &socket.pids)
+        }?;
+        self.holder(pid, socket.inode)
     }
 
     /// What became of the requests so far.
@@ -139,9 +142,12 @@ impl Enricher {
         }
     }
 
-    fn holder(&mut self, pid: u32) -> Option<Owner> {
-        Some(Owner {
-            task: Arc::new(self.processes.task(pid)?),
+    /// The process as an owner, if after all was read it still holds the socket: in the meantime
+    /// the pid may have become another process.
+    fn holder(&mut self, pid: u32, inode: u32) -> Option<Owner> {
+        let task = self.processes.task(pid)?;
+        self.sockets.is_held_by(inode, pid).then(|| Owner {
+            task: Arc::new(task),
             source: Attribution::SockDiag,
         })
     }

@@ -2,9 +2,9 @@
 
 use std::{fs::File, io, io::Read as _, os::fd::OwnedFd, path::Path};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, openat, readlinkat, statat};
 
-use super::parse::Stat;
+use super::parse;
 
 /// Longest of the small texts: stat, status, cgroup.
 const MAX_TEXT: u64 = 64 * 1024;
@@ -24,8 +24,8 @@ impl ProcDir {
         Ok(Self(folder))
     }
 
-    pub(super) fn stat(&self) -> Option<Stat> {
-        Stat::parse(&self.text("stat").ok()?)
+    pub(super) fn stat(&self) -> Option<parse::Stat> {
+        parse::Stat::parse(&self.text("stat").ok()?)
     }
 
     pub(super) fn text(&self, name: &str) -> io::Result<Vec<u8>> {
@@ -67,14 +67,7 @@ impl ProcDir {
 
     /// The executable file itself, whatever its path is by now.
     pub(super) fn image(&self) -> Option<Image> {
-        let stat = statat(&self.0, "exe", AtFlags::empty()).ok()?;
-        Some(Image {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            size: u64::try_from(stat.st_size).ok()?,
-            modified: (stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
-            changed: (stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
-        })
+        Image::of(&statat(&self.0, "exe", AtFlags::empty()).ok()?)
     }
 
     fn read(&self, name: &str, limit: u64) -> io::Result<Vec<u8>> {
@@ -91,7 +84,21 @@ impl ProcDir {
 pub(in crate::enrich) struct Image {
     pub(in crate::enrich) device: u64,
     pub(in crate::enrich) inode: u64,
+    /// Bytes.
     pub(in crate::enrich) size: u64,
-    pub(in crate::enrich) modified: (i64, i64),
-    pub(in crate::enrich) changed: (i64, i64),
+    /// Seconds and nanoseconds.
+    modified: (i64, u64),
+    changed: (i64, u64),
+}
+
+impl Image {
+    pub(in crate::enrich) fn of(stat: &Stat) -> Option<Self> {
+        Some(Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: u64::try_from(stat.st_size).ok()?,
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        })
+    }
 }

@@ -1,29 +1,28 @@
 //! What is known about a process: what the kernel reported, completed from `/proc`.
 
+mod ancestors;
 mod dir;
+mod identity;
 mod membership;
 mod parse;
 mod snapshot;
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
 };
 
-use sha2::{Digest as _, Sha256};
-
 use self::{
-    dir::{Image, ProcDir},
+    ancestors::ancestors,
+    dir::ProcDir,
+    identity::Identity,
     membership::Memberships,
     parse::capability_names,
     snapshot::{Snapshot, begins_with},
 };
-use super::{
-    cache::Cache,
-    facts::{Ancestor, Process},
-    user::Names,
-};
+pub(super) use self::{ancestors::parent, dir::Image};
+use super::{cache::Cache, facts::Process, hash, hash::Hasher, user::Names};
 use crate::{
     clock::BootTime,
     probe::record::{Args, Task},
@@ -32,17 +31,14 @@ use crate::{
 /// Processes that are remembered.
 const CAPACITY: usize = 2048;
 
-/// Ancestors that are reported.
-const MAX_ANCESTORS: usize = 16;
-
 /// Reads processes, and remembers those that it could read completely.
 #[derive(Debug)]
 pub struct ProcessReader {
     proc_root: PathBuf,
-    boot_id: Option<String>,
-    ticks_per_second: u64,
+    identity: Identity,
     names: Names,
     memberships: Memberships,
+    hasher: Hasher,
     cache: Cache<Key, Known>,
     counters: Counters,
 }
@@ -58,6 +54,8 @@ pub struct Counters {
     pub incomplete: u64,
     /// Forgotten for want of room.
     pub evicted: u64,
+    /// Executables to hash.
+    pub hashes: hash::Counters,
 }
 
 /// A process while it runs one program as one user: exec keeps pid and start and changes the
@@ -74,7 +72,8 @@ struct Key {
     args: u64,
 }
 
-#[derive(Debug)]
+/// A process that was read completely.
+#[derive(Clone, Debug)]
 struct Known {
     process: Arc<Process>,
     image: Option<Image>,
@@ -85,10 +84,10 @@ impl ProcessReader {
     pub fn new(proc_root: PathBuf, boot_id: Option<String>) -> Self {
         Self {
             proc_root,
-            boot_id,
-            ticks_per_second: rustix::param::clock_ticks_per_second().max(1),
+            identity: Identity::new(boot_id),
             names: Names::default(),
             memberships: Memberships::new("/sys/fs/cgroup".into()),
+            hasher: Hasher::new(),
             cache: Cache::new(CAPACITY),
             counters: Counters::default(),
         }
@@ -98,27 +97,31 @@ impl ProcessReader {
     /// completes it when it is certain that it speaks of the same process.
     pub fn describe(&mut self, task: &Task) -> Arc<Process> {
         let key = Key::of(task);
-        if let Some(known) = self.cache.get(&key) {
-            let process = Arc::clone(&known.process);
-            let image = known.image;
-            if self.still_runs(task.pid, image) {
-                self.counters.cached += 1;
-                return process;
-            }
-            // Another program by the same name, or another process by the same pid: read anew,
-            // and keep what is known if that finds nothing better.
-            let Some(fresh) = self.complete(task, key) else {
-                self.counters.cached += 1;
-                return process;
-            };
-            return fresh;
+        let known = self.cache.get(&key).cloned();
+        if let Some(known) = &known
+            && self.still_runs(task.pid, known.image)
+        {
+            self.counters.cached += 1;
+            return self.remember(key, known.clone());
         }
-        self.complete(task, key).unwrap_or_else(|| {
+        let ticks = task.start.map(|start| self.identity.ticks(start));
+        let snapshot = Snapshot::read(&self.proc_root, task.pid)
+            .filter(|snapshot| snapshot.is_of(task, ticks));
+        let program = snapshot.as_ref().and_then(|found| found.program_of(task));
+        let Some(program) = program else {
+            if let Some(known) = known {
+                self.counters.cached += 1;
+                return self.remember(key, known);
+            }
             self.counters.incomplete += 1;
-            let snapshot = Snapshot::read(&self.proc_root, task.pid)
-                .filter(|snapshot| snapshot.is_of(task, self.start_ticks(task)));
-            Arc::new(self.build(task, snapshot.as_ref()))
-        })
+            return Arc::new(self.build(task, snapshot.as_ref()));
+        };
+        self.counters.completed += 1;
+        let known = Known {
+            image: program.image,
+            process: Arc::new(self.build(task, snapshot.as_ref())),
+        };
+        self.remember(key, known)
     }
 
     /// A process as `/proc` shows it now, in the shape of a kernel report. Its start is known to
@@ -132,7 +135,7 @@ impl ProcessReader {
             tid: pid,
             uid,
             gid,
-            start: Some(self.time(snapshot.stat.start)),
+            start: Some(self.identity.time(snapshot.stat.start)),
             comm: snapshot.stat.comm,
             parent: (snapshot.stat.parent != 0).then_some(snapshot.stat.parent),
             cgroup: None,
@@ -147,25 +150,25 @@ impl ProcessReader {
     pub fn counters(&self) -> Counters {
         Counters {
             evicted: self.cache.evicted(),
+            hashes: self.hasher.counters(),
             ..self.counters
         }
     }
 
-    /// The process with all its facts, remembered; none when `/proc` cannot complete it.
-    fn complete(&mut self, task: &Task, key: Key) -> Option<Arc<Process>> {
-        let snapshot = Snapshot::read(&self.proc_root, task.pid)?;
-        if !snapshot.is_of(task, self.start_ticks(task)) {
-            return None;
+    /// Remembers a process, with the hash of its executable as soon as there is one.
+    fn remember(&mut self, key: Key, mut known: Known) -> Arc<Process> {
+        if known.process.sha256.is_none()
+            && let Some(image) = known.image
+        {
+            let folder = self.proc_root.join(key.pid.to_string());
+            let executable = known.process.executable.as_deref();
+            if let Some(hash) = self.hasher.sha256(image, &folder, executable) {
+                Arc::make_mut(&mut known.process).sha256 = Some(hash);
+            }
         }
-        let image = snapshot.program_of(task)?.image;
-        let process = Arc::new(self.build(task, Some(&snapshot)));
-        self.counters.completed += 1;
-        let known = Known {
-            process: Arc::clone(&process),
-            image,
-        };
+        let process = Arc::clone(&known.process);
         self.cache.insert(key, known);
-        Some(process)
+        process
     }
 
     /// Whether the program of a remembered process is the one that its pid runs now. A process
@@ -193,14 +196,18 @@ impl ProcessReader {
             }
             _ => Vec::new(),
         };
-        let ticks = self
-            .start_ticks(task)
+        let ticks = task
+            .start
+            .map(|start| self.identity.ticks(start))
             .or(snapshot.map(|snapshot| snapshot.stat.start));
+        let parent = task
+            .parent
+            .or(snapshot.map(|snapshot| snapshot.stat.parent));
         let membership = self.memberships.of(&self.proc_root, task, snapshot);
         Process {
             pid: task.pid,
-            start: task.start.or(ticks.map(|ticks| self.time(ticks))),
-            entity_id: ticks.and_then(|ticks| self.entity_id(task.pid, ticks)),
+            start: task.start.or(ticks.map(|ticks| self.identity.time(ticks))),
+            entity_id: ticks.and_then(|ticks| self.identity.entity_id(task.pid, ticks)),
             name: name(executable.as_deref(), &task.comm),
             executable,
             sha256: None,
@@ -213,89 +220,13 @@ impl ProcessReader {
             effective_user: effective_user.map(|id| self.names.user(id)),
             effective_group: effective_group.map(|id| self.names.group(id)),
             capabilities,
-            ancestors: self.ancestors(task, snapshot, ticks),
+            ancestors: ancestors(&self.proc_root, &self.identity, parent, ticks),
             container: membership.container,
             unit: membership.unit,
             slice: membership.slice,
         }
     }
-
-    /// Parent first, up to init.
-    fn ancestors(
-        &self,
-        task: &Task,
-        snapshot: Option<&Snapshot>,
-        ticks: Option<u64>,
-    ) -> Vec<Ancestor> {
-        let parent = task
-            .parent
-            .or(snapshot.map(|snapshot| snapshot.stat.parent));
-        let mut ancestors = Vec::new();
-        let mut child = ticks;
-        let mut next = parent.filter(|pid| *pid != 0);
-        while let Some(pid) = next
-            && ancestors.len() < MAX_ANCESTORS
-        {
-            // A pid that is in use again belongs to a process younger than the child.
-            let found = ProcDir::open(&self.proc_root, pid).ok().and_then(|folder| {
-                let stat = folder.stat()?;
-                let older = child.is_some_and(|child| stat.start <= child);
-                older.then(|| (folder.executable(), stat))
-            });
-            let Some((executable, stat)) = found else {
-                ancestors.push(Ancestor {
-                    pid,
-                    start: None,
-                    entity_id: None,
-                    name: None,
-                    executable: None,
-                });
-                break;
-            };
-            ancestors.push(Ancestor {
-                pid,
-                start: Some(self.time(stat.start)),
-                entity_id: self.entity_id(pid, stat.start),
-                name: name(executable.as_deref(), &stat.comm),
-                executable,
-            });
-            child = Some(stat.start);
-            next = (stat.parent != 0).then_some(stat.parent);
-        }
-        ancestors
-    }
-
-    /// The kernel's start time in the unit of `/proc/PID/stat`, rounded as the kernel does.
-    fn start_ticks(&self, task: &Task) -> Option<u64> {
-        let nanos = u128::from(task.start?.as_nanos());
-        let ticks = nanos * u128::from(self.ticks_per_second) / NANOS_PER_SECOND;
-        u64::try_from(ticks).ok()
-    }
-
-    fn time(&self, ticks: u64) -> BootTime {
-        let nanos = u128::from(ticks) * NANOS_PER_SECOND / u128::from(self.ticks_per_second);
-        BootTime::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-    }
-
-    /// Start in ticks, not nanoseconds: then a process has the same id whoever reported it.
-    fn entity_id(&self, pid: u32, ticks: u64) -> Option<String> {
-        let digest = Sha256::new()
-            .chain_update(self.boot_id.as_ref()?)
-            .chain_update(pid.to_be_bytes())
-            .chain_update(ticks.to_be_bytes())
-            .finalize();
-        let head = u128::from_be_bytes(*digest.first_chunk()?);
-        Some(format!("{head:032x}"))
-    }
 }
-
-/// Pid of the parent; none of init and of a process that is gone.
-pub(super) fn parent(proc_root: &Path, pid: u32) -> Option<u32> {
-    let stat = ProcDir::open(proc_root, pid).ok()?.stat()?;
-    (stat.parent != 0).then_some(stat.parent)
-}
-
-const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
 impl Key {
     fn of(task: &Task) -> Self {
@@ -341,3 +272,5 @@ fn name(executable: Option<&str>, comm: &str) -> Option<String> {
 
 #[cfg(test)]
 mod change_tests;
+#[cfg(test)]
+mod tests;

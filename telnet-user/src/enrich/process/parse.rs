@@ -166,3 +166,109 @@ const CAPABILITIES: [&str; 41] = [
     "BPF",
     "CHECKPOINT_RESTORE",
 ];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn stat_lines() {
+        let rest = "S 1 2 3 34816 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
+        for (comm, expected) in [
+            (&b"inetd"[..], "inetd"),
+            (b"a b", "a b"),
+            (b") R 9 (", ") R 9 ("),
+            (b"new\nline", "new\nline"),
+            (b"\xff\x1b", "\u{fffd}\u{1b}"),
+            (b"", ""),
+        ] {
+            let line = [b"7 (", comm, b") ", rest.as_bytes(), b"\n"].concat();
+            let stat = Stat {
+                comm: expected.into(),
+                parent: 1,
+                tty: Some((136, 0)),
+                start: 4711,
+            };
+            assert_eq!(Stat::parse(&line), Some(stat), "{comm:?}");
+        }
+    }
+
+    #[test]
+    fn stat_lines_that_are_not_whole() {
+        for line in ["", "7", "7 (x", "7 )x(", "7 (x)", "7 (x) S 1 2 3 0 5 6"] {
+            assert_eq!(Stat::parse(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn terminals() {
+        // new_encode_dev: pts/300 is major 137, minor 44; a minor above 255 is split.
+        for (device, numbers) in [
+            (0, None),
+            (1025, Some((4, 1))),
+            (0x8800, Some((136, 0))),
+            (0x0010_8801, Some((136, 0x101))),
+            (u32::MAX, Some((0xfff, 0xf_ffff))),
+        ] {
+            assert_eq!(device_numbers(device), numbers, "{device:#x}");
+        }
+    }
+
+    #[test]
+    fn status_lines() {
+        let text = b"Name:\tUid:\nUmask:\t0022\nUid:\t1000\t0\t0\t0\nGid:\t5\t6\t7\t8\n\
+                     CapEff:\t0000000000000400\n\xff\n";
+        let expected = Status {
+            uid: Some((1000, 0)),
+            gid: Some((5, 6)),
+            capabilities: 1 << 10,
+        };
+        assert_eq!(Status::parse(text), expected);
+        assert_eq!(
+            capability_names(1 << 10 | 1),
+            ["CAP_CHOWN", "CAP_NET_BIND_SERVICE"]
+        );
+        assert_eq!(capability_names(u64::MAX).len(), 41);
+    }
+
+    #[test]
+    fn command_lines() {
+        let full = vec!["x"; MAX_ARGS].join("\0");
+        for (text, args, more) in [
+            ("", vec![], false),
+            ("\0\0", vec![], false),
+            (
+                "telnet\0-l\0\0host\0",
+                vec!["telnet", "-l", "", "host"],
+                false,
+            ),
+            ("title [x]\0\0\0\0", vec!["title [x]"], false),
+            ("\x1b[2J\0é\0", vec!["\x1b[2J", "é"], false),
+            (&full, vec!["x"; MAX_ARGS], false),
+            (&format!("{full}\0x\0"), vec!["x"; MAX_ARGS], true),
+        ] {
+            let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
+            assert_eq!(arguments(text.as_bytes()), (args, more), "{text:?}");
+        }
+        let (args, _) = arguments(b"a\xffb\0");
+        assert_eq!(args, ["a\u{fffd}b"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = (Stat::parse(&bytes), Status::parse(&bytes));
+            let (args, _) = arguments(&bytes);
+            prop_assert!(args.len() <= MAX_ARGS);
+        }
+
+        #[test]
+        fn any_name_is_kept(comm in "(?s).{0,20}", start: u64, parent: u32) {
+            let line = format!("1 ({comm}) S {parent} 0 0 0 {}{start} 0", "0 ".repeat(14));
+            let stat = Stat::parse(line.as_bytes()).expect("a whole line");
+            prop_assert_eq!((stat.comm, stat.start, stat.parent), (comm, start, parent));
+        }
+    }
+}

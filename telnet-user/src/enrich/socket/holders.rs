@@ -38,32 +38,12 @@ pub(super) fn holders(proc_root: &Path, wanted: &HashSet<u32>) -> Holders {
         }
     };
     for pid in pids {
-        let folder = proc_root.join(pid.to_string()).join("fd");
-        let files = match std::fs::read_dir(&folder) {
-            Ok(files) => files,
-            Err(error) => {
-                if error.kind() == io::ErrorKind::PermissionDenied {
-                    refused = Some(error);
-                }
-                continue;
+        let read = each_socket(proc_root, pid, |inode| {
+            if wanted.contains(&inode) {
+                found.entry(inode).or_default().push(pid);
             }
-        };
-        for file in files.flatten() {
-            match std::fs::read_link(file.path()) {
-                Ok(target) => {
-                    if let Some(inode) = socket_inode(target.as_os_str().as_bytes())
-                        && wanted.contains(&inode)
-                    {
-                        found.entry(inode).or_default().push(pid);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    refused = Some(error);
-                }
-                // Closed in the meantime.
-                Err(_) => {}
-            }
-        }
+        });
+        refused = refused.or(read.err());
     }
     for pids in found.values_mut() {
         pids.sort_unstable();
@@ -73,6 +53,31 @@ pub(super) fn holders(proc_root: &Path, wanted: &HashSet<u32>) -> Holders {
         by_inode: found,
         refused: refused.map(Error::Proc),
     }
+}
+
+/// Inode numbers of the sockets that a process has open; an error only when it may not be told.
+pub(super) fn each_socket(proc_root: &Path, pid: u32, mut each: impl FnMut(u32)) -> io::Result<()> {
+    let forbidden = |error: io::Error| {
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            return Err(error);
+        }
+        // The process has ended, or the file was closed.
+        Ok(())
+    };
+    let folder = proc_root.join(pid.to_string()).join("fd");
+    let files = match std::fs::read_dir(folder) {
+        Ok(files) => files,
+        Err(error) => return forbidden(error),
+    };
+    for file in files.flatten() {
+        match std::fs::read_link(file.path()) {
+            Ok(target) => socket_inode(target.as_os_str().as_bytes())
+                .into_iter()
+                .for_each(&mut each),
+            Err(error) => forbidden(error)?,
+        }
+    }
+    Ok(())
 }
 
 fn socket_inode(target: &[u8]) -> Option<u32> {

@@ -7,7 +7,7 @@ mod namespace;
 mod table;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -89,6 +89,21 @@ pub struct OpenSocket {
     pub pids: Vec<u32>,
 }
 
+impl OpenSocket {
+    /// With its holders not known yet.
+    fn new(netns: Option<u32>, entry: &Entry) -> Self {
+        Self {
+            netns,
+            local: entry.local,
+            remote: entry.remote,
+            state: entry.state,
+            cookie: entry.cookie,
+            inode: entry.inode,
+            pids: Vec::new(),
+        }
+    }
+}
+
 /// What became of the requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -126,12 +141,31 @@ impl SocketFinder {
         }
     }
 
-    /// Processes that hold a connection, ascending; none when it has ended or nobody has
-    /// accepted it. Reads all of `/proc/*/fd`.
+    /// A connection and the processes that hold it; none when it has ended or nobody holds it.
+    /// Reads all of `/proc/*/fd`.
     ///
     /// Without `netns` it is looked for in the agent's own network namespace. IPv4 ends are also
     /// looked for as those of an IPv6 socket. A socket cookie makes certain that it is not
     /// another connection with the same ends.
+    pub fn find(
+        &mut self,
+        netns: Option<u32>,
+        local: SocketAddr,
+        remote: SocketAddr,
+        cookie: Option<u64>,
+    ) -> Option<OpenSocket> {
+        self.counters.asked += 1;
+        let entry = self.look_up(netns, local, remote, cookie)?;
+        let netns = netns.or(self.namespaces.own());
+        let mut socket = [OpenSocket::new(netns, &entry)];
+        self.fill_in_holders(&mut socket);
+        let [socket] = socket;
+        let held = !socket.pids.is_empty();
+        self.counters.found += u64::from(held);
+        held.then_some(socket)
+    }
+
+    /// Pids of [`Self::find`].
     pub fn holders(
         &mut self,
         netns: Option<u32>,
@@ -139,18 +173,16 @@ impl SocketFinder {
         remote: SocketAddr,
         cookie: Option<u64>,
     ) -> Vec<u32> {
-        self.counters.asked += 1;
-        let Some(entry) = self.find(netns, local, remote, cookie) else {
-            return Vec::new();
-        };
-        if entry.inode == 0 {
-            return Vec::new();
-        }
-        let wanted = HashSet::from([entry.inode]);
-        let mut found = self.scan(&wanted);
-        let pids = found.remove(&entry.inode).unwrap_or_default();
-        self.counters.found += u64::from(!pids.is_empty());
-        pids
+        self.find(netns, local, remote, cookie)
+            .map_or_else(Vec::new, |socket| socket.pids)
+    }
+
+    /// Whether a process has the socket with this inode number open.
+    pub fn is_held_by(&mut self, inode: u32, pid: u32) -> bool {
+        let mut held = false;
+        let read = holders::each_socket(&self.proc_root, pid, |found| held |= found == inode);
+        self.told(read.map_err(Error::Proc));
+        held
     }
 
     /// Open sockets with a local or remote port that `ports` wants, in every network namespace
@@ -166,33 +198,16 @@ impl SocketFinder {
         if namespaces.is_empty() {
             namespaces.push((None, self.proc_root.join("self")));
         }
+        let is_wanted = |entry: &Entry| {
+            let connected = entry.state != TcpState::Listen;
+            ports(entry.local.port()) || (connected && ports(entry.remote.port()))
+        };
         let mut sockets = Vec::new();
         for (netns, process) in namespaces {
-            let mut add = |entry: Entry| {
-                let listens = entry.state == TcpState::Listen;
-                if ports(entry.local.port()) || (!listens && ports(entry.remote.port())) {
-                    sockets.push(OpenSocket {
-                        netns,
-                        local: entry.local,
-                        remote: entry.remote,
-                        state: entry.state,
-                        cookie: entry.cookie,
-                        inode: entry.inode,
-                        pids: Vec::new(),
-                    });
-                }
-            };
-            self.list_in(netns, &process, &mut add);
+            let entries = self.list_in(netns, &process, &is_wanted);
+            sockets.extend(entries.iter().map(|entry| OpenSocket::new(netns, entry)));
         }
-        let wanted = sockets
-            .iter()
-            .map(|socket| socket.inode)
-            .filter(|inode| *inode != 0)
-            .collect();
-        let found = self.scan(&wanted);
-        for socket in &mut sockets {
-            socket.pids = found.get(&socket.inode).cloned().unwrap_or_default();
-        }
+        self.fill_in_holders(&mut sockets);
         sockets
     }
 
@@ -201,17 +216,30 @@ impl SocketFinder {
         self.counters
     }
 
-    fn scan(&mut self, wanted: &HashSet<u32>) -> HashMap<u32, Vec<u32>> {
-        let found = holders::holders(&self.proc_root, wanted);
+    /// One pass over all open files for all `sockets`.
+    fn fill_in_holders(&mut self, sockets: &mut [OpenSocket]) {
+        let wanted: HashSet<u32> = sockets
+            .iter()
+            .map(|socket| socket.inode)
+            .filter(|inode| *inode != 0)
+            .collect();
+        if wanted.is_empty() {
+            return;
+        }
+        let found = holders::holders(&self.proc_root, &wanted);
         if let Some(error) = found.refused {
             self.tell(&error);
         }
-        found.by_inode
+        for socket in sockets {
+            if let Some(pids) = found.by_inode.get(&socket.inode) {
+                socket.pids.clone_from(pids);
+            }
+        }
     }
 
     /// The connection with these ends, by `sock_diag` if that works, else by the tables in
     /// `/proc`.
-    fn find(
+    fn look_up(
         &mut self,
         netns: Option<u32>,
         local: SocketAddr,
@@ -247,17 +275,30 @@ impl SocketFinder {
         found
     }
 
-    fn list_in(&mut self, netns: Option<u32>, process: &Path, add: &mut dyn FnMut(Entry)) {
+    fn list_in(
+        &mut self,
+        netns: Option<u32>,
+        process: &Path,
+        is_wanted: &dyn Fn(&Entry) -> bool,
+    ) -> Vec<Entry> {
         let mut entries = Vec::new();
-        let asked = self.with_diag(netns, process, |diag| {
-            diag.list(|entry| entries.push(entry))
-        });
+        let mut keep = |entry: Entry| {
+            if is_wanted(&entry) {
+                entries.push(entry);
+            }
+        };
+        let asked = self.with_diag(netns, process, |diag| diag.list(&mut keep));
         if self.told(asked).is_none() {
             entries.clear();
-            let read = table::list(process, |entry| entries.push(entry)).map_err(Error::Proc);
+            let mut keep = |entry: Entry| {
+                if is_wanted(&entry) {
+                    entries.push(entry);
+                }
+            };
+            let read = table::list(process, &mut keep).map_err(Error::Proc);
             self.told(read);
         }
-        entries.into_iter().for_each(add);
+        entries
     }
 
     /// The `/proc` folder of a process in the namespace.
