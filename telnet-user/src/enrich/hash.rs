@@ -208,3 +208,90 @@ fn hash_file(file: &File, image: Image) -> Result<String, Refused> {
         .collect::<Vec<_>>()
         .concat())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn image(path: &Path) -> Image {
+        let stat = rustix::fs::stat(path).expect("a file");
+        Image::of(&stat).expect("an image")
+    }
+
+    fn job(path: &Path, image: Image) -> Job {
+        Job {
+            image,
+            link: path.with_file_name("exe"),
+            path: Some(path.to_owned()),
+        }
+    }
+
+    #[test]
+    fn by_the_link_or_by_the_path() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("program");
+        fs::write(&path, "abc").expect("a file");
+        let job = job(&path, image(&path));
+        assert_eq!(hash(&job).expect("by path"), OF_ABC);
+        std::os::unix::fs::symlink(&path, &job.link).expect("a link");
+        let gone = Job { path: None, ..job };
+        assert_eq!(hash(&gone).expect("by link"), OF_ABC);
+    }
+
+    #[test]
+    fn another_file_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("program");
+        fs::write(&path, "abc").expect("a file");
+        let image = image(&path);
+        let refused = |job: &Job, why: &str| {
+            let refused = hash(job).expect_err("refused").to_string();
+            assert!(refused.contains(why), "{refused}");
+        };
+        // Replaced, as an upgrade does; the old one is kept so that its inode is not reused.
+        fs::rename(&path, folder.path().join("old")).expect("a file");
+        fs::write(&path, "abc").expect("a file");
+        refused(&job(&path, image), "changed");
+        // A trap instead of a file.
+        for trap in [folder.path(), Path::new("/dev/zero")] {
+            refused(&job(trap, image), "changed");
+        }
+        fs::remove_file(&path).expect("a file");
+        std::os::unix::fs::symlink(folder.path().join("old"), &path).expect("a link");
+        refused(&job(&path, image), "symbolic link");
+        let mut longest = image;
+        longest.size = MAX_SIZE + 1;
+        refused(&job(&folder.path().join("old"), longest), "too long");
+    }
+
+    #[test]
+    fn what_cannot_be_queued_is_counted_and_asked_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("program");
+        fs::write(&path, "abc").expect("a file");
+        let real = image(&path);
+        let mut hasher = Hasher::new();
+        // Nobody works: the queue of a worker that is busy.
+        let (jobs, inbox) = sync_channel(1);
+        hasher.jobs = Some(jobs);
+        let mut other = real;
+        other.inode = 0;
+        for image in [real, other, real, other] {
+            assert_eq!(hasher.sha256(image, folder.path(), None), None);
+        }
+        assert_eq!(
+            hasher.counters().deferred,
+            2,
+            "the first waits, the other does not"
+        );
+        assert_eq!(inbox.try_iter().count(), 1);
+        // The worker is gone.
+        drop(inbox);
+        assert_eq!(hasher.sha256(other, folder.path(), None), None);
+        assert!(hasher.jobs.is_none());
+    }
+}

@@ -158,3 +158,95 @@ fn hardware_address(text: &str) -> Option<String> {
     let zero = octets.iter().all(|octet| *octet == "00");
     (sound && !zero).then(|| octets.join("-").to_ascii_uppercase())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn fixture() -> Roots {
+        Roots {
+            proc: Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/proc"),
+            etc: "/nonexistent/etc".into(),
+            sys: "/nonexistent".into(),
+        }
+    }
+
+    #[test]
+    fn addresses_are_those_that_others_can_reach() {
+        let host = read(&fixture());
+        let addresses: Vec<String> = host.ip.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            addresses,
+            [
+                "192.0.2.2",
+                "198.51.100.7",
+                "2001:db8::2",
+                "fe80::fc:ff:fe00:1"
+            ]
+        );
+        let boot_id = "f5a1ba36-4e1c-4a0e-9bd6-5b8d3f1a2c3d";
+        assert_eq!(host.boot_id.as_deref(), Some(boot_id));
+    }
+
+    #[test]
+    fn what_is_not_there_is_absent() {
+        let mut roots = fixture();
+        roots.proc = "/nonexistent".into();
+        let host = read(&roots);
+        assert_eq!((host.id, host.boot_id, host.os.name), (None, None, None));
+        assert!(host.ip.is_empty() && host.mac.is_empty());
+        assert!(host.architecture.is_some(), "uname needs no file");
+    }
+
+    #[test]
+    fn the_distribution_is_named() {
+        let root = tempfile::tempdir().expect("a folder");
+        let etc = root.path().join("etc");
+        let vendor = root.path().join("usr/lib");
+        for folder in [&etc, &vendor] {
+            fs::create_dir_all(folder).expect("a folder");
+        }
+        let text = "# NAME=no\nNAME=\"A \\\"B\\\"\"\nID=b\nVERSION_ID='12'\nPRETTY_NAME=\n\nx\n";
+        fs::write(vendor.join("os-release"), text).expect("a file");
+        fs::write(etc.join("machine-id"), "uninitialized\n").expect("a file");
+        let mut roots = fixture();
+        roots.etc = etc;
+        let host = read(&roots);
+        assert_eq!(host.os.name.as_deref(), Some("A \"B\""));
+        assert_eq!(host.os.platform.as_deref(), Some("b"));
+        assert_eq!(host.os.version.as_deref(), Some("12"));
+        assert_eq!((host.os.full, host.id), (None, None));
+    }
+
+    #[test]
+    fn hardware_addresses_in_the_form_of_ecs() {
+        for (text, expected) in [
+            ("00:00:5e:00:53:23", Some("00-00-5E-00-53-23")),
+            ("00:00:00:00:00:00", None),
+            (
+                "80:00:02:08:fe:80:00:00:00:00:00:00:00:02:c9:03:00:21:33:bd",
+                None,
+            ),
+            ("0:0:5e:0:53:23", None),
+            ("", None),
+        ] {
+            assert_eq!(hardware_address(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_tables_are_bounded() {
+        use std::fmt::Write as _;
+
+        let root = tempfile::tempdir().expect("a folder");
+        fs::create_dir(root.path().join("net")).expect("a folder");
+        let mut trie = String::new();
+        for host in 0..200 {
+            writeln!(trie, "|-- 10.0.0.{host}\n   /32 host LOCAL").expect("memory");
+        }
+        fs::write(root.path().join("net/fib_trie"), trie).expect("a file");
+        assert_eq!(addresses(root.path()).len(), MAX_ADDRESSES);
+    }
+}

@@ -176,3 +176,6 @@ impl Enricher {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,12 @@
-use std::net::{TcpListener, TcpStream};
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader},
+    net::{TcpListener, TcpStream},
+    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
+    process::{Child, Command, Stdio},
+};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::*;
 
@@ -14,6 +22,37 @@ fn connection(address: &str) -> (TcpListener, TcpStream, TcpStream) {
     let client = TcpStream::connect((host, port)).expect("a connection");
     let (server, _) = listener.accept().expect("a connection");
     (listener, client, server)
+}
+
+/// A process in a network namespace of its own whose loopback works.
+struct Stranger(Child);
+
+impl Stranger {
+    fn new() -> Option<Self> {
+        let script = "ip link set lo up && echo ready && exec cat";
+        let child = Command::new("unshare")
+            .args(["--net", "sh", "-c", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut stranger = Self(child.ok()?);
+        let mut line = String::new();
+        BufReader::new(stranger.0.stdout.take()?)
+            .read_line(&mut line)
+            .ok()?;
+        (line == "ready\n").then_some(stranger)
+    }
+
+    fn namespace(&self) -> File {
+        File::open(format!("/proc/{}/ns/net", self.0.id())).expect("a namespace")
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.0.kill().expect("a child");
+        self.0.wait().expect("a child");
+    }
 }
 
 fn finder() -> Option<SocketFinder> {
@@ -95,4 +134,99 @@ fn a_connection_that_is_bound_to_an_interface_is_found() {
     let cookie = rustix::net::sockopt::socket_cookie(&client).expect("a cookie");
     let me = std::process::id();
     assert_eq!(finder.holders(None, local, remote, Some(cookie)), [me]);
+}
+
+#[test]
+fn sockets_in_another_network_namespace_are_found() {
+    let Some(mut finder) = finder() else { return };
+    let Some(stranger) = Stranger::new() else {
+        eprintln!("skipped: needs unshare(1), ip(8) and CAP_SYS_ADMIN");
+        return;
+    };
+    let namespace = stranger.namespace();
+    let inode = namespace.metadata().expect("a namespace").ino();
+    let netns = u32::try_from(inode).expect("an inode number");
+    let enter = move || {
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+            .expect("to enter");
+        connection("127.0.0.1:0")
+    };
+    let (listener, client, _server) = std::thread::spawn(enter).join().expect("a connection");
+    let local = client.local_addr().expect("an address");
+    let remote = client.peer_addr().expect("an address");
+    let me = std::process::id();
+    assert_eq!(finder.holders(Some(netns), local, remote, None), [me]);
+    assert_eq!(
+        finder.holders(None, local, remote, None),
+        [0; 0],
+        "not in our own"
+    );
+    let port = listener.local_addr().expect("an address").port();
+    let listed = finder.list(&|wanted| wanted == port);
+    let listed: Vec<_> = listed.iter().filter(|s| s.netns == Some(netns)).collect();
+    assert_eq!(listed.len(), 3, "{listed:?}");
+    assert!(
+        listed.iter().all(|socket| socket.pids == [me]),
+        "{listed:?}"
+    );
+    // Not every process may be looked at even by root, but nothing else went wrong.
+    assert!(
+        finder.logged.iter().all(|kind| *kind == "proc"),
+        "{:?}",
+        finder.logged
+    );
+    // The tables show the same without entering.
+    let process = PathBuf::from(format!("/proc/{}", stranger.0.id()));
+    let mut entries = Vec::new();
+    table::list(&process, |entry| entries.push((entry.local, entry.remote))).expect("tables");
+    assert!(entries.contains(&(local, remote)), "{entries:?}");
+    // The way there is gone with the process; the namespace lives on by the sockets.
+    drop(stranger);
+    assert_eq!(finder.holders(Some(netns), local, remote, None), [0; 0]);
+}
+
+#[test]
+fn tables_stand_in_for_sock_diag() {
+    let proc = tempfile::tempdir().expect("a folder");
+    let tree = |path: &str, text: &str| {
+        let path = proc.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    };
+    let line = "0: 0100007F:0017 0200007F:C001 01 0:0 0:0 0 0 0 21557 1";
+    let other = "1: 0100007F:0017 0200007F:C001 0A 0:0 0:0 0 0 0 1 1";
+    tree("9/net/tcp", &format!("head\n{other}\n{line}\n\u{1b}[2J\n"));
+    tree("9/ns/net", "");
+    for (pid, target) in [
+        (9, "socket:[21557]"),
+        (8, "socket:[2155]"),
+        (7, "/socket:[21557]"),
+    ] {
+        tree(&format!("{pid}/fd/x"), "");
+        let file = proc.path().join(format!("{pid}/fd/3"));
+        std::os::unix::fs::symlink(target, file).expect("a link");
+    }
+    // An ordinary file stands for a namespace: setns refuses it, and the tables are read.
+    let inode = std::fs::metadata(proc.path().join("9/ns/net"))
+        .expect("a file")
+        .ino();
+    let netns = u32::try_from(inode).expect("an inode number");
+    let mut finder = SocketFinder::new(proc.path().to_owned());
+    let local = "127.0.0.1:23".parse().expect("an address");
+    let remote = "127.0.0.2:49153".parse().expect("an address");
+    let found = finder
+        .find(Some(netns), local, remote, Some(1))
+        .expect("a socket");
+    assert_eq!((found.inode, found.pids.as_slice()), (21557, &[9][..]));
+    assert!(finder.is_held_by(21557, 9) && !finder.is_held_by(21557, 8));
+    assert_eq!(finder.find(Some(netns), remote, local, None), None);
+    assert_eq!(finder.logged, HashSet::from(["enter"]));
+    assert_eq!(finder.counters().errors, 2, "each is counted");
+    let listed = finder.list(&|port| port == 23);
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    assert_eq!(
+        finder.holders(Some(1), local, remote, None),
+        [0; 0],
+        "no such namespace"
+    );
 }

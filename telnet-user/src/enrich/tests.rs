@@ -1,0 +1,125 @@
+use std::{
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::fd::OwnedFd,
+    process::{Child, Command, Stdio},
+};
+
+use rustix::net::sockopt::socket_cookie;
+
+use super::*;
+use crate::{
+    clock::BootTime,
+    probe::record::SocketKey,
+    session::{Direction, Fact},
+};
+
+fn session(local: SocketAddr, remote: SocketAddr, cookie: Option<u64>) -> Session {
+    Session {
+        inode: None,
+        key: SocketKey { address: 1, cookie },
+        direction: Direction::Ingress,
+        netns: None,
+        local,
+        remote,
+        attempted: None,
+        opened: None,
+        preexisting: false,
+        owners: Owners::default(),
+    }
+}
+
+/// A process that holds `socket` as its standard input and waits for data on it.
+fn handler(socket: TcpStream) -> Child {
+    Command::new("cat")
+        .stdin(Stdio::from(OwnedFd::from(socket)))
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("cat")
+}
+
+#[test]
+fn the_child_that_was_handed_the_socket_is_its_owner() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root may read the open files of all processes");
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let client = TcpStream::connect(address).expect("a connection");
+    let mut enricher = Enricher::new(Roots::default());
+    let peer = client.local_addr().expect("an address");
+    let unaccepted = session(address, peer, None);
+    assert_eq!(enricher.find_owner(&unaccepted), None, "nobody has it yet");
+
+    let (server, _) = listener.accept().expect("a connection");
+    let cookie = socket_cookie(&server).expect("a cookie");
+    let mut accepted = session(address, peer, Some(cookie));
+    let pid = |enricher: &mut Enricher, session: &Session| {
+        let owner = enricher.find_owner(session)?;
+        assert_eq!(owner.source, Attribution::SockDiag);
+        Some(owner.task.pid)
+    };
+    let me = std::process::id();
+    assert_eq!(pid(&mut enricher, &accepted), Some(me));
+    let mut child = handler(server.try_clone().expect("a socket"));
+    // The parent has not closed its copy, as inetd has not for a moment.
+    assert_eq!(pid(&mut enricher, &accepted), Some(child.id()));
+    let mut sibling = handler(server);
+    assert_eq!(
+        pid(&mut enricher, &accepted),
+        None,
+        "two, and nothing tells them apart"
+    );
+    for process in [&mut sibling, &mut child] {
+        process.kill().expect("a child");
+        process.wait().expect("a child");
+    }
+    assert_eq!(
+        enricher.find_owner(&accepted),
+        None,
+        "nobody holds it any more"
+    );
+
+    accepted.owners.client = Some(Owner {
+        task: Arc::new(enricher.processes.task(me).expect("this process")),
+        source: Attribution::Connect,
+    });
+    let facts = enricher.facts(&Observation::Session {
+        session: Box::new(accepted),
+        fact: Fact::Established,
+        time: BootTime::from_nanos(1),
+    });
+    let closest = facts.owners.closest().expect("an owner");
+    assert_eq!(
+        (closest.process.pid, closest.source),
+        (me, Attribution::Connect)
+    );
+    assert_eq!(facts.owners.handler, None);
+    assert!(facts.host.boot_id.is_some());
+}
+
+#[test]
+fn the_eldest_of_those_that_share_a_listener_owns_it() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root may read the open files of all processes");
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let port = listener.local_addr().expect("an address").port();
+    let shared = OwnedFd::from(listener.try_clone().expect("a socket"));
+    let mut child = Command::new("sleep")
+        .arg("60")
+        .stdin(Stdio::from(shared))
+        .spawn()
+        .expect("sleep");
+    let mut enricher = Enricher::new(Roots::default());
+    let open = enricher.open_sockets(&|wanted| wanted == port);
+    let [socket] = open.as_slice() else {
+        panic!("one socket in {open:?}");
+    };
+    assert!(socket.pids.contains(&child.id()), "{socket:?}");
+    let owner = enricher.owner_of(socket).map(|owner| owner.task.pid);
+    assert_eq!(owner, Some(std::process::id()));
+    child.kill().expect("a child");
+    child.wait().expect("a child");
+}
