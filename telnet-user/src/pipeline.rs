@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     clock::{BootTime, ClockPair},
-    probe::record::Record,
+    probe::record::{KernelEvent, Record, Task},
     rules::{Engine, Evaluation},
     session::{
         Check, Fact, Observation, Owner, Session,
@@ -27,6 +27,10 @@ pub trait Enrich {
 
     /// The process that holds a session's socket, as far as userspace can tell.
     fn find_owner(&mut self, session: &Session) -> Option<Owner>;
+
+    /// Reads what only the running process tells, before it is asked for: the process may be gone
+    /// by then.
+    fn learn(&mut self, task: &Task);
 
     /// For each check, which of its candidates hold the socket.
     fn holders(&mut self, checks: &[Check]) -> Vec<Vec<u32>>;
@@ -56,14 +60,23 @@ impl Now {
     }
 }
 
+/// Which documents are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emit {
+    /// Alerts only.
+    Alerts,
+    /// Events only.
+    Events,
+    /// Alerts and events.
+    All,
+}
+
 /// What is written, and how far userspace goes to find an acceptor.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Write alerts.
-    pub alerts: bool,
-    /// Write events.
-    pub events: bool,
-    /// Write an event for each connection attempt too.
+    /// Which documents are written.
+    pub emit: Emit,
+    /// Make an event of each connection attempt too.
     pub attempts: bool,
     /// No kernel hook reports who accepted: look for the holder of the socket.
     pub find_acceptor: bool,
@@ -102,6 +115,9 @@ impl<E: Enrich> Pipeline<E> {
 
     /// Takes one kernel record; what it leads to is appended to `out`.
     pub fn push(&mut self, record: Record, now: &Now, out: &mut Vec<Document>) {
+        if let KernelEvent::Exec(exec) = &record.event {
+            self.enrich.learn(&exec.task);
+        }
         self.tracker.push(record, &mut self.observations);
         self.flush(now, out);
     }
@@ -168,7 +184,7 @@ impl<E: Enrich> Pipeline<E> {
             fields.insert("ingested".to_owned(), now.wall.to_string().into());
         }
         let evaluation = self.engine.evaluate(&event, now.wall);
-        if self.options.events {
+        if self.options.emit != Emit::Alerts {
             out.push(Document::Event(event));
         }
         self.deliver(evaluation, out);
@@ -180,7 +196,7 @@ impl<E: Enrich> Pipeline<E> {
             updates,
             summaries,
         } = evaluation;
-        if self.options.alerts {
+        if self.options.emit != Emit::Events {
             out.extend(alerts.into_iter().chain(updates).map(Document::Alert));
             out.extend(summaries.into_iter().map(Document::Health));
         }

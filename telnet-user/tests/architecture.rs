@@ -1,4 +1,8 @@
 //! The rules of the house that a compiler does not check.
+#![expect(
+    clippy::tests_outside_test_module,
+    reason = "all of an integration test is test code"
+)]
 
 use std::{
     collections::BTreeMap,

@@ -7,6 +7,7 @@ use crate::{
     ecs::{AgentInfo, Builder},
     enrich::{Enricher, Roots, facts::Host},
     pipeline::{Enrich, Now},
+    probe::record::Task,
     session::{Check, Observation, Owner, Session},
 };
 
@@ -63,6 +64,10 @@ impl Enrich for System {
 
     fn find_owner(&mut self, session: &Session) -> Option<Owner> {
         self.enricher.find_owner(session)
+    }
+
+    fn learn(&mut self, task: &Task) {
+        self.enricher.learn(task);
     }
 
     fn holders(&mut self, checks: &[Check]) -> Vec<Vec<u32>> {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+use super::Origin;
+
 /// `kibana.alert.uuid`, the SHA-256 that Kibana computes for the same event and rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AlertId([u8; 32]);
@@ -19,10 +21,18 @@ impl AlertId {
         Self(Sha256::digest(text.as_bytes()).into())
     }
 
+    /// The id of an alert of the rule object `rule_uuid` in `space` on the document
+    /// at `origin`.
+    pub(crate) fn of(origin: &Origin, space: &str, rule_uuid: &str) -> Self {
+        let Origin { index, id, version } = origin;
+        Self::new(index, id, *version, space, rule_uuid)
+    }
+
     /// The first half: enough to tell ids apart, half the memory.
     pub(crate) fn short(self) -> u128 {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = self.0;
-        u128::from_be_bytes([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
+        self.0
+            .first_chunk()
+            .map_or(0, |half| u128::from_be_bytes(*half))
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 pub use self::id::AlertId;
 pub(crate) use self::id::sha256_hex;
-use crate::rules::{Rule, field};
+use crate::rules::{Rule, conform, field};
 
 /// Namespaces of an event that belong to the detection engine, never copied.
 const ENGINE_FIELDS: [&str; 3] = ["kibana", "signal", "threshold_result"];
@@ -92,7 +92,7 @@ pub struct Context<'a> {
 
 /// Builds the alert that `rule` makes on `event`.
 ///
-/// The event is copied, its `event.*` and `data_stream.*` also to
+/// The event is copied without values that contradict ECS, its `event.*` and `data_stream.*` also to
 /// `kibana.alert.original_event.*` and `.original_data_stream.*`;
 /// `event.kind` becomes `signal`. `rule.*` and `threat.*` are added when the
 /// event has none of its own.
@@ -106,6 +106,7 @@ pub fn build(event: &Value, rule: &Rule, context: &Context<'_>) -> Value {
             out.insert(key.clone(), value.clone());
         }
     }
+    conform::strip(&mut out);
     set_kind(&mut out);
     let free = |out: &Map<String, Value>, namespace: &str| {
         !out.keys()
@@ -209,20 +210,20 @@ fn suppression(suppressed: &Suppressed) -> Value {
 fn lineage(event: &Value, origin: &Origin) -> (u64, Value) {
     let mut own = json!({"id": origin.id, "type": "event"});
     if !origin.index.is_empty() {
-        own["index"] = json!(origin.index);
+        field::set(&mut own, "index", json!(origin.index));
     }
     let Some(uuid) = field::text(event, "kibana.alert.uuid") else {
-        own["depth"] = json!(0);
+        field::set(&mut own, "depth", json!(0));
         return (1, json!([own]));
     };
     let depth = field::first(event, "kibana.alert.depth")
         .and_then(Value::as_u64)
         .unwrap_or(1);
-    own["id"] = json!(uuid);
-    own["type"] = json!("signal");
-    own["depth"] = json!(depth);
+    field::set(&mut own, "id", json!(uuid));
+    field::set(&mut own, "type", json!("signal"));
+    field::set(&mut own, "depth", json!(depth));
     if let Some(rule) = field::text(event, "kibana.alert.rule.uuid") {
-        own["rule"] = json!(rule);
+        field::set(&mut own, "rule", json!(rule));
     }
     let mut ancestors: Vec<Value> = field::objects(event, "kibana.alert.ancestors")
         .into_iter()

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Settings;
-use crate::rules::{Reference, Rule, Threat};
+use crate::rules::{Reference, Rule, Threat, field};
 
 /// Members of a rule file that an alert carries as fields of their own and that
 /// are prose: not repeated in `kibana.alert.rule.parameters`.
@@ -90,12 +90,16 @@ fn threat(threat: &Threat) -> Value {
     let techniques = threat.techniques.iter().map(|technique| {
         let mut out = entry(&technique.entry);
         if !technique.subtechniques.is_empty() {
-            out["subtechnique"] = technique.subtechniques.iter().map(entry).collect();
+            field::set(
+                &mut out,
+                "subtechnique",
+                technique.subtechniques.iter().map(entry).collect(),
+            );
         }
         out
     });
     if !threat.techniques.is_empty() {
-        out["technique"] = techniques.collect();
+        field::set(&mut out, "technique", techniques.collect());
     }
     out
 }
@@ -111,10 +115,10 @@ pub(super) fn ecs_rule(rule: &Rule, name: &str) -> Value {
         "author": rule.carried_strings("author"),
     });
     if let Some(license) = rule.carried_string("license") {
-        out["license"] = json!(license);
+        field::set(&mut out, "license", json!(license));
     }
     if let Some(reference) = rule.carried_strings("references").first() {
-        out["reference"] = json!(reference);
+        field::set(&mut out, "reference", json!(reference));
     }
     out
 }
@@ -133,10 +137,11 @@ pub(super) fn ecs_threat(rule: &Rule) -> Value {
     }
     let mut out = json!({"framework": first.framework, "tactic": columns(&tactics)});
     if !technique.is_empty() {
-        out["technique"] = columns(&technique);
+        let mut techniques = columns(&technique);
         if !subtechnique.is_empty() {
-            out["technique"]["subtechnique"] = columns(&subtechnique);
+            field::set(&mut techniques, "subtechnique", columns(&subtechnique));
         }
+        field::set(&mut out, "technique", techniques);
     }
     out
 }

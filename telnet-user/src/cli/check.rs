@@ -23,18 +23,22 @@ pub(super) fn main(args: &Args) -> u8 {
     let Some(rules) = rules_from(&args.rules, args.lenient) else {
         return exit::INVALID;
     };
-    let mut text = String::new();
-    for rule in &rules.rules {
-        let state = if rule.enabled { "enabled" } else { "disabled" };
-        let ports = rule.ports();
-        text.push_str(&format!(
-            "{} ({}, version {}, {state}): {ports}\n",
-            super::printable(&rule.name),
-            super::printable(&rule.rule_id),
-            rule.version,
-        ));
-    }
-    text.push_str(&format!("kernel filter: {}\n", rules.ports()));
+    let mut lines: Vec<String> = rules
+        .rules
+        .iter()
+        .map(|rule| {
+            format!(
+                "{} ({}, version {}, {}): {}",
+                super::printable(&rule.name),
+                super::printable(&rule.rule_id),
+                rule.version,
+                if rule.enabled { "enabled" } else { "disabled" },
+                rule.ports(),
+            )
+        })
+        .collect();
+    lines.push(format!("kernel filter: {}\n", rules.ports()));
+    let text = lines.join("\n");
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => exit::OK,
         Err(error) => {

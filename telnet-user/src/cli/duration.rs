@@ -41,7 +41,7 @@ mod tests {
     fn numbers_need_a_unit() {
         assert_eq!(parse("30s"), Ok(Duration::from_secs(30)));
         assert_eq!(parse("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(parse("2d"), Ok(Duration::from_secs(172_800)));
+        assert_eq!(parse("2d"), Ok(Duration::from_hours(48)));
         for wrong in [
             "",
             "30",

@@ -66,7 +66,7 @@ impl Rules {
         self.rules
             .iter()
             .filter(|rule| rule.enabled)
-            .map(|rule| rule.ports())
+            .map(Rule::ports)
             .fold(Ports::none(), Ports::or)
     }
 }
@@ -79,7 +79,11 @@ fn rules_from(paths: &[PathBuf], lenient: bool) -> Option<Rules> {
     } else {
         paths.iter().cloned().map(Source::Path).collect()
     };
-    let report = rules::load_with(&sources, rules::Options { lenient });
+    let options = rules::Options {
+        lenient,
+        ..rules::Options::default()
+    };
+    let report = rules::load_with(&sources, &options);
     for problem in &report.problems {
         complain(&problem.render());
     }

@@ -70,6 +70,16 @@ enum Emit {
     All,
 }
 
+impl From<Emit> for pipeline::Emit {
+    fn from(emit: Emit) -> Self {
+        match emit {
+            Emit::Alerts => Self::Alerts,
+            Emit::Events => Self::Events,
+            Emit::All => Self::All,
+        }
+    }
+}
+
 /// Ways to learn who accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Acceptor {
@@ -145,8 +155,7 @@ async fn run(args: &Args, engine: Engine, ports: &Ports) -> u8 {
         System::new(),
         engine,
         pipeline::Options {
-            alerts: args.emit != Emit::Events,
-            events: args.emit != Emit::Alerts,
+            emit: args.emit.into(),
             attempts: args.attempts,
             find_acceptor: probe.acceptor().is_none(),
             limits: tracker::Limits {

@@ -4,10 +4,9 @@ use std::{borrow::Cow, net::IpAddr};
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use serde_json::Value;
 
 use super::{
-    Context, DATASET, ECS_VERSION, MODULE,
+    Context, DATASET, MODULE,
     action::{ErrorFields, Verdict},
     network::{Endpoint, Ends, Network},
     process::{Container, Group, Orchestrator, Process, User},
@@ -66,16 +65,12 @@ impl Serialize for Date {
     }
 }
 
-/// One event.
+/// One event, without what is the same in all events of a host ([`super::constant`]).
 #[derive(Debug, Serialize)]
 pub(super) struct Document<'a> {
     #[serde(rename = "@timestamp")]
     timestamp: Date,
     event: Event,
-    data_stream: DataStream<'a>,
-    ecs: Ecs,
-    agent: Agent<'a>,
-    host: &'a Value,
     network: Network,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<Endpoint>,
@@ -188,10 +183,6 @@ impl<'a> Document<'a> {
                 module: MODULE,
                 dataset: DATASET,
             },
-            data_stream: context.data_stream.clone(),
-            ecs: ECS,
-            agent: context.agent.clone(),
-            host: context.host,
             network,
             source: None,
             destination: None,
@@ -276,59 +267,6 @@ struct Event {
     created: Date,
     module: &'static str,
     dataset: &'static str,
-}
-
-/// ECS `data_stream.*`.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct DataStream<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    dataset: &'static str,
-    namespace: &'a str,
-}
-
-impl<'a> DataStream<'a> {
-    pub(super) const fn new(namespace: &'a str) -> Self {
-        Self {
-            kind: "logs",
-            dataset: DATASET,
-            namespace,
-        }
-    }
-}
-
-/// ECS `ecs.*`.
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Ecs {
-    version: &'static str,
-}
-
-const ECS: Ecs = Ecs {
-    version: ECS_VERSION,
-};
-
-/// ECS `agent.*`. Without `agent.name`, which is for a name that an operator gave.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Agent<'a> {
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    kind: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ephemeral_id: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<Cow<'a, str>>,
-}
-
-impl<'a> Agent<'a> {
-    pub(super) fn new(kind: &'a str, id: &'a str, ephemeral_id: &'a str, version: &'a str) -> Self {
-        Self {
-            kind: keyword(kind),
-            id: keyword(id),
-            ephemeral_id: keyword(ephemeral_id),
-            version: keyword(version),
-        }
-    }
 }
 
 fn closed_by(fact: &Fact) -> Option<&'static str> {

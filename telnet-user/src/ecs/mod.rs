@@ -18,8 +18,8 @@
 //! What is unknown is absent: a document never holds null, an empty string, list or object.
 
 mod action;
+mod constant;
 mod document;
-mod host;
 mod identity;
 mod network;
 mod process;
@@ -31,12 +31,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Map, Value};
 
-use self::{
-    document::{Agent, DataStream, Document},
-    identity::Scope,
-};
+use self::{constant::Constant, document::Document, identity::Scope};
 use crate::{
     clock::ClockPair,
     enrich::facts::{Facts, Host},
@@ -72,8 +70,8 @@ pub struct AgentInfo {
 pub struct Builder {
     agent: AgentInfo,
     namespace: String,
-    /// The host's field set is the same in nearly all events: serialised once per set of facts.
-    host: Mutex<Option<(Arc<Host>, Arc<Value>)>>,
+    /// What is the same in all events of one host: serialised once for each set of host facts.
+    constant: Mutex<Option<Cached>>,
 }
 
 impl Builder {
@@ -82,7 +80,7 @@ impl Builder {
         Self {
             agent,
             namespace: DEFAULT_NAMESPACE.to_owned(),
-            host: Mutex::new(None),
+            constant: Mutex::new(None),
         }
     }
 
@@ -91,6 +89,7 @@ impl Builder {
     #[must_use]
     pub fn with_namespace(mut self, namespace: String) -> Self {
         self.namespace = namespace;
+        self.constant = Mutex::new(None);
         self
     }
 
@@ -104,12 +103,8 @@ impl Builder {
         clocks: &ClockPair,
         now: Timestamp,
     ) -> Value {
-        let host = self.host(&facts.host);
         let context = Context {
             scope: self.scope(&facts.host),
-            agent: self.agent(),
-            data_stream: DataStream::new(&self.namespace),
-            host: &host,
             facts,
             clocks,
             now,
@@ -127,39 +122,44 @@ impl Builder {
                 Document::listener(&context, listener, &action::LISTENER_CLOSED, *time)
             }
         };
-        serde_json::to_value(&document).unwrap_or_else(|error| {
-            // Not reachable: every key is a string and every value has a JSON form.
-            tracing::error!(%error, "cannot serialise an event");
-            Value::Null
-        })
-    }
-
-    fn agent(&self) -> Agent<'_> {
-        let AgentInfo {
-            name,
-            id,
-            ephemeral_id,
-            version,
-        } = &self.agent;
-        Agent::new(name, id, ephemeral_id, version)
+        let mut fields = object(&document);
+        fields.extend(Map::clone(&self.constant(&facts.host)));
+        Value::Object(fields)
     }
 
     /// Where a socket's identity is unique. Without a boot id nothing tells two boots apart, so
     /// identities then hold for one run of the agent only.
     fn scope<'a>(&'a self, host: &'a Host) -> Scope<'a> {
-        Scope::new(host.boot_id.as_deref().unwrap_or(&self.agent.ephemeral_id))
+        let boot = host.boot_id.as_deref().filter(|id| !id.is_empty());
+        Scope::new(boot.unwrap_or(&self.agent.ephemeral_id))
     }
 
-    fn host(&self, host: &Arc<Host>) -> Arc<Value> {
-        let mut cache = self.host.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((cached, value)) = cache.as_ref()
-            && Arc::ptr_eq(cached, host)
+    fn constant(&self, host: &Arc<Host>) -> Arc<Map<String, Value>> {
+        let mut cache = self.constant.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cached) = cache.as_ref()
+            && Arc::ptr_eq(&cached.host, host)
         {
-            return Arc::clone(value);
+            return Arc::clone(&cached.fields);
         }
-        let value = Arc::new(host::value(host));
-        *cache = Some((Arc::clone(host), Arc::clone(&value)));
-        value
+        let constant = Constant::new(&self.agent, &self.namespace, host);
+        let fields = Arc::new(object(&constant));
+        *cache = Some(Cached {
+            host: Arc::clone(host),
+            fields: Arc::clone(&fields),
+        });
+        fields
+    }
+}
+
+/// A struct's fields as JSON.
+fn object(fields: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(fields) {
+        Ok(Value::Object(map)) => map,
+        // Not reachable: a struct with text keys and values that all have a JSON form.
+        other => {
+            tracing::error!(?other, "cannot serialise an event");
+            Map::new()
+        }
     }
 }
 
@@ -172,12 +172,15 @@ impl fmt::Debug for Builder {
     }
 }
 
+/// Serialised host facts. Holds the facts, so that no others can take their address.
+struct Cached {
+    host: Arc<Host>,
+    fields: Arc<Map<String, Value>>,
+}
+
 /// What all documents are built from.
 struct Context<'a> {
     scope: Scope<'a>,
-    agent: Agent<'a>,
-    data_stream: DataStream<'a>,
-    host: &'a Value,
     facts: &'a Facts,
     clocks: &'a ClockPair,
     now: Timestamp,

@@ -56,7 +56,7 @@ pub struct Process {
     pub start: Option<BootTime>,
     /// Hash of boot id, pid and start: unique for ever; absent without a start time.
     pub entity_id: Option<String>,
-    /// Base name of the executable, else `comm`.
+    /// `comm` of the group leader, completed by the executable's base name where it was cut.
     pub name: Option<String>,
     /// Path of the executable.
     pub executable: Option<String>,

@@ -19,7 +19,7 @@ use self::{
     socket::{OpenSocket, SocketFinder},
 };
 use crate::{
-    probe::record::TcpState,
+    probe::record::{Task, TcpState},
     session::{Attribution, Check, Listener, Observation, Owner, Owners, Session},
 };
 
@@ -111,6 +111,11 @@ impl Enricher {
         )?;
         let pid = owner::youngest(&self.roots.proc, &found.pids)?;
         self.holder(pid, found.inode)
+    }
+
+    /// Reads what `/proc` knows of a process now, for events to come.
+    pub fn learn(&mut self, task: &Task) {
+        self.processes.describe(task);
     }
 
     /// For each check, which of its candidates hold the socket.

@@ -31,8 +31,10 @@ pub struct Error {
     pub hint: Option<String>,
     /// Byte offset in the query.
     pub(in crate::kql) offset: usize,
-    /// The line at fault, unchanged.
-    source_line: Box<str>,
+    /// The line at fault around the column, escaped.
+    shown: Box<str>,
+    /// Characters of `shown` before the column.
+    caret: u16,
 }
 
 /// Characters of context kept on each side of the column when a line is shown.
@@ -45,21 +47,23 @@ impl Error {
         offset: usize,
         message: impl Into<String>,
     ) -> Self {
-        let before = source.get(..offset).unwrap_or(source);
-        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = source
-            .get(start..)
-            .and_then(|rest| rest.split('\n').next())
-            .unwrap_or_default();
+        let (before, after) = source.split_at_checked(offset).unwrap_or((source, ""));
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let in_line = before.get(line_start..).unwrap_or_default();
+        let (shown, caret) = excerpt(
+            in_line,
+            after.split(['\r', '\n']).next().unwrap_or_default(),
+        );
         Self {
             class,
             line: before.matches('\n').count() + 1,
-            column: before.get(start..).unwrap_or_default().chars().count() + 1,
+            column: in_line.chars().count() + 1,
             message: message.into(),
             expected: None,
             hint: None,
             offset,
-            source_line: line.into(),
+            shown: shown.into(),
+            caret: u16::try_from(caret).unwrap_or(u16::MAX),
         }
     }
 
@@ -87,12 +91,12 @@ impl Error {
     pub fn render(&self, source_name: &str) -> String {
         let gutter = self.line.to_string();
         let margin = " ".repeat(gutter.len());
-        let (shown, caret) = self.window();
+        let shown = &self.shown;
         let mut lines = vec![
             format!("{}:{self}", escape(source_name)),
             format!("{margin} |"),
             format!("{gutter} | {shown}"),
-            format!("{margin} | {}^", " ".repeat(caret)),
+            format!("{margin} | {}^", " ".repeat(self.caret.into())),
         ];
         for (name, text) in [("expected", &self.expected), ("hint", &self.hint)] {
             lines.extend(
@@ -102,49 +106,45 @@ impl Error {
         }
         lines.join("\n")
     }
+}
 
-    /// The part of the line around the column, escaped, and the caret's place below it.
-    fn window(&self) -> (String, usize) {
-        let target = self.column - 1;
-        let first = target.saturating_sub(CONTEXT);
-        let mut shown = String::new();
-        let mut caret = 0;
-        if first > 0 {
-            shown.push('…');
-        }
-        let mut more = false;
-        for (index, c) in self.source_line.chars().enumerate().skip(first) {
-            if index == target {
-                caret = shown.chars().count();
-            }
-            if index > target + CONTEXT {
-                more = true;
-                break;
-            }
-            push_escaped(&mut shown, c);
-        }
-        if self.source_line.chars().count() <= target {
-            caret = shown.chars().count();
-        }
-        if more {
-            shown.push('…');
-        }
-        (shown, caret)
-    }
+/// The part of a line around a column, escaped, and the number of characters before the column.
+fn excerpt(before: &str, after: &str) -> (String, usize) {
+    let start = before
+        .char_indices()
+        .rev()
+        .nth(CONTEXT - 1)
+        .map_or(0, |(start, _)| start);
+    let end = after
+        .char_indices()
+        .nth(CONTEXT)
+        .map_or(after.len(), |(end, _)| end);
+    let left = if start > 0 { "…" } else { "" };
+    let right = if end < after.len() { "…" } else { "" };
+    let head = format!("{left}{}", escape(before.get(start..).unwrap_or_default()));
+    let caret = head.chars().count();
+    (
+        format!(
+            "{head}{}{right}",
+            escape(after.get(..end).unwrap_or_default())
+        ),
+        caret,
+    )
 }
 
 /// `text` in quotes for a message, escaped and cut to a readable length.
 pub(in crate::kql) fn quote(text: &str) -> String {
-    const LONGEST: usize = 60;
-    let mut out = String::from("\"");
-    for c in text.chars().take(LONGEST) {
-        push_escaped(&mut out, c);
-    }
-    if text.chars().nth(LONGEST).is_some() {
-        out.push('…');
-    }
-    out.push('"');
-    out
+    format!("\"{}\"", shorten(text))
+}
+
+/// `text` for a message, escaped and cut to a readable length.
+pub(in crate::kql) fn shorten(text: &str) -> String {
+    let end = text
+        .char_indices()
+        .nth(CONTEXT)
+        .map_or(text.len(), |(end, _)| end);
+    let cut = if end < text.len() { "…" } else { "" };
+    format!("{}{cut}", escape(text.get(..end).unwrap_or_default()))
 }
 
 fn escape(text: &str) -> String {

@@ -1,9 +1,13 @@
 //! What a query requires of the ports, so that the kernel can reject the rest.
 //!
-//! The result may allow too much, never too little: an event that the query matches always has
-//! one of the ports, as source, destination or server port.
+//! The result may allow too much, never too little: an event of the agent that the query matches
+//! always has one of the ports, as source, destination or server port. The agent's events have
+//! one value in each of these fields, which KQL in general does not ask for.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use super::ast::{Literal, Node, NodeKind, Query, RangeOp, Values, ValuesKind};
 
@@ -44,6 +48,15 @@ impl Ports {
                 Self::OneOf(ports)
             }
             _ => Self::Any,
+        }
+    }
+
+    /// What both allow.
+    #[must_use]
+    fn intersect(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::OneOf(ports), Self::OneOf(more)) => Self::OneOf(&ports & &more),
+            (Self::Any, ports) | (ports, Self::Any) => ports,
         }
     }
 
@@ -100,7 +113,7 @@ pub fn ports(query: &Query) -> Ports {
 fn of_node(node: &Node) -> Ports {
     match &node.kind {
         NodeKind::Or(nodes) => nodes.iter().map(of_node).fold(Ports::none(), Ports::or),
-        NodeKind::And(nodes) => nodes.iter().map(of_node).fold(Ports::Any, Ports::and),
+        NodeKind::And(nodes) => of_and(nodes),
         NodeKind::Match { field, values } if is_port(field) => of_values(values),
         NodeKind::Range { field, op, bound } if is_port(field) => of_range(*op, bound),
         // A negation says what an event must not have; the rest does not speak of ports.
@@ -113,10 +126,39 @@ fn of_node(node: &Node) -> Ports {
     }
 }
 
+/// Clauses on one field must all hold for its one value, so their ports are intersected; clauses
+/// on different fields speak of different ends, so the narrower one is taken.
+fn of_and(nodes: &[Node]) -> Ports {
+    let mut fields: BTreeMap<&str, Ports> = BTreeMap::new();
+    let mut others = Ports::Any;
+    for node in nodes {
+        let field = match &node.kind {
+            NodeKind::Match { field, .. } | NodeKind::Range { field, .. } => field.text(),
+            NodeKind::All
+            | NodeKind::Or(_)
+            | NodeKind::And(_)
+            | NodeKind::Not(_)
+            | NodeKind::Nested { .. }
+            | NodeKind::Free(_) => None,
+        };
+        let ports = of_node(node);
+        if let Some(field) = field {
+            let known = fields.entry(field).or_insert(Ports::Any);
+            *known = std::mem::replace(known, Ports::Any).intersect(ports);
+        } else {
+            others = others.and(ports);
+        }
+    }
+    fields.into_values().fold(others, Ports::and)
+}
+
 fn of_values(values: &Values) -> Ports {
     match &values.kind {
         ValuesKind::Or(list) => list.iter().map(of_values).fold(Ports::none(), Ports::or),
-        ValuesKind::And(list) => list.iter().map(of_values).fold(Ports::Any, Ports::and),
+        ValuesKind::And(list) => list
+            .iter()
+            .map(of_values)
+            .fold(Ports::Any, Ports::intersect),
         ValuesKind::Not(_) => Ports::Any,
         ValuesKind::Literal(literal) => of_literal(literal),
     }
@@ -189,9 +231,11 @@ mod tests {
             ("destination.port:23 or event.action:x", "any port"),
             (
                 "destination.port >= 5800 and destination.port <= 5810",
-                "ports 0-5810",
+                "ports 5800-5810",
             ),
             ("server.port < 2", "ports 0-1"),
+            ("destination.port:23 and destination.port:24", "no port"),
+            ("destination.port:(23 and 24)", "no port"),
             ("event.kind:event", "any port"),
             ("", "any port"),
             ("*.port:23", "any port"),

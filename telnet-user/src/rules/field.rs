@@ -52,6 +52,13 @@ pub(crate) fn scalar_text(value: &Value) -> String {
         .map_or_else(|| value.to_string(), str::to_owned)
 }
 
+/// Sets member `key` of `object`; nothing happens to any other kind of value.
+pub(crate) fn set(object: &mut Value, key: &str, value: Value) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(key.to_owned(), value);
+    }
+}
+
 fn walk<'d>(value: &'d Value, rest: Option<&str>, found: &mut impl FnMut(&'d Value)) {
     match value {
         Value::Null => {}

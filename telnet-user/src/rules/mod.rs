@@ -6,6 +6,8 @@
 //! only at once; [`Schedule`] is those scheduled runs, to compare with.
 
 mod condition;
+pub(crate) mod conform;
+mod emitted;
 mod engine;
 mod exception;
 pub(crate) mod field;

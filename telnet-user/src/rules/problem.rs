@@ -106,18 +106,19 @@ impl Problem {
     ///
     /// Control characters of the file are escaped, so the text is safe to print.
     pub fn render(&self) -> String {
-        let mut out = format!("{}: {}", self.level, printable(&self.to_string()));
+        let mut rows = vec![format!("{}: {}", self.level, printable(&self.to_string()))];
         if let (Some(position), Some(line)) = (self.position, &self.source_line) {
             let (text, caret) = excerpt(line, position.column);
             let gutter = position.line.to_string();
             let blank = " ".repeat(gutter.len());
-            let pad = " ".repeat(caret);
-            out.push_str(&format!("\n{blank} |\n{gutter} | {text}\n{blank} | {pad}^"));
+            rows.push(format!("{blank} |"));
+            rows.push(format!("{gutter} | {text}"));
+            rows.push(format!("{blank} | {}^", " ".repeat(caret)));
         }
         if let Some(hint) = &self.hint {
-            out.push_str(&format!("\n  = hint: {}", printable(hint)));
+            rows.push(format!("  = hint: {}", printable(hint)));
         }
-        out
+        rows.join("\n")
     }
 }
 

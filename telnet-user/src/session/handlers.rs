@@ -183,9 +183,8 @@ pub(super) fn choose(candidates: &[Arc<Task>], holders: &[u32]) -> Option<Owner>
         });
     let handler = match (topmost.next(), topmost.next()) {
         (Some(only), None) => only,
-        (Some(_), Some(_)) => return None,
         (None, _) if holds(acceptor) => acceptor,
-        (None, _) => return None,
+        (Some(_), Some(_)) | (None, _) => return None,
     };
     Some(Owner {
         task: Arc::clone(handler),

@@ -107,11 +107,8 @@ fn xinetd(lab: &Lab, address: SocketAddr) -> Result<Command> {
     let config = lab.write(&format!("xinetd-{}.conf", address.port()), &config)?;
     let pid_file = lab.dir().join("xinetd.pid");
     let mut command = tools::find("xinetd")?.command();
-    command
-        .arg("-dontfork")
-        .arg("-f")
-        .arg(config)
-        .arg("-pidfile")
-        .arg(pid_file);
+    // What it complains about goes where a failed test shows it.
+    command.args(["-dontfork", "-filelog", "/proc/self/fd/2", "-f"]);
+    command.arg(config).arg("-pidfile").arg(pid_file);
     Ok(command)
 }

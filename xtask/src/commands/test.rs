@@ -7,12 +7,13 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use clap::builder::PossibleValuesParser;
 
 use super::build::{self, Agent};
 use crate::{
     probe, process,
     toolchain::{self, Need, Privilege},
-    vm::{self, Matrix},
+    vm::{self, Guest, Matrix, Tests},
     workspace::Workspace,
 };
 
@@ -38,18 +39,24 @@ enum Layer {
 /// Which virtual machines, and what to run in them.
 #[derive(Debug, clap::Args)]
 struct VmOptions {
-    /// Every kernel series instead of the oldest, the most installed and the newest
-    #[arg(long, conflicts_with = "kernels")]
+    /// Every kernel series instead of the oldest, the most installed and the newest, and every
+    /// test with every way to learn who accepted, instead of those that it can change
+    #[arg(long)]
     all: bool,
     /// Only this kernel series, such as 6.1 or newest; may be repeated
     #[arg(long = "kernel", value_name = "SERIES")]
     kernels: Vec<String>,
-    /// Only this way to learn who accepted; may be repeated
-    #[arg(long = "hook", value_parser = vm::HOOKS)]
-    hooks: Vec<String>,
+    /// Only this: the live tests with one way to learn who accepted, or what the agent must
+    /// refuse; may be repeated
+    #[arg(long = "suite", value_parser = suite_parser())]
+    suites: Vec<String>,
     /// Only tests whose name contains this
     #[arg(default_value = "")]
     filter: String,
+}
+
+fn suite_parser() -> PossibleValuesParser {
+    PossibleValuesParser::new(vm::HOOKS.iter().chain([&vm::REFUSALS]))
 }
 
 impl VmOptions {
@@ -57,19 +64,30 @@ impl VmOptions {
         let Self {
             all,
             kernels,
-            hooks,
+            suites,
             filter,
         } = self;
-        let or_all = |chosen: &[String], all: &[&str]| match chosen {
-            [] => all.iter().map(|&name| name.to_owned()).collect(),
-            chosen => chosen.to_vec(),
-        };
-        let series = if *all { &vm::ALL[..] } else { &vm::DEFAULT };
-        Matrix {
-            kernels: or_all(kernels, series),
-            hooks: or_all(hooks, &vm::HOOKS),
-            filter: filter.clone(),
+        let mut suites = suites.clone();
+        if suites.is_empty() {
+            suites.extend(
+                vm::HOOKS
+                    .iter()
+                    .chain([&vm::REFUSALS])
+                    .map(|&s| s.to_owned()),
+            );
         }
+        let mut guests: Vec<_> = kernels.iter().map(|k| Guest::plain(k, &suites)).collect();
+        if guests.is_empty() {
+            let series = if *all { &vm::ALL[..] } else { &vm::DEFAULT };
+            guests.extend(series.iter().map(|series| Guest::plain(series, &suites)));
+            guests.push(Guest::locked_down(vm::NEWEST));
+        }
+        let tests = match filter.as_str() {
+            "" if *all => Tests::All,
+            "" => Tests::Relevant,
+            text => Tests::Matching(text.to_owned()),
+        };
+        Matrix { guests, tests }
     }
 }
 

@@ -1,5 +1,9 @@
 //! `cargo xtask vm`: a guest with a telnet server and the agent, to play with.
 
+use std::net::{Ipv4Addr, TcpListener};
+
+use anyhow::Context as _;
+
 use crate::{
     vm::{self, NEWEST, Telnetd},
     workspace::Workspace,
@@ -14,9 +18,9 @@ pub(crate) struct Options {
     /// Telnet server
     #[arg(long, value_enum, default_value_t = Telnetd::Xinetd)]
     telnetd: Telnetd,
-    /// Port on this machine's loopback that leads to the guest's port 23
-    #[arg(long)]
-    port: Option<u16>,
+    /// Port on this machine's loopback that leads to the guest's port 23; 0 for any free one
+    #[arg(long, default_value_t = 2323)]
+    port: u16,
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
@@ -25,5 +29,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
         telnetd,
         port,
     } = options;
-    vm::demo(workspace, kernel, *telnetd, *port)
+    let port = free_port(*port)?;
+    vm::demo(workspace, kernel, *telnetd, port)
+}
+
+/// The port itself, after a look whether it is free, or one that the kernel chose.
+fn free_port(port: u16) -> anyhow::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .with_context(|| format!("port {port} of this machine is taken: choose another --port"))?;
+    Ok(listener.local_addr()?.port())
 }

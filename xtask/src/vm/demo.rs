@@ -32,19 +32,18 @@ pub(crate) fn demo(
     workspace: &Workspace,
     series: &str,
     telnetd: Telnetd,
-    port: Option<u16>,
+    port: u16,
 ) -> anyhow::Result<()> {
     let needs = [Need::Probe, Need::LiveTests, Need::Machines];
     let ready = toolchain::ensure(workspace, &needs, None)?;
     let base = Base::build(workspace, ready.toolchain)?;
     let kernel = Kernel::get(workspace, series)?;
-    let accelerator = choose_accelerator(workspace, &base, std::slice::from_ref(&kernel))?;
+    let accelerator = choose_accelerator(workspace, &base, &kernel)?;
     let initrd = workspace.vm().join("demo.initrd");
-    let port_text = port.map_or_else(String::new, |port| port.to_string());
     let variables = [
         ("MODE", "demo"),
         ("TELNETD", telnetd.name()),
-        ("PORT", &port_text),
+        ("PORT", &port.to_string()),
     ];
     base.write(&initrd, &kernel, &variables)?;
     let machine = Machine {

@@ -7,12 +7,10 @@ mod matrix;
 mod qemu;
 mod verdict;
 
-use anyhow::Context as _;
-
 pub(crate) use self::{
     demo::{Telnetd, demo},
     kernel::{ALL, DEFAULT, KEYRING, NEWEST},
-    matrix::{HOOKS, Matrix},
+    matrix::{Guest, HOOKS, Matrix, REFUSALS, Tests},
     qemu::PROGRAM,
 };
 use self::{guest::Base, kernel::Kernel, qemu::Accelerator};
@@ -21,9 +19,8 @@ use crate::workspace::Workspace;
 fn choose_accelerator(
     workspace: &Workspace,
     base: &Base,
-    kernels: &[Kernel],
+    kernel: &Kernel,
 ) -> anyhow::Result<Accelerator> {
-    let kernel = kernels.first().context("no kernel was asked for")?;
     let initrd = workspace.vm().join("kvm.initrd");
     base.write(&initrd, kernel, &[("MODE", "none")])?;
     let accelerator = qemu::accelerator(workspace, &kernel.image, &initrd)?;

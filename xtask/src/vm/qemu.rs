@@ -89,15 +89,14 @@ impl Machine {
         Ok(end)
     }
 
-    /// Replaces this process; the guest's console is the terminal.
-    pub(crate) fn attach(&self, workspace: &Workspace, forward: Option<u16>) -> anyhow::Result<()> {
+    /// Replaces this process; the guest's console is the terminal. `port` of this machine's
+    /// loopback leads to the guest's port 23; the guest reaches nothing else.
+    pub(crate) fn attach(&self, workspace: &Workspace, port: u16) -> anyhow::Result<()> {
         let mut command = self.command(workspace);
         command.args(["-serial", "mon:stdio", "-serial", "null"]);
-        let forward = forward.map_or_else(String::new, |port| {
-            format!(",hostfwd=tcp:127.0.0.1:{port}-:23")
-        });
+        let network = format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:23");
         command
-            .args(["-netdev", &format!("user,id=net,restrict=on{forward}")])
+            .args(["-netdev", &network])
             .args(["-device", "virtio-net-pci,netdev=net,romfile="]);
         match process::exec(&mut command)? {}
     }

@@ -260,12 +260,15 @@ fn arguments(task: &Task, found: Option<&Args>) -> Args {
     }
 }
 
-/// Base name of the executable, else the kernel's name of the process.
+/// The kernel's name of the process: what was run, also when it is a link to a program of another
+/// name (busybox). The kernel cuts it to 15 bytes; the executable's base name completes it then.
 fn name(executable: Option<&str>, comm: &str) -> Option<String> {
     let base = executable
         .and_then(|path| path.rsplit('/').next())
-        .filter(|name| !name.is_empty());
-    Some(base.unwrap_or(comm))
+        .filter(|base| !base.is_empty());
+    let is_cut = comm.len() + 1 >= telnet_common::TASK_COMM_LEN;
+    let full = base.filter(|base| comm.is_empty() || is_cut && base.starts_with(comm));
+    Some(full.unwrap_or(comm))
         .filter(|name| !name.is_empty())
         .map(str::to_owned)
 }

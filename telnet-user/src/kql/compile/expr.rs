@@ -1,5 +1,8 @@
 //! The compiled form of clauses.
 
+use std::collections::BTreeSet;
+
+use super::MAX_REPORTS;
 use super::literal::{self, Test};
 use super::untyped::Untyped;
 use crate::kql::ast::{
@@ -54,6 +57,8 @@ pub(in crate::kql) enum Field {
 /// What the values of a field must satisfy.
 #[derive(Debug)]
 pub(in crate::kql) enum ValueTest {
+    /// There is a value, at the field's path or below it.
+    Exists,
     /// Some value satisfies some test.
     Any(Vec<Test>),
     Or(Vec<ValueTest>),
@@ -65,19 +70,19 @@ pub(super) struct Compiler<'s> {
     pub(super) source: &'s str,
     pub(super) errors: Vec<Error>,
     pub(super) warnings: Vec<Error>,
-    pub(super) fields: Vec<String>,
+    pub(super) fields: BTreeSet<String>,
     /// Full path of the enclosing braces, with a dot after each.
-    prefix: String,
+    pub(super) prefix: String,
 }
 
 impl<'s> Compiler<'s> {
     pub(super) fn new(source: &'s str) -> Self {
-        let (errors, warnings, fields) = (Vec::new(), Vec::new(), Vec::new());
+        let (errors, warnings) = (Vec::new(), Vec::new());
         Self {
             source,
             errors,
             warnings,
-            fields,
+            fields: BTreeSet::new(),
             prefix: String::new(),
         }
     }
@@ -99,14 +104,19 @@ impl<'s> Compiler<'s> {
         }
     }
 
+    /// Whether there are so many errors that no more are looked for.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors.len() >= MAX_REPORTS
+    }
+
     pub(super) fn type_error(&self, literal: &Literal, message: impl Into<String>) -> Error {
         Error::at(Class::Type, self.source, literal.span, message)
     }
 
     fn free(&mut self, literal: &Literal) -> ExprKind {
-        if literal.is_null() {
+        if literal.is_null() && !self.is_full() {
             self.errors.push(literal::null(self, literal, None));
-        } else if !literal.is_any() {
+        } else if !literal.is_any() && self.warnings.len() < MAX_REPORTS {
             let warning = Error::at(
                 Class::Lint,
                 self.source,
@@ -156,7 +166,7 @@ impl<'s> Compiler<'s> {
     }
 
     fn nested(&mut self, path: &Literal, query: &Node) -> ExprKind {
-        if path.text().is_none() {
+        if path.text().is_none() && !self.is_full() {
             let error = self
                 .type_error(path, "the path before braces may not hold a wildcard")
                 .expected("the name of one object field");
@@ -200,14 +210,13 @@ impl<'s> Compiler<'s> {
                 )
             }
         };
-        if !self.fields.contains(&full) {
-            self.fields.push(full);
-        }
+        self.fields.insert(full);
         field
     }
 
     fn values(&mut self, field: &Field, name: &Literal, values: &Values) -> ValueTest {
         match &values.kind {
+            ValuesKind::Literal(literal) if literal.is_any() => ValueTest::Exists,
             ValuesKind::Literal(literal) => {
                 let test = match field {
                     Field::Path { field_type, .. } => {
@@ -229,7 +238,10 @@ impl<'s> Compiler<'s> {
                 for item in list {
                     match self.values(field, name, item) {
                         ValueTest::Any(tests) => plain.extend(tests),
-                        other @ (ValueTest::Or(_) | ValueTest::And(_) | ValueTest::Not(_)) => {
+                        other @ (ValueTest::Exists
+                        | ValueTest::Or(_)
+                        | ValueTest::And(_)
+                        | ValueTest::Not(_)) => {
                             others.push(other);
                         }
                     }
@@ -239,7 +251,7 @@ impl<'s> Compiler<'s> {
                 if others.is_empty() {
                     return plain;
                 }
-                others.insert(0, plain);
+                others.push(plain);
                 ValueTest::Or(others)
             }
         }

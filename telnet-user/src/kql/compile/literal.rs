@@ -3,7 +3,7 @@
 use super::expr::Compiler;
 use super::untyped::{Untyped, UntypedBound};
 use crate::kql::ast::{Literal, Pattern, RangeOp};
-use crate::kql::error::Error;
+use crate::kql::error::{Error, shorten};
 use crate::kql::fields::FieldType;
 use crate::kql::value::date::DateTest;
 use crate::kql::value::ip::{Network, parse_address};
@@ -13,8 +13,6 @@ use crate::kql::value::text::TextTest;
 /// What one value of an event is held against.
 #[derive(Debug)]
 pub(in crate::kql) enum Test {
-    /// Any value.
-    Exists,
     /// Exactly this text.
     Keyword(String),
     /// Text that fits.
@@ -44,7 +42,7 @@ pub(in crate::kql) enum Bound {
 
 /// The error for the unquoted word `null`.
 pub(super) fn null(compiler: &Compiler<'_>, literal: &Literal, field: Option<&str>) -> Error {
-    let field = field.unwrap_or("field");
+    let field = shorten(field.unwrap_or("field"));
     compiler
         .type_error(literal, "null is no value to search for")
         .hint(format!(
@@ -59,8 +57,8 @@ pub(super) fn value(
     field_type: Option<FieldType>,
     literal: &Literal,
 ) -> Option<Test> {
-    if literal.is_any() {
-        return Some(Test::Exists);
+    if compiler.is_full() {
+        return None;
     }
     let Some(field_type) = field_type else {
         return untyped(compiler, literal);
@@ -76,8 +74,8 @@ pub(super) fn value(
 
 /// The test for a literal whose field has no type of its own.
 pub(super) fn untyped(compiler: &mut Compiler<'_>, literal: &Literal) -> Option<Test> {
-    if literal.is_any() {
-        return Some(Test::Exists);
+    if compiler.is_full() {
+        return None;
     }
     let made = if literal.is_null() {
         Err(null(compiler, literal, None))
@@ -120,7 +118,8 @@ impl Problem {
         literal: &Literal,
     ) -> Error {
         let Self { reason, hint } = self;
-        let field = name.text().unwrap_or_default();
+        let field = format!("{}{}", compiler.prefix, name.text().unwrap_or_default());
+        let field = shorten(&field);
         let shown = compiler.shown(literal);
         let message = format!("{shown} {reason}; {field} is of type {}", field_type.name());
         let error = compiler
@@ -215,6 +214,9 @@ pub(super) fn bound(
     field_type: Option<FieldType>,
     literal: &Literal,
 ) -> Option<Bound> {
+    if compiler.is_full() {
+        return None;
+    }
     let Some(field_type) = field_type else {
         return untyped_bound(compiler, literal);
     };
@@ -226,6 +228,9 @@ pub(super) fn bound(
 
 /// The bound of a range whose field has no type of its own.
 pub(super) fn untyped_bound(compiler: &mut Compiler<'_>, literal: &Literal) -> Option<Bound> {
+    if compiler.is_full() {
+        return None;
+    }
     let made =
         bound_text(compiler, literal).map(|text| Bound::Untyped(Box::new(UntypedBound::new(text))));
     report(compiler, made)

@@ -21,6 +21,9 @@ pub struct Options {
     pub lenient: bool,
 }
 
+/// Most errors, and most warnings, that one query is reported with.
+const MAX_REPORTS: usize = 100;
+
 /// A compiled query, cheap to clone and to share between threads.
 #[derive(Debug, Clone)]
 pub struct Predicate(pub(super) Arc<Compiled>);
@@ -45,14 +48,14 @@ impl Predicate {
     }
 
     /// The fields the query names, in full (inside braces with the path), as written with
-    /// wildcards; each once.
+    /// wildcards; each once, sorted.
     pub fn fields(&self) -> &[String] {
         &self.0.fields
     }
 }
 
 /// Compiles a query against the field table. All literals are checked, so that one pass reports
-/// every error.
+/// every error, up to a hundred.
 pub fn compile(query: &Query, options: &Options) -> Result<Predicate, Vec<Error>> {
     let mut compiler = Compiler::new(query.source());
     let root = compiler.node(query.root());
@@ -64,15 +67,18 @@ pub fn compile(query: &Query, options: &Options) -> Result<Predicate, Vec<Error>
     } = compiler;
     let lints = lint::check(query, &mut warnings);
     if options.lenient {
-        warnings.extend(lints);
+        warnings.extend(lints.into_iter().map(|(_, lint)| lint));
     } else {
-        errors.extend(lints);
+        // `port:23 and` is a dangling operator first, and only therefore no number.
+        errors.retain(|error| lints.iter().all(|(span, _)| span.start != error.offset));
+        errors.extend(lints.into_iter().map(|(_, lint)| lint));
     }
     errors.sort_by_key(|error| error.offset);
     warnings.sort_by_key(|warning| warning.offset);
     if !errors.is_empty() {
         return Err(errors);
     }
+    let fields = fields.into_iter().collect();
     Ok(Predicate(Arc::new(Compiled {
         query: query.clone(),
         root,

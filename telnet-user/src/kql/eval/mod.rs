@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 pub use self::explain::{Clause, ClauseKind, Explanation, FieldValue};
 use super::compile::{Expr, ExprKind, Field, Predicate, Test, ValueTest};
-use super::fields;
+use super::fields::{self, FieldType};
 
 type Object = Map<String, Value>;
 
@@ -64,6 +64,7 @@ impl Context<'_> {
 
     fn field(self, field: &Field, test: &ValueTest, object: &Object) -> bool {
         match test {
+            ValueTest::Exists => self.exists(field, object),
             ValueTest::Any(tests) => self.any_value(field, tests, object),
             ValueTest::Or(list) => list.iter().any(|inner| self.field(field, inner, object)),
             ValueTest::And(list) => list.iter().all(|inner| self.field(field, inner, object)),
@@ -71,40 +72,47 @@ impl Context<'_> {
         }
     }
 
+    fn exists(self, field: &Field, object: &Object) -> bool {
+        match field {
+            Field::Pattern(pattern) => {
+                path::any_leaf(object, self.prefix, &mut |name, _| pattern.matches(name))
+            }
+            Field::Path { path, parent, .. } => {
+                path::any_below(object, path, &mut |_| true)
+                    || parent
+                        .as_ref()
+                        .is_some_and(|up| path::any(object, up, &mut |_| true))
+            }
+        }
+    }
+
     fn any_value(self, field: &Field, tests: &[Test], object: &Object) -> bool {
-        let now = self.now;
+        let any = |field_type, value: &Value| {
+            tests
+                .iter()
+                .any(|test| scalar::matches(test, field_type, value, self.now))
+        };
         match field {
             Field::Pattern(pattern) => path::any_leaf(object, self.prefix, &mut |name, value| {
-                pattern.matches(name) && {
-                    let field_type = fields::lookup(name);
-                    tests
-                        .iter()
-                        .any(|test| scalar::matches(test, field_type, value, now))
-                }
+                pattern.matches(name) && any(fields::lookup(name), value)
+            }),
+            Field::Path {
+                path,
+                field_type: Some(FieldType::Flattened),
+                ..
+            } => path::any_below(object, path, &mut |value| {
+                any(Some(FieldType::Flattened), value)
             }),
             Field::Path {
                 path,
                 parent,
                 field_type,
             } => {
-                let mut any = |value: &Value| {
-                    tests
-                        .iter()
-                        .any(|test| scalar::matches(test, *field_type, value, now))
-                };
-                if tests.iter().any(|test| matches!(test, Test::Exists)) {
-                    return path::any_below(object, path, &mut |_| true)
-                        || parent
-                            .as_ref()
-                            .is_some_and(|p| path::any(object, p, &mut |_| true));
-                }
-                if *field_type == Some(fields::FieldType::Flattened) {
-                    return path::any_below(object, path, &mut any);
-                }
+                let mut any = |value: &Value| any(*field_type, value);
                 path::any(object, path, &mut any)
                     || parent
                         .as_ref()
-                        .is_some_and(|parent| path::any(object, parent, &mut any))
+                        .is_some_and(|up| path::any(object, up, &mut any))
             }
         }
     }

@@ -21,7 +21,6 @@ pub(super) fn matches(
     now: Timestamp,
 ) -> bool {
     match test {
-        Test::Exists => true,
         Test::Keyword(wanted) => with_text(value, |text| text == wanted),
         Test::Pattern(pattern) => with_text(value, |text| pattern.matches(text)),
         Test::Text(wanted) => with_text(value, |text| wanted.matches(text)),

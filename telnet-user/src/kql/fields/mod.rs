@@ -6,6 +6,8 @@
 
 mod ecs;
 mod own;
+#[cfg(test)]
+mod tests;
 
 /// The ECS release the table describes.
 pub const ECS_VERSION: &str = "9.5.0-dev";
@@ -50,10 +52,12 @@ impl FieldType {
     }
 }
 
-/// One field set: its fields by type and the sets inside it.
+/// One field set: its fields by type, and the sets inside it with their names in it. A set inside
+/// without a name adds its fields to the outer one.
 #[derive(Debug)]
 struct Set {
-    fields: &'static [(FieldType, &'static [&'static str])],
+    /// Names with dots, separated by blanks.
+    fields: &'static [(FieldType, &'static str)],
     sets: &'static [(&'static str, &'static Set)],
 }
 
@@ -83,19 +87,25 @@ fn by_suffix(name: &str) -> Option<FieldType> {
 }
 
 fn in_set(set: &Set, name: &str) -> Option<FieldType> {
-    for (field_type, fields) in set.fields {
-        if fields.contains(&name) {
-            return Some(*field_type);
-        }
-        let below = |field: &&str| {
-            name.strip_prefix(*field)
-                .is_some_and(|r| r.starts_with('.'))
-        };
-        if *field_type == FieldType::Flattened && fields.iter().any(below) {
-            return Some(FieldType::Keyword);
-        }
-    }
-    set.sets
+    set.fields
         .iter()
-        .find_map(|(prefix, inner)| in_set(inner, name.strip_prefix(prefix)?.strip_prefix('.')?))
+        .find_map(|(field_type, names)| in_names(*field_type, names, name))
+        .or_else(|| {
+            set.sets.iter().find_map(|(prefix, inner)| match *prefix {
+                "" => in_set(inner, name),
+                _ => in_set(inner, name.strip_prefix(prefix)?.strip_prefix('.')?),
+            })
+        })
+}
+
+fn in_names(field_type: FieldType, names: &str, name: &str) -> Option<FieldType> {
+    names
+        .split_ascii_whitespace()
+        .find_map(|known| match name.strip_prefix(known)? {
+            "" => Some(field_type),
+            key if field_type == FieldType::Flattened && key.starts_with('.') => {
+                Some(FieldType::Keyword)
+            }
+            _ => None,
+        })
 }

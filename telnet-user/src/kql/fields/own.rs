@@ -10,115 +10,47 @@ pub(super) static ROOT: Set = Set {
 
 static ALERT: Set = Set {
     fields: &[
-        (
-            Boolean,
-            &["building_block", "rule.enabled", "suppression.missing"],
-        ),
+        (Boolean, "building_block rule.enabled suppression.missing"),
         (
             Date,
-            &[
-                "end",
-                "intended_timestamp",
-                "last_detected",
-                "original_event.created",
-                "original_event.end",
-                "original_event.ingested",
-                "original_event.start",
-                "original_time",
-                "rule.created_at",
-                "rule.execution.timestamp",
-                "rule.updated_at",
-                "start",
-                "suppression.end",
-                "suppression.start",
-                "workflow_status_updated_at",
-            ],
+            "end intended_timestamp last_detected original_event.created \
+             original_event.end original_event.ingested original_event.start original_time \
+             rule.created_at rule.execution.timestamp rule.updated_at start \
+             suppression.end suppression.start workflow_status_updated_at",
         ),
-        (Double, &["risk_score", "rule.risk_score"]),
+        (Double, "risk_score rule.risk_score"),
         (
             Keyword,
-            &[
-                "ancestors.id",
-                "ancestors.index",
-                "ancestors.rule",
-                "ancestors.type",
-                "building_block_type",
-                "instance.id",
-                "original_event.action",
-                "original_event.category",
-                "original_event.code",
-                "original_event.dataset",
-                "original_event.id",
-                "original_event.kind",
-                "original_event.module",
-                "original_event.outcome",
-                "original_event.provider",
-                "original_event.reason",
-                "original_event.type",
-                "reason",
-                "rule.author",
-                "rule.category",
-                "rule.consumer",
-                "rule.description",
-                "rule.execution.type",
-                "rule.execution.uuid",
-                "rule.false_positives",
-                "rule.from",
-                "rule.indices",
-                "rule.interval",
-                "rule.license",
-                "rule.name",
-                "rule.note",
-                "rule.producer",
-                "rule.references",
-                "rule.rule_id",
-                "rule.rule_name_override",
-                "rule.rule_type_id",
-                "rule.severity",
-                "rule.tags",
-                "rule.threat.framework",
-                "rule.threat.tactic.id",
-                "rule.threat.tactic.name",
-                "rule.threat.tactic.reference",
-                "rule.threat.technique.id",
-                "rule.threat.technique.name",
-                "rule.threat.technique.reference",
-                "rule.timestamp_override",
-                "rule.to",
-                "rule.type",
-                "rule.uuid",
-                "rule.version",
-                "severity",
-                "status",
-                "uuid",
-                "workflow_assignee_ids",
-                "workflow_status",
-                "workflow_tags",
-            ],
+            "ancestors.id ancestors.index ancestors.rule ancestors.type \
+             building_block_type instance.id original_event.action original_event.category \
+             original_event.code original_event.dataset original_event.id \
+             original_event.kind original_event.module original_event.outcome \
+             original_event.provider original_event.reason original_event.type reason \
+             rule.author rule.category rule.consumer rule.description rule.execution.type \
+             rule.execution.uuid rule.false_positives rule.from rule.indices rule.interval \
+             rule.license rule.name rule.note rule.producer rule.references rule.rule_id \
+             rule.rule_name_override rule.rule_type_id rule.severity rule.tags \
+             rule.threat.framework rule.threat.tactic.id rule.threat.tactic.name \
+             rule.threat.tactic.reference rule.threat.technique.id \
+             rule.threat.technique.name rule.threat.technique.reference \
+             rule.timestamp_override rule.to rule.type rule.uuid rule.version severity \
+             status uuid workflow_assignee_ids workflow_status workflow_tags",
         ),
         (
             Long,
-            &[
-                "ancestors.depth",
-                "depth",
-                "original_event.duration",
-                "original_event.sequence",
-                "original_event.severity",
-                "rule.max_signals",
-                "rule.revision",
-                "suppression.docs_count",
-            ],
+            "ancestors.depth depth original_event.duration original_event.sequence \
+             original_event.severity rule.max_signals rule.revision suppression.docs_count",
         ),
-        (Text, &["reason.text"]),
+        (Text, "reason.text"),
     ],
     sets: &[],
 };
 
 static TELNET: Set = Set {
     fields: &[
-        (Boolean, &["session.preexisting"]),
-        (Keyword, &["attribution", "session.id"]),
-        (Long, &["netns"]),
+        (Boolean, "session.preexisting"),
+        (Keyword, "attribution session.id"),
+        (Long, "netns"),
     ],
     sets: &[
         ("acceptor", &OWNER),
@@ -130,12 +62,9 @@ static TELNET: Set = Set {
 /// One owner of a session's socket.
 static OWNER: Set = Set {
     fields: &[
-        (Date, &["start"]),
-        (
-            Keyword,
-            &["command_line", "entity_id", "executable", "name", "source"],
-        ),
-        (Long, &["pid"]),
+        (Date, "start"),
+        (Keyword, "command_line entity_id executable name source"),
+        (Long, "pid"),
     ],
     sets: &[],
 };

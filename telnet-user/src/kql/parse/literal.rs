@@ -1,7 +1,7 @@
 //! Literals: quoted and unquoted text with their escapes.
 
 use super::{Keyword, Parser, chars, hint, missing};
-use crate::kql::ast::{Literal, LiteralKind, Pattern, Span};
+use crate::kql::ast::{Literal, LiteralKind, Pattern};
 use crate::kql::error::{Error, quote};
 
 impl Parser<'_> {
@@ -65,7 +65,7 @@ impl Parser<'_> {
                     // The keyword that might follow was looked for: the blanks are one piece.
                     let from = self.pos;
                     self.skip_blanks();
-                    part.push_str(self.span_from(from).of(self.text));
+                    part.push_str(self.text.get(from..self.pos).unwrap_or_default());
                 }
                 _ => {
                     part.push(c);
@@ -76,14 +76,12 @@ impl Parser<'_> {
         if self.pos == start {
             return Err(missing(self.text, start));
         }
-        let raw = self.span_from(start).of(self.text);
-        let end = start + raw.trim_end_matches(chars::is_trimmed).len();
         parts.push(part);
         trim(&mut parts);
         let mut parts = parts.into_iter();
         let pattern = Pattern::new(parts.next().unwrap_or_default(), parts.collect());
         Ok(Literal {
-            span: Span { start, end },
+            span: self.span_from(start),
             kind: LiteralKind::Bare(pattern),
         })
     }

@@ -109,10 +109,16 @@ impl<'t> Parser<'t> {
         found
     }
 
+    /// What was read since `start`, without the blanks at its end.
     fn span_from(&self, start: usize) -> Span {
-        Span {
+        let read = Span {
             start,
             end: self.pos,
+        }
+        .of(self.text);
+        Span {
+            start,
+            end: start + read.trim_end_matches(chars::is_trimmed).len(),
         }
     }
 
@@ -177,8 +183,8 @@ impl<'t> Parser<'t> {
         operand: fn(&mut Self) -> Result<Node, Error>,
         kind: fn(Vec<Node>) -> NodeKind,
     ) -> Result<Node, Error> {
-        let first = operand(self)?;
-        let mut nodes = vec![first];
+        let start = self.pos;
+        let mut nodes = vec![operand(self)?];
         while self.eat_keyword(keyword) {
             nodes.push(operand(self)?);
         }
@@ -187,10 +193,8 @@ impl<'t> Parser<'t> {
         {
             return Ok(only);
         }
-        let start = nodes.first().map_or(self.pos, |node| node.span.start);
-        let end = nodes.last().map_or(self.pos, |node| node.span.end);
         Ok(Node {
-            span: Span { start, end },
+            span: self.span_from(start),
             kind: kind(nodes),
         })
     }
@@ -206,14 +210,10 @@ impl<'t> Parser<'t> {
                 .hint("not (not …)"));
         }
         let node = self.clause()?;
-        // A group's span leaves its parentheses out; the text of `not (…)` needs them.
-        let end = node
-            .span
-            .end
-            .max(self.text.get(..self.pos).map_or(0, |t| t.trim_end().len()));
+        let kind = NodeKind::Not(Box::new(node));
         Ok(Node {
-            span: Span { start, end },
-            kind: NodeKind::Not(Box::new(node)),
+            span: self.span_from(start),
+            kind,
         })
     }
 
@@ -283,10 +283,7 @@ impl<'t> Parser<'t> {
         let bound = self
             .literal()
             .map_err(|error| hint::bound(self.text, error))?;
-        let span = Span {
-            start: field.span.start,
-            end: bound.span.end,
-        };
+        let span = self.span_from(field.span.start);
         Ok(Node {
             span,
             kind: NodeKind::Range { field, op, bound },

@@ -1,7 +1,7 @@
 //! The right-hand side of `field:`.
 
 use super::{Keyword, Parser, hint};
-use crate::kql::ast::{Literal, Node, NodeKind, Span, Values, ValuesKind};
+use crate::kql::ast::{Literal, Node, NodeKind, Values, ValuesKind};
 use crate::kql::error::Error;
 
 impl Parser<'_> {
@@ -9,14 +9,7 @@ impl Parser<'_> {
         let values = self
             .values()
             .map_err(|error| hint::value(self.text, colon, error))?;
-        let closed = self
-            .text
-            .get(..self.pos)
-            .map_or(0, |text| text.trim_end().len());
-        let span = Span {
-            start: field.span.start,
-            end: values.span.end.max(closed),
-        };
+        let span = self.span_from(field.span.start);
         Ok(Node {
             span,
             kind: NodeKind::Match { field, values },
@@ -54,8 +47,8 @@ impl Parser<'_> {
         operand: fn(&mut Self) -> Result<Values, Error>,
         kind: fn(Vec<Values>) -> ValuesKind,
     ) -> Result<Values, Error> {
-        let first = operand(self)?;
-        let mut list = vec![first];
+        let start = self.pos;
+        let mut list = vec![operand(self)?];
         while self.eat_keyword(keyword) {
             list.push(operand(self)?);
         }
@@ -64,10 +57,8 @@ impl Parser<'_> {
         {
             return Ok(only);
         }
-        let start = list.first().map_or(self.pos, |values| values.span.start);
-        let end = list.last().map_or(self.pos, |values| values.span.end);
         Ok(Values {
-            span: Span { start, end },
+            span: self.span_from(start),
             kind: kind(list),
         })
     }
@@ -78,14 +69,7 @@ impl Parser<'_> {
             return self.values();
         }
         let values = self.values()?;
-        let end = self
-            .text
-            .get(..self.pos)
-            .map_or(0, |text| text.trim_end().len());
-        let span = Span {
-            start,
-            end: values.span.end.max(end),
-        };
+        let span = self.span_from(start);
         Ok(Values {
             span,
             kind: ValuesKind::Not(Box::new(values)),

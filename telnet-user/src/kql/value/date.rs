@@ -1,8 +1,7 @@
 //! Dates: partial ISO 8601, epoch milliseconds and date math, compared by the millisecond.
 
-use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::Offset;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::date_math::{self, Step};
@@ -50,7 +49,7 @@ impl DateTest {
         match (self, rounding) {
             (Self::Fixed { floor, .. }, Rounding::Down) => Some(*floor),
             (Self::Fixed { ceil, .. }, Rounding::Up) => Some(*ceil),
-            (Self::Now(steps), _) => date_math::apply(floor_millis(now), steps, rounding),
+            (Self::Now(steps), _) => date_math::apply(floor_millis(now)?, steps, rounding),
         }
     }
 }
@@ -61,7 +60,10 @@ pub(in crate::kql) fn of_event(value: &Value) -> Option<i64> {
         Value::String(text) => parse(text, Rounding::Down),
         Value::Number(number) => match number.as_i64() {
             // Elasticsearch reads a number as text: four digits are a year.
-            Some(year @ 1000..=9999) => parse(&year.to_string(), Rounding::Down),
+            Some(year @ 1000..=9999) => {
+                let first = Date::new(i16::try_from(year).ok()?, 1, 1).ok()?;
+                millis_of(first.to_datetime(Time::midnight()))
+            }
             Some(millis) => Some(millis),
             None => parse(&number.to_string(), Rounding::Down),
         },
@@ -69,14 +71,8 @@ pub(in crate::kql) fn of_event(value: &Value) -> Option<i64> {
     }
 }
 
-fn floor_millis(time: Timestamp) -> i64 {
-    // Whole milliseconds towards the past, also before 1970.
-    let millis = time.as_millisecond();
-    if time.subsec_nanosecond() % 1_000_000 < 0 {
-        millis - 1
-    } else {
-        millis
-    }
+fn floor_millis(time: Timestamp) -> Option<i64> {
+    i64::try_from(time.as_nanosecond().div_euclid(NANOS_PER_MILLI)).ok()
 }
 
 /// Strict ISO 8601 date with optional time, or epoch milliseconds.
@@ -139,16 +135,19 @@ fn iso(text: &str, rounding: Rounding) -> Option<i64> {
     local.checked_sub(i64::from(offset) * 1000)
 }
 
-/// Milliseconds since the epoch of a date and time in UTC.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+const NANOS_PER_MILLI: i128 = 1_000_000;
+
+/// Milliseconds since the epoch of a date and time in UTC. Not by way of `Timestamp`, which ends
+/// before 9999-12-31.
 pub(super) fn millis_of(time: DateTime) -> Option<i64> {
-    Offset::UTC.to_timestamp(time).ok().map(floor_millis)
+    let nanos = time.duration_since(EPOCH).as_nanos();
+    i64::try_from(nanos.div_euclid(NANOS_PER_MILLI)).ok()
 }
 
 /// The date and time in UTC of milliseconds since the epoch.
 pub(super) fn civil(millis: i64) -> Option<DateTime> {
-    Timestamp::from_millisecond(millis)
-        .ok()
-        .map(|time| Offset::UTC.to_datetime(time))
+    EPOCH.checked_add(SignedDuration::from_millis(millis)).ok()
 }
 
 /// Exactly `width` digits; a longer run is an error.
@@ -192,7 +191,10 @@ fn fraction(rest: &mut &str) -> Option<Option<i32>> {
         return None;
     }
     *rest = after;
-    format!("{head:0<9}").parse().ok().map(Some)
+    let missing_digits = u32::try_from(9 - head.len()).ok()?;
+    head.parse()
+        .ok()
+        .map(|digits: i32| Some(digits * 10_i32.pow(missing_digits)))
 }
 
 /// `Z`, `±HH`, `±HHmm`, `±HH:mm` or nothing (UTC), in seconds east of UTC.

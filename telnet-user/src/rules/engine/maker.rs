@@ -82,7 +82,7 @@ impl Run<'_> {
     /// Makes the alert of `hit`, or adds it to the open alert of its group.
     pub(crate) fn handle(
         &self,
-        hit: Hit,
+        hit: &Hit,
         members: &Members,
         groups: &mut Groups,
         memory: &mut Memory,
@@ -93,7 +93,7 @@ impl Run<'_> {
         let events = members.count + 1;
         let Some(group) = hit.group.clone() else {
             memory.insert(Kind::Alerted, hit.id, at);
-            alerts.push(self.document(&hit, None));
+            alerts.push(self.document(hit, None));
             return Outcome {
                 alerted: 1,
                 suppressed: 0,
@@ -114,7 +114,7 @@ impl Run<'_> {
         let mut suppressed = group.suppressed(self.rule, &self.settings.space, hit.time.searched);
         suppressed.docs_count = members.count;
         suppressed.end = timestamp(end);
-        let document = self.document(&hit, Some(&suppressed));
+        let document = self.document(hit, Some(&suppressed));
         memory.insert(Kind::Alerted, hit.id, at);
         alerts.push(document.clone());
         groups.open(group.key, document, suppressed, self.index);

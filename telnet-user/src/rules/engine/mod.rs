@@ -21,6 +21,7 @@ pub use self::memory::{Memory, Retention};
 pub use self::numbers::Numbers;
 pub use self::schedule::Schedule;
 use self::stream::{Shared, Stream};
+pub(crate) use self::time::is_date;
 use super::rule::Rule;
 use crate::alert::{Origin, Settings};
 

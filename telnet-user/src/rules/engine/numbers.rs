@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::windows::{Windows, timestamp};
 use crate::alert;
+use crate::rules::field;
 use crate::rules::rule::Rule;
 
 /// Counts of one window, or of a whole run of the engine.
@@ -116,15 +117,27 @@ pub(crate) fn summary(
     let mut event = json!({"kind": "metric", "category": ["network"], "type": ["info"]});
     match scope {
         Scope::Window(index) => {
-            event["action"] = json!("rule_window_summary");
-            event["start"] = json!(alert::time(timestamp(windows.opens(index))));
-            event["end"] = json!(alert::time(timestamp(windows.closes(index))));
-            detection["scope"] = json!("window");
-            detection["run"] = json!(alert::time(timestamp(windows.run(index))));
+            field::set(&mut event, "action", json!("rule_window_summary"));
+            field::set(
+                &mut event,
+                "start",
+                json!(alert::time(timestamp(windows.opens(index)))),
+            );
+            field::set(
+                &mut event,
+                "end",
+                json!(alert::time(timestamp(windows.closes(index)))),
+            );
+            field::set(&mut detection, "scope", json!("window"));
+            field::set(
+                &mut detection,
+                "run",
+                json!(alert::time(timestamp(windows.run(index)))),
+            );
         }
         Scope::Total => {
-            event["action"] = json!("rule_total_summary");
-            detection["scope"] = json!("total");
+            field::set(&mut event, "action", json!("rule_total_summary"));
+            field::set(&mut detection, "scope", json!("total"));
         }
     }
     json!({

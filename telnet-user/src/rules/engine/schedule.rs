@@ -162,8 +162,7 @@ impl Batch {
             return;
         }
         let origin = origin.get_or_insert_with(|| Origin::of(event));
-        let Origin { index, id, version } = &*origin;
-        let id = AlertId::new(index, id, *version, &settings.space, &self.rule.uuid);
+        let id = AlertId::of(origin, &settings.space, &self.rule.uuid);
         if memory.contains(id) || !self.ids.insert(id) {
             self.totals.duplicates += 1;
             return;
@@ -231,7 +230,7 @@ impl Batch {
             };
             self.ids.remove(&hit.id);
             let members = Members::default();
-            let done = run.handle(hit, &members, &mut self.groups, memory, &mut out.alerts);
+            let done = run.handle(&hit, &members, &mut self.groups, memory, &mut out.alerts);
             self.totals.alerted += done.alerted;
             self.totals.suppressed += done.suppressed;
         }

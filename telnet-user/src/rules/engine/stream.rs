@@ -110,8 +110,7 @@ impl Stream {
             return;
         }
         let origin = origin.get_or_insert_with(|| Origin::of(event));
-        let Origin { index, id, version } = &*origin;
-        let id = AlertId::new(index, id, *version, &shared.settings.space, &self.rule.uuid);
+        let id = AlertId::of(origin, &shared.settings.space, &self.rule.uuid);
         if shared.memory.contains(id) || self.queue.contains(id) {
             self.numbers.duplicates += 1;
             return;
@@ -131,11 +130,11 @@ impl Stream {
     }
 
     fn hit(&mut self, found: Found<'_>, now: Timestamp, shared: &mut Shared<'_>) {
-        let shares = found
+        let joins = found
             .group
             .as_ref()
             .is_some_and(|group| self.slotted.contains(&group.key));
-        if shares || self.used < self.budget {
+        if joins || self.used < self.budget {
             let hit = found.keep();
             let slot = Slot {
                 hit,
@@ -176,7 +175,7 @@ impl Stream {
         };
         let Slot { hit, members, ids } = slot;
         let outcome = run.handle(
-            hit,
+            &hit,
             &members,
             &mut self.groups,
             shared.memory,

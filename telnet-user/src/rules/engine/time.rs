@@ -41,6 +41,11 @@ fn millis(event: &Value, name: &str) -> Option<i64> {
     field::values(event, name).into_iter().find_map(parse)
 }
 
+/// Whether `value` is a date.
+pub(crate) fn is_date(value: &Value) -> bool {
+    parse(value).is_some()
+}
+
 /// A date as Elasticsearch reads it: RFC 3339, a date or a date and time without
 /// zone (UTC), or milliseconds since the epoch.
 fn parse(value: &Value) -> Option<i64> {

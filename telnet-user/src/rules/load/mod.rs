@@ -40,11 +40,18 @@ pub enum Source {
     },
 }
 
-/// How strictly rules are read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How rules are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Accept queries that Kibana accepts although they hardly mean what they say.
     pub lenient: bool,
+    /// The events come from anywhere: do not warn of rules that no event of this
+    /// agent can satisfy.
+    pub foreign_events: bool,
+    /// Ids of rules to enable whatever their file says.
+    pub enable: Vec<String>,
+    /// Ids of rules to disable; wins over `enable`.
+    pub disable: Vec<String>,
 }
 
 /// What a load gave.
@@ -74,11 +81,11 @@ impl LoadReport {
 
 /// Loads the rules of all sources.
 pub fn load(sources: &[Source]) -> LoadReport {
-    load_with(sources, Options::default())
+    load_with(sources, &Options::default())
 }
 
 /// Loads the rules of all sources, with options.
-pub fn load_with(sources: &[Source], options: Options) -> LoadReport {
+pub fn load_with(sources: &[Source], options: &Options) -> LoadReport {
     let mut collector = Collector::default();
     for source in sources {
         match source {
@@ -100,7 +107,7 @@ pub fn load_with(sources: &[Source], options: Options) -> LoadReport {
             }
         }
     }
-    collector.finish()
+    collector.finish(options)
 }
 
 /// Everything read so far.
@@ -116,7 +123,7 @@ struct Collector {
 }
 
 impl Collector {
-    fn text(&mut self, name: &str, text: &str, options: Options) {
+    fn text(&mut self, name: &str, text: &str, options: &Options) {
         match Kind::of(name) {
             Some(Kind::Toml) => toml::read(name, text, options, self),
             Some(Kind::Ndjson) => ndjson::read(name, text, options, self),
@@ -129,7 +136,7 @@ impl Collector {
         }
     }
 
-    fn file(&mut self, file: &File, options: Options) {
+    fn file(&mut self, file: &File, options: &Options) {
         match file.kind {
             Kind::Toml => toml::read(&file.name, &file.text, options, self),
             Kind::Ndjson => ndjson::read(&file.name, &file.text, options, self),
@@ -164,7 +171,7 @@ impl Collector {
     }
 
     /// Joins exceptions, then takes out rules that exclude one another.
-    fn finish(mut self) -> LoadReport {
+    fn finish(mut self, options: &Options) -> LoadReport {
         let mut rules: Vec<Rule> = Vec::new();
         for Draft { mut rule, lists } in std::mem::take(&mut self.drafts) {
             for wanted in lists {
@@ -179,6 +186,8 @@ impl Collector {
                     });
                 }
             }
+            rule.enabled |= options.enable.contains(&rule.rule_id);
+            rule.enabled &= !options.disable.contains(&rule.rule_id);
             rules.push(rule);
         }
         let rules = self.unique(rules);

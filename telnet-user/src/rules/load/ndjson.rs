@@ -19,7 +19,7 @@ enum Line {
 }
 
 /// Reads an export. A broken line is reported and the next one read.
-pub(super) fn read(file: &str, text: &str, options: Options, into: &mut Collector) {
+pub(super) fn read(file: &str, text: &str, options: &Options, into: &mut Collector) {
     let mut rules = 0;
     for (index, line) in text.lines().enumerate() {
         if line.trim().is_empty() {
@@ -39,7 +39,7 @@ pub(super) fn read(file: &str, text: &str, options: Options, into: &mut Collecto
 fn object(
     file: &str,
     document: &Document<'_>,
-    options: Options,
+    options: &Options,
     before: i64,
     into: &mut Collector,
 ) -> i64 {
@@ -49,7 +49,7 @@ fn object(
     if let Some(table) = table {
         match line {
             Line::Rule => {
-                let draft = rule::read(&table, file, Format::Ndjson, options.lenient);
+                let draft = rule::read(&table, file, Format::Ndjson, options);
                 let name = document.root.get("name").and_then(Value::as_str);
                 into.rule(name, draft, findings);
                 return 1;

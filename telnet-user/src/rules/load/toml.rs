@@ -17,7 +17,7 @@ const MATURITY: [(&str, bool); 5] = [
 ];
 
 /// Reads one file.
-pub(super) fn read(file: &str, text: &str, options: Options, into: &mut Collector) {
+pub(super) fn read(file: &str, text: &str, options: &Options, into: &mut Collector) {
     let document = match Document::toml(file, text) {
         Ok(document) => document,
         Err(problem) => {
@@ -52,7 +52,7 @@ pub(super) fn read(file: &str, text: &str, options: Options, into: &mut Collecto
         return;
     }
     let draft = Table::at(&document, Path::default().key("rule"), &findings)
-        .and_then(|rule| rule::read(&rule, file, Format::Toml, options.lenient));
+        .and_then(|rule| rule::read(&rule, file, Format::Toml, options));
     into.rule(name, draft, findings);
 }
 

@@ -30,13 +30,51 @@ export TELNET_MONITOR_BIN=/vm/telnet-monitor
 export TELNET_TEST_PEER=/vm/telnet-test-peer
 export TELNET_TEST_ROOT=/vm/root
 
-# One run of the live tests for each way to learn who accepted.
+# Runs of the live tests, one for each way to learn who accepted, and of the refusals.
 suites() {
     for suite in $SUITES; do
         echo "@begin $suite"
-        TELNET_MONITOR_ACCEPTOR=$suite /vm/live --test-threads=1 $FILTER
+        case $suite in
+            refusals) refusals ;;
+            auto) live $FILTER ;;
+            *) live $FORCED_FILTER ;;
+        esac
         echo "@end $?"
     done
+}
+
+live() {
+    TELNET_MONITOR_ACCEPTOR=$suite /vm/live --test-threads=1 "$@"
+}
+
+# Situations that need a machine of their own. Reports as the test program does.
+refusals() {
+    passed=0 failed=0
+    mount -t tmpfs nothing /sys/kernel/btf
+    refused types_that_are_hidden "does not expose its types" $TELNET_MONITOR_BIN
+    umount /sys/kernel/btf
+    refused kernel_that_is_too_old "is too old" /vm/setarch x86_64 --uname-2.6 $TELNET_MONITOR_BIN
+    echo "test result: done. $passed passed; $failed failed"
+    [ $failed = 0 ]
+}
+
+# refused NAME SENTENCE AGENT...: the agent must end with code 3 and that sentence.
+refused() {
+    name=$1 sentence=$2
+    shift 2
+    output=$(timeout 60 "$@" run --duration 1s 2>&1)
+    code=$?
+    case $code,$output in
+        3,*"$sentence"*)
+            echo "test refusals::$name ... ok"
+            passed=$((passed + 1))
+            ;;
+        *)
+            echo "test refusals::$name ... FAILED"
+            echo "exit code $code: $output"
+            failed=$((failed + 1))
+            ;;
+    esac
 }
 
 # A telnetd and the agent, to play with.
@@ -56,7 +94,6 @@ service telnet
 }
 END
     echo "telnet stream tcp nowait root /vm/root/usr/sbin/telnetd telnetd -E /bin/sh" >/tmp/inetd.conf
-    echo "telnet 23/tcp" >/etc/services
     export LD_LIBRARY_PATH=/vm/root/usr/lib/x86_64-linux-gnu:/vm/root/lib/x86_64-linux-gnu
     case $TELNETD in
         busybox) telnetd -l /bin/sh ;;
@@ -67,7 +104,7 @@ END
     echo
     echo "Kernel $(uname -r) with $TELNETD as telnet server. Alerts appear below."
     echo "From here:              telnet 127.0.0.1"
-    [ -n "$PORT" ] && echo "From another terminal:  telnet 127.0.0.1 $PORT"
+    echo "From another terminal:  telnet 127.0.0.1 $PORT"
     echo "To end: exit"
     echo
     /vm/telnet-monitor run &

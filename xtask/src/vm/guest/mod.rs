@@ -24,6 +24,15 @@ const MUSL: &str = "x86_64-unknown-linux-musl";
 
 const INIT: &str = include_str!("init.sh");
 
+/// What programs look up: users, and for the inetds the names of protocol and service.
+const ETC: [(&str, &str); 5] = [
+    ("/etc/group", "root:x:0:\ntty:x:5:\n"),
+    ("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+    ("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"),
+    ("/etc/protocols", "tcp 6 TCP\nudp 17 UDP\n"),
+    ("/etc/services", "telnet 23/tcp\n"),
+];
+
 /// Parts of the unpacked packages that no program reads.
 const UNUSED: [&str; 4] = [
     "usr/share/doc",
@@ -42,13 +51,17 @@ impl Base {
         let mut cpio = Cpio::default();
         cpio.console()?;
         cpio.file("/init", INIT.as_bytes(), true)?;
-        cpio.file("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n", false)?;
-        cpio.file("/etc/group", b"root:x:0:\ntty:x:5:\n", false)?;
+        for (path, text) in ETC {
+            cpio.file(path, text.as_bytes(), false)?;
+        }
         let mut programs = test_root(workspace, &mut cpio)?;
         for program in compile(workspace, toolchain)? {
             cpio.copy(&program.file, &format!("/vm/{}", program.name))?;
             programs.push(program.file);
         }
+        let setarch = PathBuf::from("/usr/bin/setarch");
+        cpio.copy(&setarch, "/vm/setarch")?;
+        programs.push(setarch);
         cpio.copy(&workspace.test_root().join("bin/busybox"), "/bin/busybox")?;
         cpio.symlink("/bin/sh", "busybox")?;
         for library in libraries(workspace, &programs)? {

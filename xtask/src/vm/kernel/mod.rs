@@ -26,11 +26,12 @@ pub(crate) const NEWEST: &str = "newest";
 /// Debian's flavour for virtual machines: same code, fewer drivers.
 const FLAVOUR: &str = "cloud-amd64";
 
-/// Loaded by the guest, in this order: `sock_diag` for TCP, and a network card for the demo. Some
-/// are built in, depending on the kernel.
-const MODULES: [&str; 10] = [
+/// Loaded by the guest, in this order: `sock_diag` for TCP, pairs of interfaces for the tests, and
+/// a network card for the demo. Some are built in, depending on the kernel.
+const MODULES: [&str; 11] = [
     "inet_diag",
     "tcp_diag",
+    "veth",
     "virtio",
     "virtio_ring",
     "virtio_pci_modern_dev",
@@ -44,8 +45,6 @@ const MODULES: [&str; 10] = [
 /// A kernel to boot.
 #[derive(Clone, Debug)]
 pub(crate) struct Kernel {
-    /// What was asked for, such as `6.1` or `newest`.
-    pub(crate) series: String,
     /// What `uname -r` says, without the flavour.
     pub(crate) release: String,
     /// The compressed image.
@@ -58,13 +57,19 @@ impl Kernel {
     /// The newest kernel of `series`, from an earlier download if there was one.
     pub(crate) fn get(workspace: &Workspace, series: &str) -> anyhow::Result<Self> {
         let folder = workspace.vm().join("kernels").join(series);
-        if !folder.join("release").try_exists()? {
-            fetch(workspace, series, &folder)?;
-        }
-        let release = fs::read_to_string(folder.join("release"))
-            .with_context(|| format!("cannot read {}", folder.display()))?;
+        let stamp = folder.join("stamp");
+        let known = fs::read_to_string(&stamp).unwrap_or_default();
+        let release = match known.split_once('\n') {
+            Some((release, modules)) if modules == MODULES.join(" ") => release.to_owned(),
+            _ => {
+                let release = fetch(workspace, series, &folder)?;
+                // Last, so that an interrupted download is repeated.
+                fs::write(&stamp, format!("{release}\n{}", MODULES.join(" ")))
+                    .with_context(|| format!("cannot write {}", stamp.display()))?;
+                release
+            }
+        };
         Ok(Self {
-            series: series.to_owned(),
             release,
             image: folder.join("vmlinuz"),
             modules: (0..MODULES.len())
@@ -80,7 +85,8 @@ fn module_path(folder: &Path, index: usize) -> PathBuf {
     folder.join(format!("{index:02}-{name}.ko"))
 }
 
-fn fetch(workspace: &Workspace, series: &str, folder: &Path) -> anyhow::Result<()> {
+/// Downloads and unpacks; returns the release.
+fn fetch(workspace: &Workspace, series: &str, folder: &Path) -> anyhow::Result<String> {
     let mut archive = Archive::open(workspace, false)?;
     let mut names = archive.packages()?;
     if pick(&names, series).is_none() {
@@ -105,9 +111,7 @@ fn fetch(workspace: &Workspace, series: &str, folder: &Path) -> anyhow::Result<(
         }
     }
     fs::remove_dir_all(&unpacked)?;
-    // Last, so that an interrupted download is repeated.
-    fs::write(folder.join("release"), release)?;
-    Ok(())
+    Ok(release)
 }
 
 /// The release of the newest kernel package of `series`.

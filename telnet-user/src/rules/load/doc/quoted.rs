@@ -128,9 +128,9 @@ mod tests {
         for (literal, line, column, expected) in cases {
             let at = offset(literal, Position { line, column });
             assert!(
-                literal[at..].starts_with(expected),
+                literal.get(at..).unwrap().starts_with(expected),
                 "{literal} {line}:{column} -> {}",
-                &literal[at..]
+                literal.get(at..).unwrap()
             );
         }
     }
@@ -146,7 +146,7 @@ mod tests {
         fn agrees_with_the_toml_decoder(text in "[ab\t\\\\\"'\n\u{e4}\u{1f600}]{1,30}", index in 0_usize..30) {
             let Some((at, character)) = text.char_indices().nth(index) else { return Ok(()); };
             let literal = toml::Value::String(text.clone()).to_string();
-            let raw = &literal[offset(&literal, Position::of(&text, at))..];
+            let raw = literal.get(offset(&literal, Position::of(&text, at))..).unwrap();
             let direct = raw.starts_with(character);
             let escaped = raw.starts_with('\\');
             proptest::prop_assert!(direct || escaped, "{literal} {at} -> {raw}");

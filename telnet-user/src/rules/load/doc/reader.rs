@@ -169,14 +169,13 @@ impl<'a> Table<'a> {
     pub(crate) fn strings(&self, key: &str) -> Vec<String> {
         let mut out = Vec::new();
         for (index, element) in self.elements(key).into_iter().enumerate() {
-            match element {
-                Value::String(text) => out.push(text.clone()),
-                other => {
-                    let path = self.path.key(key).index(index);
-                    let message = wrong_type("a string", other);
-                    self.findings
-                        .push(self.document.problem(Level::Error, &path, message));
-                }
+            if let Some(text) = element.as_str() {
+                out.push(text.to_owned());
+            } else {
+                let path = self.path.key(key).index(index);
+                let message = wrong_type("a string", element);
+                self.findings
+                    .push(self.document.problem(Level::Error, &path, message));
             }
         }
         out

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::rules::condition::{self, Condition};
-use crate::rules::exception::Item;
+use crate::rules::exception::{Exceptions, Item};
 use crate::rules::field::scalar_text;
 use crate::rules::load::doc::Table;
 use crate::rules::problem::{Level, Problem};
@@ -30,7 +30,7 @@ pub(in crate::rules::load) struct Wanted {
 #[derive(Debug, Default)]
 pub(in crate::rules::load) struct References {
     /// Items written inside the rule.
-    pub(in crate::rules::load) inline: Vec<Item>,
+    pub(in crate::rules::load) inline: Exceptions,
     /// Lists to be found in the exports.
     pub(in crate::rules::load) wanted: Vec<Wanted>,
 }

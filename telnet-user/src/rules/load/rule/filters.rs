@@ -104,10 +104,12 @@ fn clause(query: &Value, depth: usize) -> Result<Condition, String> {
                 .into_iter()
                 .find_map(|key| value.get(key))
                 .unwrap_or(value);
-            match value {
-                Value::Array(values) => equals(field, values.iter().collect()),
-                value => equals(field, vec![value]),
-            }
+            equals(
+                field,
+                value
+                    .as_array()
+                    .map_or_else(|| vec![value], |all| all.iter().collect()),
+            )
         }
         "wildcard" => {
             let (field, value) = only(body)?;

@@ -2,19 +2,21 @@
 
 pub(super) mod exceptions;
 mod filters;
+mod options;
 mod query;
 mod threat;
 
 use uuid::Uuid;
 
+use self::exceptions::References;
 use super::doc::Table;
-use super::known;
+use super::{Options, known};
+use crate::kql::Predicate;
 use crate::rules::condition;
-use crate::rules::exception::Exceptions;
 use crate::rules::filter::Filter;
 use crate::rules::period::{Interval, Offset, OffsetError};
 use crate::rules::problem::Level;
-use crate::rules::rule::{MissingFields, Origin, Rule, Severity, SeverityMapping, Suppression};
+use crate::rules::rule::{Origin, Rule, Severity};
 
 /// What kind of file a rule stands in; the two differ in what is required.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,66 +50,82 @@ pub(super) struct Draft {
     pub(super) lists: Vec<exceptions::Wanted>,
 }
 
+/// What names and weighs a rule.
+struct Identity<'a> {
+    rule_id: &'a str,
+    name: &'a str,
+    description: &'a str,
+    severity: Severity,
+    risk_score: u8,
+}
+
+/// What a rule looks for.
+struct Detection {
+    predicate: Predicate,
+    filters: Vec<Filter>,
+}
+
 /// Reads one rule. Findings go to the table's collector; `None` when the rule
-/// cannot run.
-pub(super) fn read(table: &Table<'_>, file: &str, format: Format, lenient: bool) -> Option<Draft> {
+/// cannot run. Every part is read before any is missed, to report all at once.
+pub(super) fn read(
+    table: &Table<'_>,
+    file: &str,
+    format: Format,
+    options: &Options,
+) -> Option<Draft> {
     if !runs_here(table, format) {
         return None;
     }
     unknown_members(table, format);
-    let name = table.required("name");
-    let description = table.required("description");
-    let rule_id = rule_id(table, format);
-    let severity = table.one_of("severity", &Severity::NAMES);
-    let risk_score = risk_score(table);
     style(table, format);
-    let (interval, from, to) = schedule(table);
-    let filters = filters::read(table);
-    let query_text = table.string("query").unwrap_or_default();
-    let predicate = predicate(table, query_text, !filters.is_empty(), lenient);
-    let exceptions = exceptions::references(table);
-    let severity_mapping = severity_mapping(table);
-    let risk_score_field = risk_score_field(table);
+    carried(table);
+    let identity = identity(table, format);
+    let schedule = schedule(table);
+    let detection = detection(table, options);
+    let References {
+        inline: exceptions,
+        wanted,
+    } = exceptions::references(table);
+    let no_fallback = table.boolean("timestamp_override_fallback_disabled");
+    let building_block = table.optional_one_of("building_block_type", &[("default", true)]);
+    let severity_mapping = options::severity_mapping(table);
+    let risk_score_field = options::risk_score_field(table);
+    let suppression = options::suppression(table, format);
+    let threat = threat::read(table);
+    let max_signals = max_signals(table);
+    let (version, revision) = (counter(table, "version", 1), counter(table, "revision", 0));
+    let enabled = table.boolean("enabled").unwrap_or(true);
     let rule_name_override = field_name(table, "rule_name_override");
     let timestamp_override = field_name(table, "timestamp_override");
-    let no_fallback = table
-        .boolean("timestamp_override_fallback_disabled")
-        .unwrap_or(false);
-    let max_signals = max_signals(table);
-    let suppression = suppression(table, format);
-    let building_block = table.optional_one_of("building_block_type", &[("default", true)]);
-    let threat = threat::read(table);
-    let enabled = table.boolean("enabled").unwrap_or(true);
-    let (version, revision) = (counter(table, "version", 1), counter(table, "revision", 0));
-    carried(table);
-    let rule_id = rule_id?.to_owned();
+    let index = table.strings("index");
+    let (identity, detection, (interval, from, to)) = (identity?, detection?, schedule?);
     let rule = Rule {
-        uuid: object_id(&rule_id),
-        rule_id,
-        name: name?.to_owned(),
-        description: description?.to_owned(),
+        uuid: object_id(identity.rule_id),
+        rule_id: identity.rule_id.to_owned(),
+        name: identity.name.to_owned(),
+        description: identity.description.to_owned(),
         version,
         revision,
         enabled,
-        severity: severity?,
-        risk_score: risk_score?,
+        severity: identity.severity,
+        risk_score: identity.risk_score,
         severity_mapping,
         risk_score_field,
         rule_name_override,
         timestamp_override,
-        timestamp_fallback: !no_fallback,
-        interval: interval?,
-        from: from?,
-        to: to?,
+        timestamp_fallback: !no_fallback.unwrap_or(false),
+        interval,
+        from,
+        to,
         max_signals,
-        index: table.strings("index"),
+        index,
         suppression,
         building_block: building_block.unwrap_or(false),
         threat,
-        query: query_text.to_owned(),
-        predicate: predicate?,
-        filters: filters.into_iter().map(Filter).collect(),
-        exceptions: inline(exceptions.inline),
+        query: table.string("query").unwrap_or_default().to_owned(),
+        predicate: detection.predicate,
+        filters: detection.filters,
+        exceptions,
         raw: table.members().clone(),
         origin: Origin {
             file: file.to_owned(),
@@ -116,14 +134,8 @@ pub(super) fn read(table: &Table<'_>, file: &str, format: Format, lenient: bool)
     };
     Some(Draft {
         rule,
-        lists: exceptions.wanted,
+        lists: wanted,
     })
-}
-
-fn inline(items: Vec<crate::rules::exception::Item>) -> Exceptions {
-    let mut exceptions = Exceptions::default();
-    exceptions.extend(items);
-    exceptions
 }
 
 /// Whether type and language are the ones this agent runs; reports otherwise.
@@ -182,6 +194,21 @@ fn unknown_members(table: &Table<'_>, format: Format) {
     }
 }
 
+fn identity<'a>(table: &Table<'a>, format: Format) -> Option<Identity<'a>> {
+    let name = table.required("name");
+    let description = table.required("description");
+    let rule_id = rule_id(table, format);
+    let severity = table.one_of("severity", &Severity::NAMES);
+    let risk_score = risk_score(table)?;
+    Some(Identity {
+        rule_id: rule_id?,
+        name: name?,
+        description: description?,
+        severity: severity?,
+        risk_score,
+    })
+}
+
 fn rule_id<'a>(table: &Table<'a>, format: Format) -> Option<&'a str> {
     let id = table.required("rule_id")?;
     let canonical = Uuid::parse_str(id).is_ok_and(|uuid| uuid.hyphenated().to_string() == id);
@@ -236,7 +263,7 @@ fn style(table: &Table<'_>, format: Format) {
     }
 }
 
-fn schedule(table: &Table<'_>) -> (Option<Interval>, Option<Offset>, Option<Offset>) {
+fn schedule(table: &Table<'_>) -> Option<(Interval, Offset, Offset)> {
     let interval = match Interval::parse(table.string("interval").unwrap_or("5m")) {
         Ok(interval) => Some(interval),
         Err(message) => {
@@ -246,17 +273,16 @@ fn schedule(table: &Table<'_>) -> (Option<Interval>, Option<Offset>, Option<Offs
     };
     let from = offset(table, "from", "now-6m");
     let to = offset(table, "to", "now");
-    if let (Some(interval), Some(from), Some(to)) = (interval, from, to) {
-        let span = to.duration() - from.duration();
-        if !span.is_positive() {
-            table.error("from", "from must be before to".to_owned());
-        } else if span < interval.duration() {
-            let message = "the searched span is shorter than the interval: events between two \
-                           spans are never looked at";
-            table.report(Level::Warning, "from", message.to_owned());
-        }
+    let (interval, from, to) = (interval?, from?, to?);
+    let span = to.duration() - from.duration();
+    if !span.is_positive() {
+        table.error("from", "from must be before to".to_owned());
+    } else if span < interval.duration() {
+        let message = "the searched span is shorter than the interval: events between two spans \
+                       are never looked at";
+        table.report(Level::Warning, "from", message.to_owned());
     }
-    (interval, from, to)
+    Some((interval, from, to))
 }
 
 fn offset(table: &Table<'_>, key: &str, default: &str) -> Option<Offset> {
@@ -273,26 +299,24 @@ fn offset(table: &Table<'_>, key: &str, default: &str) -> Option<Offset> {
     }
 }
 
-fn predicate(
-    table: &Table<'_>,
-    text: &str,
-    filtered: bool,
-    lenient: bool,
-) -> Option<crate::kql::Predicate> {
-    if !text.trim().is_empty() {
-        return query::compile(table, text, lenient);
-    }
-    if table.has("query") && table.string("query").is_none() {
-        return None;
-    }
-    if !filtered {
+fn detection(table: &Table<'_>, options: &Options) -> Option<Detection> {
+    let filters: Vec<Filter> = filters::read(table).into_iter().map(Filter).collect();
+    let text = match table.value("query") {
+        None => "",
+        Some(_) => table.string("query")?,
+    };
+    let predicate = if !text.trim().is_empty() {
+        query::compile(table, text, options)?
+    } else if table.elements("filters").is_empty() {
         table.error(
             "query",
             "an empty query without filters would match every event".to_owned(),
         );
         return None;
-    }
-    condition::compile("*:*").ok()
+    } else {
+        condition::compile("*:*").ok()?
+    };
+    Some(Detection { predicate, filters })
 }
 
 fn max_signals(table: &Table<'_>) -> usize {
@@ -328,93 +352,6 @@ fn field_name(table: &Table<'_>, key: &str) -> Option<String> {
         return None;
     }
     Some(name.to_owned())
-}
-
-fn severity_mapping(table: &Table<'_>) -> Vec<SeverityMapping> {
-    let read = |entry: &Table<'_>| {
-        let field = entry.required("field");
-        operator(entry);
-        let value = entry.string("value").unwrap_or_default();
-        let severity = entry.one_of("severity", &Severity::NAMES);
-        Some(SeverityMapping {
-            field: field?.to_owned(),
-            value: value.to_owned(),
-            severity: severity?,
-        })
-    };
-    table
-        .tables("severity_mapping")
-        .iter()
-        .filter_map(read)
-        .collect()
-}
-
-/// Kibana uses the first item only.
-fn risk_score_field(table: &Table<'_>) -> Option<String> {
-    let entries = table.tables("risk_score_mapping");
-    if entries.len() > 1 {
-        let message = "only the first item of risk_score_mapping is used".to_owned();
-        table.report(Level::Warning, "risk_score_mapping", message);
-    }
-    let entry = entries.first()?;
-    operator(entry);
-    entry.required("field").map(str::to_owned)
-}
-
-fn operator(entry: &Table<'_>) {
-    entry.one_of("operator", &[("equals", ())]);
-}
-
-fn suppression(table: &Table<'_>, format: Format) -> Option<Suppression> {
-    let entry = table.table("alert_suppression")?;
-    for key in entry.members().keys() {
-        let known = ["group_by", "duration", "missing_fields_strategy"];
-        if !known.contains(&key.as_str()) {
-            let hint = known::nearest(key, &known).map(|name| format!("did you mean {name}?"));
-            entry.report_key(
-                Level::Warning,
-                key,
-                "unknown suppression field".to_owned(),
-                hint,
-            );
-        }
-    }
-    let group_by = entry.strings("group_by");
-    if !(1..=3).contains(&group_by.len()) || group_by.iter().any(|field| field.trim().is_empty()) {
-        entry.error("group_by", "group_by must be 1 to 3 field names".to_owned());
-    }
-    let strategies = [
-        ("suppress", MissingFields::Suppress),
-        ("doNotSuppress", MissingFields::DoNotSuppress),
-    ];
-    let missing_fields = entry.optional_one_of("missing_fields_strategy", &strategies);
-    if format == Format::Toml && !entry.has("missing_fields_strategy") {
-        let message = "missing_fields_strategy is not set: suppress is used".to_owned();
-        entry.report(Level::Warning, "missing_fields_strategy", message);
-    }
-    let duration = entry
-        .table("duration")
-        .and_then(|duration| length(&duration));
-    let missing_fields = missing_fields.unwrap_or(MissingFields::Suppress);
-    Some(Suppression {
-        group_by,
-        duration,
-        missing_fields,
-    })
-}
-
-/// `alert_suppression.duration`.
-fn length(entry: &Table<'_>) -> Option<Interval> {
-    for key in ["value", "unit"].into_iter().filter(|key| !entry.has(key)) {
-        entry.error(key, format!("missing required field {key}"));
-    }
-    let (value, unit) = (entry.integer("value")?, entry.string("unit")?);
-    let interval = Interval::of(value, unit);
-    if interval.is_none() {
-        let message = "duration must be a value of at least 1 and a unit of s, m or h";
-        entry.report_self(Level::Error, message.to_owned());
-    }
-    interval
 }
 
 /// Types of the members that are carried, and combinations that exclude.

@@ -1,0 +1,90 @@
+//! Whole documents, compared with `fixtures/docs`. After a wanted change write them anew with
+//! `TELNET_BLESS=1 cargo test -p telnet-user golden` and read the difference.
+
+use std::{env, fs, path::Path};
+
+use super::*;
+use crate::session::{Ending, Failure, Traffic};
+
+/// Each golden document with its file's name.
+pub(super) fn samples() -> Vec<(&'static str, Value)> {
+    let traffic = Traffic {
+        bytes_received: 57,
+        bytes_sent: 1_024,
+        segments_received: 31,
+        segments_sent: 29,
+    };
+    let ending = Ending::Fin {
+        local_first: Some(false),
+    };
+    let closed = Fact::Closed(ending, Some(traffic));
+    let refused = Fact::Failed(Failure { errno: Some(111) });
+    let inbound = |fact, millis| observed(inbound(), fact, at(millis));
+    let outbound = |fact, millis| observed(outbound(), fact, at(millis));
+    let (server, client) = (server_facts(), client_facts());
+    let opened = inbound(Fact::Accepted, 100_000);
+    vec![
+        ("accepted", document(&opened, &server)),
+        (
+            "established",
+            document(&outbound(Fact::Established, 100_000), &client),
+        ),
+        ("closed", document(&inbound(closed, 163_500), &server)),
+        ("refused", document(&outbound(refused, 99_981), &client)),
+        ("listener", found_listener()),
+        ("listener_closed", closed_listener()),
+    ]
+}
+
+/// Found open when the agent started.
+fn found_listener() -> Value {
+    let mut facts = server_facts();
+    facts.owners.acceptor = None;
+    facts.owners.handler = None;
+    let listener = Listener {
+        opened: None,
+        preexisting: true,
+        ..listener()
+    };
+    let time = at(100_000);
+    document(&Observation::ListenerOpened { listener, time }, &facts)
+}
+
+/// Nothing known of who and where.
+fn closed_listener() -> Value {
+    let observation = Observation::ListenerClosed {
+        listener: listener(),
+        time: at(100_000),
+    };
+    document(&observation, &Facts::default())
+}
+
+#[test]
+fn golden_documents() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/docs");
+    for (name, document) in samples() {
+        let path = folder.join(name).with_extension("json");
+        let mut text = serde_json::to_string_pretty(&document).expect("JSON");
+        text.push('\n');
+        if env::var_os("TELNET_BLESS").is_some() {
+            fs::write(&path, &text).expect("a writable file");
+        }
+        let expected = fs::read_to_string(&path).expect("a golden document");
+        // As text: the order of the fields is part of what people read.
+        assert_eq!(text, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_listener_is_never_a_session() {
+    for (name, document) in samples() {
+        if !name.starts_with("listener") {
+            continue;
+        }
+        assert_eq!(document.get("destination"), None, "{name}");
+        assert_eq!(document.get("source"), None, "{name}");
+        assert_eq!(get(&document, "network.direction"), &Value::Null, "{name}");
+        let types = get(&document, "event.type").as_array().expect("a list");
+        assert!(!types.contains(&Value::from("connection")), "{name}");
+    }
+}

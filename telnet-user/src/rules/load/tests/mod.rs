@@ -1,0 +1,30 @@
+mod files;
+mod findings;
+mod upstream;
+
+use super::{LoadReport, Problem, Source, load};
+
+/// Loads `text` as the file `a.toml`.
+fn toml(text: &str) -> LoadReport {
+    load(&[Source::Text {
+        name: "a.toml".to_owned(),
+        text: text.to_owned(),
+    }])
+}
+
+/// Loads `text` as the file `a.ndjson`.
+fn ndjson(text: &str) -> LoadReport {
+    load(&[Source::Text {
+        name: "a.ndjson".to_owned(),
+        text: text.to_owned(),
+    }])
+}
+
+fn rendered(report: &LoadReport) -> String {
+    report
+        .problems
+        .iter()
+        .map(Problem::render)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
