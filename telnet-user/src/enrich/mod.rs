@@ -16,7 +16,7 @@ use std::{path::PathBuf, sync::Arc};
 use self::{
     facts::{Facts, Host, OwnerFacts, OwnersFacts},
     process::ProcessReader,
-    socket::{OpenSocket, SocketFinder},
+    socket::{Connection, OpenSocket, SocketFinder},
 };
 use crate::{
     probe::record::{Task, TcpState},
@@ -103,14 +103,30 @@ impl Enricher {
     /// Who holds a session's socket now. Of several holders it is the one that the others are
     /// ancestors of, such as the child that a server forked; none when that leaves several.
     pub fn find_owner(&mut self, session: &Session) -> Option<Owner> {
-        let found = self.sockets.find(
-            session.netns,
-            session.local,
-            session.remote,
-            session.key.cookie,
-        )?;
-        let pid = owner::youngest(&self.roots.proc, &found.pids)?;
-        self.holder(pid, found.inode)
+        self.find_owners(std::slice::from_ref(session)).pop()?
+    }
+
+    /// [`Self::find_owner`] for each of `sessions`, with one look at all processes for all of
+    /// them.
+    pub fn find_owners(&mut self, sessions: &[Session]) -> Vec<Option<Owner>> {
+        let wanted: Vec<Connection> = sessions
+            .iter()
+            .map(|session| Connection {
+                netns: session.netns,
+                local: session.local,
+                remote: session.remote,
+                cookie: session.key.cookie,
+            })
+            .collect();
+        let found = self.sockets.find_all(&wanted);
+        found
+            .into_iter()
+            .map(|socket| {
+                let socket = socket?;
+                let pid = owner::youngest(&self.roots.proc, &socket.pids)?;
+                self.holder(pid, socket.inode)
+            })
+            .collect()
     }
 
     /// Reads what `/proc` knows of a process now, for events to come.

@@ -104,6 +104,20 @@ impl OpenSocket {
     }
 }
 
+/// A connection to look for: without `netns` in the agent's own network namespace. IPv4 ends are
+/// also looked for as those of an IPv6 socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// Inode number of its network namespace.
+    pub netns: Option<u32>,
+    /// Local end.
+    pub local: SocketAddr,
+    /// Remote end.
+    pub remote: SocketAddr,
+    /// Makes certain that it is not another connection with the same ends.
+    pub cookie: Option<u64>,
+}
+
 /// What became of the requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -142,11 +156,7 @@ impl SocketFinder {
     }
 
     /// A connection and the processes that hold it; none when it has ended or nobody holds it.
-    /// Reads all of `/proc/*/fd`.
-    ///
-    /// Without `netns` it is looked for in the agent's own network namespace. IPv4 ends are also
-    /// looked for as those of an IPv6 socket. A socket cookie makes certain that it is not
-    /// another connection with the same ends.
+    /// See [`Self::find_all`].
     pub fn find(
         &mut self,
         netns: Option<u32>,
@@ -154,15 +164,33 @@ impl SocketFinder {
         remote: SocketAddr,
         cookie: Option<u64>,
     ) -> Option<OpenSocket> {
-        self.counters.asked += 1;
-        let entry = self.look_up(netns, local, remote, cookie)?;
-        let netns = netns.or(self.namespaces.own());
-        let mut socket = [OpenSocket::new(netns, &entry)];
-        self.fill_in_holders(&mut socket);
-        let [socket] = socket;
-        let held = !socket.pids.is_empty();
-        self.counters.found += u64::from(held);
-        held.then_some(socket)
+        let connection = Connection {
+            netns,
+            local,
+            remote,
+            cookie,
+        };
+        self.find_all(&[connection]).pop().flatten()
+    }
+
+    /// Connections and the processes that hold them, in the order of `wanted`; none for one that
+    /// has ended or that nobody holds. Reads all of `/proc/*/fd`, once for all of them.
+    pub fn find_all(&mut self, wanted: &[Connection]) -> Vec<Option<OpenSocket>> {
+        let mut sockets: Vec<Option<OpenSocket>> = wanted
+            .iter()
+            .map(|connection| {
+                self.counters.asked += 1;
+                let entry = self.look_up(connection)?;
+                let netns = connection.netns.or(self.namespaces.own());
+                Some(OpenSocket::new(netns, &entry))
+            })
+            .collect();
+        self.fill_in_holders(sockets.iter_mut().flatten());
+        for socket in &mut sockets {
+            let held = socket.take_if(|socket| socket.pids.is_empty()).is_none();
+            self.counters.found += u64::from(held && socket.is_some());
+        }
+        sockets
     }
 
     /// Pids of [`Self::find`].
@@ -207,7 +235,7 @@ impl SocketFinder {
             let entries = self.list_in(netns, &process, &is_wanted);
             sockets.extend(entries.iter().map(|entry| OpenSocket::new(netns, entry)));
         }
-        self.fill_in_holders(&mut sockets);
+        self.fill_in_holders(sockets.iter_mut());
         sockets
     }
 
@@ -217,15 +245,12 @@ impl SocketFinder {
     }
 
     /// One pass over all open files for all `sockets`.
-    fn fill_in_holders(&mut self, sockets: &mut [OpenSocket]) {
-        let wanted: HashSet<u32> = sockets
-            .iter()
-            .map(|socket| socket.inode)
-            .filter(|inode| *inode != 0)
-            .collect();
-        if wanted.is_empty() {
+    fn fill_in_holders<'a>(&mut self, sockets: impl Iterator<Item = &'a mut OpenSocket>) {
+        let sockets: Vec<_> = sockets.filter(|socket| socket.inode != 0).collect();
+        if sockets.is_empty() {
             return;
         }
+        let wanted = sockets.iter().map(|socket| socket.inode).collect();
         let found = holders::holders(&self.proc_root, &wanted);
         if let Some(error) = found.refused {
             self.tell(&error);
@@ -239,13 +264,13 @@ impl SocketFinder {
 
     /// The connection with these ends, by `sock_diag` if that works, else by the tables in
     /// `/proc`.
-    fn look_up(
-        &mut self,
-        netns: Option<u32>,
-        local: SocketAddr,
-        remote: SocketAddr,
-        cookie: Option<u64>,
-    ) -> Option<Entry> {
+    fn look_up(&mut self, connection: &Connection) -> Option<Entry> {
+        let Connection {
+            netns,
+            local,
+            remote,
+            cookie,
+        } = *connection;
         let process = self.process_in(netns)?;
         let (local_end, remote_end) = (canonical(local), canonical(remote));
         let is_it = |entry: &Entry| {

@@ -183,9 +183,11 @@ fn sockets_in_another_network_namespace_are_found() {
             .all(|socket| settled(socket.pids.clone()) == [me]),
         "{listed:?}"
     );
-    // Not every process may be looked at even by root, but nothing else went wrong.
+    // Not every process may be looked at even by root, and namespaces of other programs come and
+    // go, but nothing else went wrong.
+    let harmless = ["proc", "gone", "enter"];
     assert!(
-        finder.logged.iter().all(|kind| *kind == "proc"),
+        finder.logged.iter().all(|kind| harmless.contains(kind)),
         "{:?}",
         finder.logged
     );
