@@ -52,7 +52,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "BYTES", default_value_t = telnet_common::DEFAULT_RING_BYTES, hide_short_help = true)]
     ring_bytes: u32,
     /// How to learn who accepted a session.
-    #[arg(long, value_enum, default_value_t = Acceptor::Auto, hide_short_help = true)]
+    #[arg(long, value_enum, default_value_t = Acceptor::Auto, env = "TELNET_MONITOR_ACCEPTOR", hide_short_help = true)]
     acceptor: Acceptor,
     /// How long an accepted session waits for its acceptor before it is reported without.
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "100ms", hide_short_help = true)]

@@ -23,6 +23,9 @@ use crate::{
     session::{Attribution, Check, Listener, Observation, Owner, Owners, Session},
 };
 
+/// How often the owner of a session is looked for.
+const MAX_LOOKS: usize = 2;
+
 /// Where the system's files are; other folders in tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roots {
@@ -109,24 +112,31 @@ impl Enricher {
     /// [`Self::find_owner`] for each of `sessions`, with one look at all processes for all of
     /// them.
     pub fn find_owners(&mut self, sessions: &[Session]) -> Vec<Option<Owner>> {
-        let wanted: Vec<Connection> = sessions
-            .iter()
-            .map(|session| Connection {
-                netns: session.netns,
-                local: session.local,
-                remote: session.remote,
-                cookie: session.key.cookie,
-            })
-            .collect();
-        let found = self.sockets.find_all(&wanted);
-        found
-            .into_iter()
-            .map(|socket| {
-                let socket = socket?;
-                let pid = owner::youngest(&self.roots.proc, &socket.pids)?;
-                self.holder(pid, socket.inode)
-            })
-            .collect()
+        let mut owners = vec![None; sessions.len()];
+        let mut missing: Vec<_> = owners.iter_mut().zip(sessions).collect();
+        // A process between fork and exec holds what its parent holds, and not a moment later:
+        // it is not confirmed, and the next look does not find it.
+        for _ in 0..MAX_LOOKS {
+            let wanted: Vec<_> = missing
+                .iter()
+                .map(|(_, session)| Connection::of(session))
+                .collect();
+            let found = self.sockets.find_all(&wanted);
+            missing = missing
+                .into_iter()
+                .zip(found)
+                .filter_map(|((owner, session), socket)| {
+                    let socket = socket?;
+                    *owner = owner::youngest(&self.roots.proc, &socket.pids)
+                        .and_then(|pid| self.holder(pid, socket.inode));
+                    owner.is_none().then_some((owner, session))
+                })
+                .collect();
+            if missing.is_empty() {
+                break;
+            }
+        }
+        owners
     }
 
     /// Reads what `/proc` knows of a process now, for events to come.

@@ -1,7 +1,9 @@
 use std::{
+    fmt,
     net::{SocketAddr, TcpListener, TcpStream},
     os::fd::OwnedFd,
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use rustix::net::sockopt::socket_cookie;
@@ -12,6 +14,26 @@ use crate::{
     probe::record::SocketKey,
     session::{Direction, Fact},
 };
+
+/// Asserts what holds again in a moment: while another test starts a program, there is a process
+/// between fork and exec that holds all that this one does.
+pub(super) fn assert_soon<T: PartialEq + fmt::Debug>(
+    expected: &T,
+    why: &str,
+    mut value: impl FnMut() -> T,
+) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let found = value();
+        if found == *expected {
+            return;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{found:?} is not {expected:?}: {why}"
+        );
+    }
+}
 
 fn session(local: SocketAddr, remote: SocketAddr, cookie: Option<u64>) -> Session {
     Session {
@@ -54,31 +76,25 @@ fn the_child_that_was_handed_the_socket_is_its_owner() {
     let (server, _) = listener.accept().expect("a connection");
     let cookie = socket_cookie(&server).expect("a cookie");
     let mut accepted = session(address, peer, Some(cookie));
-    let pid = |enricher: &mut Enricher, session: &Session| {
-        let owner = enricher.find_owner(session)?;
-        assert_eq!(owner.source, Attribution::SockDiag);
-        Some(owner.task.pid)
+    let owner = |expected: Option<u32>, why: &str, enricher: &mut Enricher| {
+        assert_soon(&expected, why, || {
+            let owner = enricher.find_owner(&accepted)?;
+            assert_eq!(owner.source, Attribution::SockDiag);
+            Some(owner.task.pid)
+        });
     };
     let me = std::process::id();
-    assert_eq!(pid(&mut enricher, &accepted), Some(me));
+    owner(Some(me), "accepted it", &mut enricher);
     let mut child = handler(server.try_clone().expect("a socket"));
     // The parent has not closed its copy, as inetd has not for a moment.
-    assert_eq!(pid(&mut enricher, &accepted), Some(child.id()));
+    owner(Some(child.id()), "was handed it", &mut enricher);
     let mut sibling = handler(server);
-    assert_eq!(
-        pid(&mut enricher, &accepted),
-        None,
-        "two, and nothing tells them apart"
-    );
+    owner(None, "two, and nothing tells them apart", &mut enricher);
     for process in [&mut sibling, &mut child] {
         process.kill().expect("a child");
         process.wait().expect("a child");
     }
-    assert_eq!(
-        enricher.find_owner(&accepted),
-        None,
-        "nobody holds it any more"
-    );
+    owner(None, "nobody holds it any more", &mut enricher);
 
     accepted.owners.client = Some(Owner {
         task: Arc::new(enricher.processes.task(me).expect("this process")),
@@ -113,13 +129,14 @@ fn the_eldest_of_those_that_share_a_listener_owns_it() {
         .spawn()
         .expect("sleep");
     let mut enricher = Enricher::new(Roots::default());
-    let open = enricher.open_sockets(&|wanted| wanted == port);
-    let [socket] = open.as_slice() else {
-        panic!("one socket in {open:?}");
-    };
-    assert!(socket.pids.contains(&child.id()), "{socket:?}");
-    let owner = enricher.owner_of(socket).map(|owner| owner.task.pid);
-    assert_eq!(owner, Some(std::process::id()));
+    assert_soon(&Some(std::process::id()), "called listen", || {
+        let open = enricher.open_sockets(&|wanted| wanted == port);
+        let [socket] = open.as_slice() else {
+            panic!("one socket in {open:?}");
+        };
+        assert!(socket.pids.contains(&child.id()), "{socket:?}");
+        Some(enricher.owner_of(socket)?.task.pid)
+    });
     child.kill().expect("a child");
     child.wait().expect("a child");
 }
@@ -146,12 +163,15 @@ fn owners_of_many_sessions_are_found_in_their_order() {
     // The one in the middle has ended.
     clients.remove(1);
     children[1].wait().expect("a child");
-    let found = Enricher::new(Roots::default()).find_owners(&sessions);
-    let pids: Vec<_> = found
-        .iter()
-        .map(|owner| owner.as_ref().map(|owner| owner.task.pid))
-        .collect();
-    assert_eq!(pids, [Some(children[0].id()), None, Some(children[2].id())]);
+    let mut enricher = Enricher::new(Roots::default());
+    let expected = vec![Some(children[0].id()), None, Some(children[2].id())];
+    assert_soon(&expected, "in their order", || {
+        let found = enricher.find_owners(&sessions);
+        found
+            .iter()
+            .map(|owner| owner.as_ref().map(|owner| owner.task.pid))
+            .collect()
+    });
     drop(clients);
     for mut child in children {
         child.wait().expect("a child");

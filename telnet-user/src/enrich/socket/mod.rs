@@ -2,73 +2,25 @@
 //! `/proc/PID/fd` the processes that have it open.
 
 mod diag;
+mod error;
 mod holders;
 mod namespace;
 mod table;
 
 use std::{
     collections::HashSet,
-    io,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use tracing::warn;
 
+pub use self::error::Error;
 use self::{
     diag::{Diag, Entry, canonical},
     namespace::Namespaces,
 };
-use crate::probe::record::TcpState;
-
-/// Why sockets or their holders could not be found out.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No `sock_diag` socket.
-    #[error("cannot open a sock_diag socket: {0}")]
-    Open(#[source] io::Error),
-    /// The kernel did not answer, or refused.
-    #[error("sock_diag request failed: {0}")]
-    Request(#[source] io::Error),
-    /// The kernel's answer makes no sense.
-    #[error("cannot decode a sock_diag answer: {0}")]
-    Decode(String),
-    /// The kernel has no `sock_diag` for TCP (`CONFIG_INET_TCP_DIAG`).
-    #[error("the kernel has no sock_diag for TCP")]
-    Unsupported,
-    /// setns(2) or what it needs is not permitted.
-    #[error("cannot enter network namespace {netns}: {source}")]
-    Enter {
-        /// Inode number of the namespace.
-        netns: u32,
-        /// What the kernel said.
-        #[source]
-        source: io::Error,
-    },
-    /// No process is in the namespace (any more).
-    #[error("no process in network namespace {netns}")]
-    Gone {
-        /// Inode number of the namespace.
-        netns: u32,
-    },
-    /// A part of `/proc` cannot be read.
-    #[error("cannot read /proc: {0}")]
-    Proc(#[source] io::Error),
-}
-
-impl Error {
-    const fn kind(&self) -> &'static str {
-        match self {
-            Self::Open(_) => "open",
-            Self::Request(_) => "request",
-            Self::Decode(_) => "decode",
-            Self::Unsupported => "unsupported",
-            Self::Enter { .. } => "enter",
-            Self::Gone { .. } => "gone",
-            Self::Proc(_) => "proc",
-        }
-    }
-}
+use crate::{probe::record::TcpState, session::Session};
 
 /// A TCP socket that is open now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +68,18 @@ pub struct Connection {
     pub remote: SocketAddr,
     /// Makes certain that it is not another connection with the same ends.
     pub cookie: Option<u64>,
+}
+
+impl Connection {
+    /// That of a session.
+    pub(super) const fn of(session: &Session) -> Self {
+        Self {
+            netns: session.netns,
+            local: session.local,
+            remote: session.remote,
+            cookie: session.key.cookie,
+        }
+    }
 }
 
 /// What became of the requests.
@@ -348,7 +312,14 @@ impl SocketFinder {
         let mut diag = match (foreign, self.own.take()) {
             (Some(netns), own) => {
                 self.own = own;
-                namespace::open(process, netns)?
+                match namespace::open(process, netns) {
+                    // That process has ended; others may be in there.
+                    Err(Error::Gone { .. }) => {
+                        let other = self.namespaces.process_in(&self.proc_root, netns);
+                        namespace::open(&other.ok_or(Error::Gone { netns })?, netns)?
+                    }
+                    opened => opened?,
+                }
             }
             (None, Some(own)) => own,
             (None, None) => Diag::open()?,

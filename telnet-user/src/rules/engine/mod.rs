@@ -70,6 +70,7 @@ pub struct Engine {
     streams: Vec<Stream>,
     settings: Settings,
     memory: Memory,
+    limits: Limits,
     now: Timestamp,
 }
 
@@ -105,8 +106,37 @@ impl Engine {
             streams,
             settings,
             memory,
+            limits,
             now: start,
         }
+    }
+
+    /// Replaces the rules at `now`. A rule that is the same as before keeps its
+    /// windows, what waits and its open alerts; a rule that is gone or changed ends
+    /// as in [`finish`](Self::finish), a new one starts with run 0 at `now`.
+    pub fn replace(&mut self, rules: Vec<Rule>, now: Timestamp) -> Evaluation {
+        let mut out = self.tick(now);
+        let mut old = std::mem::take(&mut self.streams);
+        let Limits {
+            alerts_max,
+            deferred_max,
+        } = self.limits;
+        for rule in rules.into_iter().filter(|rule| rule.enabled) {
+            let kept = old.iter_mut().position(|stream| stream.adopt(&rule));
+            self.streams.push(match kept {
+                Some(index) => old.swap_remove(index),
+                None => Stream::new(rule, self.now, alerts_max, deferred_max),
+            });
+        }
+        let mut shared = Shared {
+            settings: &self.settings,
+            memory: &mut self.memory,
+            out: &mut out,
+        };
+        for mut stream in old {
+            stream.finish(self.now, &mut shared);
+        }
+        out
     }
 
     /// The rules that run.

@@ -5,7 +5,7 @@
 //! cap. It shares no window state with the streaming engine, which is tested
 //! against it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -21,9 +21,10 @@ use crate::rules::rule::Rule;
 
 /// Runs rules over recorded events as scheduled runs would have.
 ///
-/// Events may come in any order as long as no rule holds more than
-/// `retained_max` matches; beyond that the oldest runs are done first, and an
-/// event that comes too late for its runs is counted as `unsearched`.
+/// Events may come in any order as long as no rule has to hold more than
+/// `retained_max` matches that a run can still alert on; beyond that the oldest
+/// runs are done first, and an event that comes too late for its runs is counted
+/// as `unsearched`. Input in the order of time is never too long.
 #[derive(Debug)]
 pub struct Schedule {
     batches: Vec<Batch>,
@@ -90,8 +91,14 @@ impl Schedule {
         let mut origin = origin;
         for batch in &mut self.batches {
             batch.take(event, &mut origin, &self.settings, &self.memory);
-            while batch.matches.len() > self.retained_max {
-                batch.run(&self.settings, &mut self.memory, &mut out);
+            if batch.matches.len() > self.retained_max {
+                batch.prune();
+                batch.make_room(
+                    self.retained_max,
+                    &self.settings,
+                    &mut self.memory,
+                    &mut out,
+                );
             }
         }
         out
@@ -186,6 +193,75 @@ impl Batch {
         at >= self.windows.oldest(first)
     }
 
+    /// Drops the matches that no run will alert on because older ones use up the
+    /// budget of every run that searches them. More events only add to these.
+    fn prune(&mut self) {
+        let mut runs: HashMap<i64, (usize, HashSet<&str>)> = HashMap::new();
+        let mut hopeless = Vec::new();
+        for (key, hit) in &self.matches {
+            let at = key.0.searched;
+            let mut run = self.windows.index_of(at).max(self.next.unwrap_or(i64::MIN));
+            let group = hit.group.as_ref().map(|group| group.key.as_str());
+            let served = loop {
+                if at < self.windows.oldest(run) {
+                    break false;
+                }
+                let (used, groups) = runs.entry(run).or_default();
+                if group.is_some_and(|group| groups.contains(group)) {
+                    break true;
+                }
+                if *used < self.budget {
+                    *used += 1;
+                    groups.extend(group);
+                    break true;
+                }
+                run = run.saturating_add(1);
+            };
+            if !served {
+                hopeless.push(*key);
+            }
+        }
+        for key in hopeless {
+            self.drop_match(&key);
+        }
+    }
+
+    /// Does runs that are over, as far as the input shows, until at most `most`
+    /// matches are left; drops the newest ones when that is not enough.
+    fn make_room(
+        &mut self,
+        most: usize,
+        settings: &Settings,
+        memory: &mut Memory,
+        out: &mut Evaluation,
+    ) {
+        while self.matches.len() > most {
+            let span = self
+                .matches
+                .first_key_value()
+                .zip(self.matches.last_key_value());
+            let Some(((oldest, _), (newest, _))) = span else {
+                return;
+            };
+            let (oldest, newest) = (*oldest, *newest);
+            let first = self.windows.index_of(oldest.0.searched);
+            let run = self.next.map_or(first, |next| next.max(first));
+            if newest.0.searched > self.windows.closes(run) {
+                self.run(settings, memory, out);
+            } else {
+                self.drop_match(&newest);
+                self.totals.overflowed += 1;
+            }
+        }
+    }
+
+    fn drop_match(&mut self, key: &(EventTime, u64)) {
+        if let Some(hit) = self.matches.remove(key) {
+            self.ids.remove(&hit.id);
+            self.totals.dropped += 1;
+        }
+    }
+
     /// Does the next run that finds anything.
     fn run(&mut self, settings: &Settings, memory: &mut Memory, out: &mut Evaluation) {
         let Some(((oldest, _), _)) = self.matches.first_key_value() else {
@@ -248,13 +324,11 @@ impl Batch {
     /// Drops matches that run `next` no longer searches.
     fn drop_unreachable(&mut self, next: i64) {
         let oldest = self.windows.oldest(next);
-        while let Some(entry) = self.matches.first_entry() {
-            if entry.key().0.searched >= oldest {
+        while let Some((&key, _)) = self.matches.first_key_value() {
+            if key.0.searched >= oldest {
                 break;
             }
-            let hit = entry.remove();
-            self.ids.remove(&hit.id);
-            self.totals.dropped += 1;
+            self.drop_match(&key);
         }
     }
 }

@@ -71,6 +71,16 @@ impl Stream {
         &self.rule
     }
 
+    /// Takes `rule`, a new reading of the same rule, without losing any state.
+    /// `false` when it is another rule or has changed.
+    pub(crate) fn adopt(&mut self, rule: &Rule) -> bool {
+        let same = self.rule.uuid == rule.uuid && self.rule.raw == rule.raw;
+        if same {
+            self.rule = rule.clone();
+        }
+        same
+    }
+
     /// Counts since the start, the current window included.
     pub(crate) fn totals(&self) -> Numbers {
         let mut totals = self.totals;

@@ -3,6 +3,7 @@
 
 mod doc;
 mod files;
+mod index;
 mod known;
 mod ndjson;
 mod rule;
@@ -20,7 +21,7 @@ use self::files::{File, Kind};
 use self::rule::Draft;
 use self::rule::exceptions::ListKey;
 use super::exception::Item;
-use super::problem::{Level, Problem};
+use super::problem::{Level, Position, Problem};
 use super::rule::Rule;
 use super::shipped;
 
@@ -48,6 +49,9 @@ pub struct Options {
     /// The events come from anywhere: do not warn of rules that no event of this
     /// agent can satisfy.
     pub foreign_events: bool,
+    /// Data streams the events go to. A rule whose index patterns fit none of them
+    /// does not run; with no stream given here, patterns are information.
+    pub streams: Vec<String>,
     /// Ids of rules to enable whatever their file says.
     pub enable: Vec<String>,
     /// Ids of rules to disable; wins over `enable`.
@@ -191,6 +195,7 @@ impl Collector {
             rules.push(rule);
         }
         let rules = self.unique(rules);
+        let rules = self.searching(rules, &options.streams);
         let rules = self.one_of_alternatives(rules);
         self.problems
             .sort_by(|a, b| (&a.file, a.position).cmp(&(&b.file, b.position)));
@@ -229,6 +234,25 @@ impl Collector {
         kept
     }
 
+    /// Disables rules that search none of `streams`.
+    fn searching(&mut self, mut rules: Vec<Rule>, streams: &[String]) -> Vec<Rule> {
+        for rule in rules
+            .iter_mut()
+            .filter(|rule| rule.enabled && !streams.is_empty())
+        {
+            if !index::searches(&rule.index, streams) {
+                rule.enabled = false;
+                let message = format!(
+                    "the rule searches {} and none of the streams: it does not run",
+                    rule.index.join(", ")
+                );
+                let problem = Self::about(rule, Level::Warning, message);
+                self.problems.push(problem);
+            }
+        }
+        rules
+    }
+
     /// Rejects an enabled rule that names an enabled one in `meta.alternative_to`:
     /// both would alert on the same events.
     fn one_of_alternatives(&mut self, rules: Vec<Rule>) -> Vec<Rule> {
@@ -255,16 +279,19 @@ impl Collector {
         kept
     }
 
-    fn reject(&mut self, rule: &Rule, message: String) {
-        let file = &rule.origin.file;
-        self.problems.push(Problem {
-            position: Some(super::problem::Position {
+    fn about(rule: &Rule, level: Level, message: String) -> Problem {
+        Problem {
+            position: Some(Position {
                 line: rule.origin.line,
                 column: 1,
             }),
             rule: Some(rule.name.clone()),
-            ..Problem::of_file(Level::Error, file, message)
-        });
+            ..Problem::of_file(level, &rule.origin.file, message)
+        }
+    }
+
+    fn reject(&mut self, rule: &Rule, message: String) {
+        self.problems.push(Self::about(rule, Level::Error, message));
         self.broken += 1;
     }
 }

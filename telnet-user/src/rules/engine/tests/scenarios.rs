@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{event, second, settings, sources};
-use crate::rules::engine::{Engine, Evaluation};
+use crate::rules::engine::{Engine, Evaluation, Limits, Memory, Retention};
 use crate::rules::tests::rule;
 
 fn engine(extra: &str) -> Engine {
@@ -120,6 +120,58 @@ fn a_rule_never_alerts_on_its_own_alerts() {
     let mut engine = engine("");
     let alert = engine.evaluate(&event(1, 10), second(10)).alerts.remove(0);
     assert_eq!(engine.evaluate(&alert, second(11)), Evaluation::default());
+}
+
+#[test]
+fn a_reload_keeps_what_is_unchanged() {
+    let mut engine = engine("max_signals = 1\n");
+    feed(&mut engine, 0..2, 200);
+    let same = engine.replace(vec![rule("max_signals = 1\n")], second(210));
+    assert_eq!(same, Evaluation::default());
+    assert_eq!(sources(&engine.tick(second(301)).alerts), ["1"]);
+    feed(&mut engine, 2..3, 400);
+    // The changed rule is another one: what waited for the old one comes at once.
+    let changed = engine.replace(vec![rule("max_signals = 2\n")], second(410));
+    assert_eq!(sources(&changed.alerts), ["2"]);
+    assert_eq!(alerts(&feed(&mut engine, 2..4, 420)), ["3"]);
+    assert_eq!(engine.replace(Vec::new(), second(430)).summaries.len(), 1);
+    assert_eq!(engine.rules().count(), 0);
+}
+
+#[test]
+fn a_full_queue_says_so() {
+    let limits = Limits {
+        deferred_max: 3,
+        ..Limits::default()
+    };
+    let memory = Memory::volatile(Retention::default());
+    let rules = vec![rule("max_signals = 4\n")];
+    let mut engine = Engine::with(rules, second(0), settings(), memory, limits);
+    feed(&mut engine, 0..9, 200);
+    let numbers = engine.totals().next().unwrap().1;
+    assert_eq!(
+        (numbers.alerted, numbers.deferred_out, numbers.dropped),
+        (4, 3, 2)
+    );
+    assert_eq!(numbers.overflowed, 2);
+    assert!(numbers.balanced());
+}
+
+#[test]
+fn a_flood_holds_only_what_can_still_alert() {
+    let mut engine = engine("max_signals = 3\n");
+    feed(&mut engine, 0..20_000, 200);
+    let boundary = engine.tick(second(301));
+    assert_eq!(sources(&boundary.alerts), ["3", "4", "5"]);
+    assert_eq!(
+        detection(&boundary.summaries[0]),
+        [20_000, 0, 3, 0, 19_997, 0, 3]
+    );
+    let next = engine.tick(second(601));
+    assert_eq!(
+        detection(&next.summaries[0]),
+        [0, 0, 3, 19_997, 0, 19_994, 3]
+    );
 }
 
 #[test]

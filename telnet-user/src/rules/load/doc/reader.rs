@@ -13,9 +13,12 @@ use crate::rules::problem::{Level, Position, Problem};
 pub(crate) struct Findings(RefCell<Vec<Problem>>);
 
 impl Findings {
-    /// Adds a finding.
+    /// Adds a finding; one that is known already is not repeated.
     pub(crate) fn push(&self, problem: Problem) {
-        self.0.borrow_mut().push(problem);
+        let mut problems = self.0.borrow_mut();
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
     }
 
     /// Whether nothing so far keeps the rule from running.

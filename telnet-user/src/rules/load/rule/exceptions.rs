@@ -26,15 +26,6 @@ pub(in crate::rules::load) struct Wanted {
     pub(in crate::rules::load) missing: Problem,
 }
 
-/// The `exceptions_list` of one rule.
-#[derive(Debug, Default)]
-pub(in crate::rules::load) struct References {
-    /// Items written inside the rule.
-    pub(in crate::rules::load) inline: Exceptions,
-    /// Lists to be found in the exports.
-    pub(in crate::rules::load) wanted: Vec<Wanted>,
-}
-
 /// How an entry compares.
 #[derive(Clone, Copy)]
 enum Kind {
@@ -55,28 +46,27 @@ const KINDS: [(&str, Kind); 6] = [
     ("list", Kind::ValueList),
 ];
 
-/// Reads `exceptions_list` of a rule.
+/// Reads `exceptions_list` of a rule: the items written there, and the lists to be
+/// found in exports.
 ///
 /// An element refers to a list by id. In a hand-written file an element may
 /// instead hold the items themselves, as `items`, or the `entries` of one item.
-pub(in crate::rules::load) fn references(rule: &Table<'_>) -> References {
-    let mut out = References::default();
+pub(in crate::rules::load) fn references(rule: &Table<'_>) -> (Exceptions, Vec<Wanted>) {
+    let mut inline = Exceptions::default();
+    let mut wanted = Vec::new();
     for element in rule.tables("exceptions_list") {
         if element.has("entries") {
-            out.inline.extend(item(&element));
+            inline.extend(item(&element));
         } else if element.has("items") {
-            out.inline
-                .extend(element.tables("items").iter().filter_map(item));
+            inline.extend(element.tables("items").iter().filter_map(item));
         } else if let Some(key) = key(&element) {
-            let message = format!(
-                "no file holds exception list {:?}: it is not applied",
-                key.list_id
-            );
+            let list = &key.list_id;
+            let message = format!("no file holds exception list {list:?}: it is not applied");
             let missing = element.problem(Level::Warning, "list_id", message);
-            out.wanted.push(Wanted { key, missing });
+            wanted.push(Wanted { key, missing });
         }
     }
-    out
+    (inline, wanted)
 }
 
 /// The key of a reference, a container or an item.

@@ -1,4 +1,8 @@
 //! From a table of a rule file to a checked [`Rule`].
+//!
+//! Two things are taken here that the detection-rules repository forbids in TOML:
+//! `version` and `revision`, which it keeps in a lock file beside its rules. A file
+//! that travels alone has to say which version it is.
 
 pub(super) mod exceptions;
 mod filters;
@@ -8,7 +12,6 @@ mod threat;
 
 use uuid::Uuid;
 
-use self::exceptions::References;
 use super::doc::Table;
 use super::{Options, known};
 use crate::kql::Predicate;
@@ -82,10 +85,7 @@ pub(super) fn read(
     let identity = identity(table, format);
     let schedule = schedule(table);
     let detection = detection(table, options);
-    let References {
-        inline: exceptions,
-        wanted,
-    } = exceptions::references(table);
+    let (exceptions, lists) = exceptions::references(table);
     let no_fallback = table.boolean("timestamp_override_fallback_disabled");
     let building_block = table.optional_one_of("building_block_type", &[("default", true)]);
     let severity_mapping = options::severity_mapping(table);
@@ -127,15 +127,9 @@ pub(super) fn read(
         filters: detection.filters,
         exceptions,
         raw: table.members().clone(),
-        origin: Origin {
-            file: file.to_owned(),
-            line: table.line(),
-        },
+        origin: origin(table, file),
     };
-    Some(Draft {
-        rule,
-        lists: wanted,
-    })
+    Some(Draft { rule, lists })
 }
 
 /// Whether type and language are the ones this agent runs; reports otherwise.
@@ -194,6 +188,13 @@ fn unknown_members(table: &Table<'_>, format: Format) {
     }
 }
 
+fn origin(table: &Table<'_>, file: &str) -> Origin {
+    Origin {
+        file: file.to_owned(),
+        line: table.line(),
+    }
+}
+
 fn identity<'a>(table: &Table<'a>, format: Format) -> Option<Identity<'a>> {
     let name = table.required("name");
     let description = table.required("description");
@@ -248,7 +249,7 @@ fn style(table: &Table<'_>, format: Format) {
     if !table.has("author") {
         table.report(Level::Warning, "author", "missing field author".to_owned());
     }
-    let name = table.string("name").unwrap_or_default();
+    let name = table.string("name").unwrap_or_default().trim();
     let opens = name
         .chars()
         .next()
@@ -348,7 +349,7 @@ fn counter(table: &Table<'_>, key: &str, least: u64) -> u64 {
 fn field_name(table: &Table<'_>, key: &str) -> Option<String> {
     let name = table.string(key)?;
     if name.trim().is_empty() {
-        table.error(key, format!("{key} is empty"));
+        table.report(Level::Warning, key, format!("{key} is empty and not used"));
         return None;
     }
     Some(name.to_owned())

@@ -1,5 +1,6 @@
 mod files;
 mod findings;
+mod ndjson;
 mod upstream;
 
 use super::{LoadReport, Problem, Source, load};
@@ -8,14 +9,6 @@ use super::{LoadReport, Problem, Source, load};
 fn toml(text: &str) -> LoadReport {
     load(&[Source::Text {
         name: "a.toml".to_owned(),
-        text: text.to_owned(),
-    }])
-}
-
-/// Loads `text` as the file `a.ndjson`.
-fn ndjson(text: &str) -> LoadReport {
-    load(&[Source::Text {
-        name: "a.ndjson".to_owned(),
         text: text.to_owned(),
     }])
 }

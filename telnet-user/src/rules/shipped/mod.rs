@@ -1,25 +1,28 @@
 //! The rules embedded in the binary.
 
+#[cfg(test)]
+mod tests;
+
 /// Name for messages and content of every shipped rule file.
 pub(crate) const FILES: [(&str, &str); 5] = [
     (
         "shipped/accepted_telnet_port_connection.toml",
-        include_str!("../../rules/accepted_telnet_port_connection.toml"),
+        include_str!("../../../rules/accepted_telnet_port_connection.toml"),
     ),
     (
         "shipped/accepted_telnet_port_connection_tightened.toml",
-        include_str!("../../rules/accepted_telnet_port_connection_tightened.toml"),
+        include_str!("../../../rules/accepted_telnet_port_connection_tightened.toml"),
     ),
     (
         "shipped/telnet_service_listening.toml",
-        include_str!("../../rules/telnet_service_listening.toml"),
+        include_str!("../../../rules/telnet_service_listening.toml"),
     ),
     (
         "shipped/telnet_session_from_public_address.toml",
-        include_str!("../../rules/telnet_session_from_public_address.toml"),
+        include_str!("../../../rules/telnet_session_from_public_address.toml"),
     ),
     (
         "shipped/outbound_telnet_to_public_address.toml",
-        include_str!("../../rules/outbound_telnet_to_public_address.toml"),
+        include_str!("../../../rules/outbound_telnet_to_public_address.toml"),
     ),
 ];
