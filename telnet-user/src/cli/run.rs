@@ -1,13 +1,13 @@
 //! `telnet-monitor run`: monitor this host.
 
-use std::{io::IsTerminal as _, path::PathBuf, time::Duration};
+use std::{io::IsTerminal as _, time::Duration};
 
 use clap::ValueEnum;
 use jiff::Timestamp;
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
-use super::{duration, exit, rules_from};
+use super::{RuleArgs, duration, exit};
 use crate::{
     agent::{
         self, Agent,
@@ -25,9 +25,8 @@ use crate::{
 /// What is monitored, and how documents are written.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
-    /// Rule file or folder, instead of the embedded rules; may be given again.
-    #[arg(long, value_name = "PATH")]
-    rules: Vec<PathBuf>,
+    #[command(flatten)]
+    rules: RuleArgs,
     /// Which documents to write.
     #[arg(long, value_enum, default_value_t = Emit::Alerts)]
     emit: Emit,
@@ -113,7 +112,7 @@ pub(super) fn main(args: &Args) -> u8 {
         super::complain(&message);
         return exit::USAGE;
     }
-    let Some(rules) = rules_from(&args.rules, false) else {
+    let Some(rules) = args.rules.load() else {
         return exit::INVALID;
     };
     let ports = rules.ports();

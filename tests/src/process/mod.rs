@@ -129,8 +129,10 @@ pub struct Facts {
     pub pid: u32,
     /// Parent's process id.
     pub parent: u32,
-    /// The kernel's `comm`.
+    /// What documents call it: the file name of its executable.
     pub name: String,
+    /// The kernel's name of it, which need not be the executable's.
+    pub comm: String,
     /// Target of `/proc/PID/exe`.
     pub executable: String,
     /// The command line.
@@ -144,11 +146,14 @@ impl Facts {
     pub fn of(pid: u32) -> Result<Self> {
         let process = procfs::process::Process::new(i32::try_from(pid)?)?;
         let status = process.status()?;
+        let executable = process.exe()?;
+        let name = executable.file_name().unwrap_or_default();
         Ok(Self {
             pid,
             parent: u32::try_from(status.ppid)?,
-            name: process.stat()?.comm,
-            executable: process.exe()?.to_string_lossy().into_owned(),
+            name: name.to_string_lossy().into_owned(),
+            comm: process.stat()?.comm,
+            executable: executable.to_string_lossy().into_owned(),
             args: process.cmdline()?,
             uid: status.ruid,
         })

@@ -243,7 +243,10 @@ fn refused_connection_makes_no_alert() -> Result<()> {
 #[test]
 fn rules_decide_which_port_is_monitored() -> Result<()> {
     lab::live(|lab| {
-        let rules = lab.write("port-2323.toml", &super::rule_file("destination.port:2323"))?;
+        let rules = lab.write(
+            "port-2323.toml",
+            &super::rule_file("event.type:start and destination.port:2323"),
+        )?;
         let rules = rules.display().to_string();
         let mut agent =
             Agent::start(lab, ["--rules", &rules, "--emit", "alerts"])?.with_fence_port(2323);
