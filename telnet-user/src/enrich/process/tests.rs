@@ -234,6 +234,18 @@ fn what_was_known_survives_the_process_and_its_exec() {
 }
 
 #[test]
+fn another_script_of_the_same_shell_is_another_program() {
+    let tree = Tree::new();
+    let mut reader = tree.reader();
+    for script in ["a", "b"] {
+        tree.process(71, 1, TICKS, "sh", &format!("sh\0{script}\0"));
+        let mut reported = task(71, "sh");
+        reported.args = Some(args(&["sh", script], false));
+        assert_eq!(reader.describe(&reported).args, ["sh", script]);
+    }
+}
+
+#[test]
 fn a_daemon_that_runs_its_upgrade_is_read_anew() {
     let tree = Tree::new();
     tree.process(71, 1, TICKS, "telnetd", "telnetd\0");

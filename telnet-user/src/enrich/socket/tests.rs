@@ -241,3 +241,11 @@ fn a_connection_that_is_bound_to_an_interface_is_found() {
         finder.holders(None, local, remote, cookie)
     });
 }
+
+#[test]
+fn a_process_that_is_in_another_namespace_by_now_is_no_way_in() {
+    let refused = namespace::open(Path::new("/proc/self"), 1).expect_err("another namespace");
+    assert!(matches!(refused, Error::Gone { netns: 1 }), "{refused}");
+    let refused = namespace::open(Path::new("/proc/0"), 1).expect_err("no process");
+    assert!(matches!(refused, Error::Gone { netns: 1 }), "{refused}");
+}
