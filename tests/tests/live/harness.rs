@@ -43,7 +43,7 @@ fn telnetd_serves(kind: TelnetdKind, client: ClientKind, address: SocketAddr) ->
         let mut client = Client::start(lab, client, address)?;
         let session = client.session(lab)?;
         client.prove_shell()?;
-        ensure!(session.client.comm == "telnet", "{session:?}");
+        ensure!(session.client.name == "telnet", "{session:?}");
         let socket = lab.net.wait_for_accepted(session.source, address)?;
         let holders = holders(socket.inode)?;
         if kind == TelnetdKind::Busybox {
@@ -54,7 +54,7 @@ fn telnetd_serves(kind: TelnetdKind, client: ClientKind, address: SocketAddr) ->
             };
             let facts = Facts::of(*holder)?;
             ensure!(
-                facts.parent == server.pid() && facts.comm == "telnetd",
+                facts.parent == server.pid() && facts.name == "telnetd",
                 "{facts:?}"
             );
         }

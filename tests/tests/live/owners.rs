@@ -136,7 +136,7 @@ fn telnetd_is_named(kind: TelnetdKind) -> Result<()> {
                 // It holds the socket before it becomes telnetd.
                 handler = wait::until("telnetd", || {
                     let facts = Facts::of(handler.pid)?;
-                    Ok((facts.comm == "telnetd").then_some(facts))
+                    Ok((facts.name == "telnetd").then_some(facts))
                 })?;
             }
             let daemon = Facts::of(server.pid())?;
