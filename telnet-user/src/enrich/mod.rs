@@ -16,7 +16,7 @@ use std::{path::PathBuf, sync::Arc};
 use self::{
     facts::{Facts, Host, OwnerFacts, OwnersFacts},
     process::ProcessReader,
-    socket::{OpenSocket, SocketFinder},
+    socket::{Connection, OpenSocket, SocketFinder},
 };
 use crate::{
     probe::record::{Task, TcpState},
@@ -106,18 +106,37 @@ impl Enricher {
     /// Who holds a session's socket now. Of several holders it is the one that the others are
     /// ancestors of, such as the child that a server forked; none when that leaves several.
     pub fn find_owner(&mut self, session: &Session) -> Option<Owner> {
+        self.find_owners(std::slice::from_ref(session)).pop()?
+    }
+
+    /// [`Self::find_owner`] for each of `sessions`, with one look at all processes for all of
+    /// them.
+    pub fn find_owners(&mut self, sessions: &[Session]) -> Vec<Option<Owner>> {
+        let mut owners = vec![None; sessions.len()];
+        let mut missing: Vec<_> = owners.iter_mut().zip(sessions).collect();
         // A process between fork and exec holds what its parent holds, and not a moment later:
         // it is not confirmed, and the next look does not find it.
-        (0..MAX_LOOKS).find_map(|_| {
-            let found = self.sockets.find(
-                session.netns,
-                session.local,
-                session.remote,
-                session.key.cookie,
-            )?;
-            let pid = owner::youngest(&self.roots.proc, &found.pids)?;
-            self.holder(pid, found.inode)
-        })
+        for _ in 0..MAX_LOOKS {
+            let wanted: Vec<_> = missing
+                .iter()
+                .map(|(_, session)| Connection::of(session))
+                .collect();
+            let found = self.sockets.find_all(&wanted);
+            missing = missing
+                .into_iter()
+                .zip(found)
+                .filter_map(|((owner, session), socket)| {
+                    let socket = socket?;
+                    *owner = owner::youngest(&self.roots.proc, &socket.pids)
+                        .and_then(|pid| self.holder(pid, socket.inode));
+                    owner.is_none().then_some((owner, session))
+                })
+                .collect();
+            if missing.is_empty() {
+                break;
+            }
+        }
+        owners
     }
 
     /// Reads what `/proc` knows of a process now, for events to come.

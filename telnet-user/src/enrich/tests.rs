@@ -140,3 +140,40 @@ fn the_eldest_of_those_that_share_a_listener_owns_it() {
     child.kill().expect("a child");
     child.wait().expect("a child");
 }
+
+#[test]
+fn owners_of_many_sessions_are_found_in_their_order() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root may read the open files of all processes");
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let mut sessions = Vec::new();
+    let mut children = Vec::new();
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let client = TcpStream::connect(address).expect("a connection");
+        let (server, peer) = listener.accept().expect("a connection");
+        let cookie = socket_cookie(&server).expect("a cookie");
+        sessions.push(session(address, peer, Some(cookie)));
+        children.push(handler(server));
+        clients.push(client);
+    }
+    // The one in the middle has ended.
+    clients.remove(1);
+    children[1].wait().expect("a child");
+    let mut enricher = Enricher::new(Roots::default());
+    let expected = vec![Some(children[0].id()), None, Some(children[2].id())];
+    assert_soon(&expected, "in their order", || {
+        let found = enricher.find_owners(&sessions);
+        found
+            .iter()
+            .map(|owner| owner.as_ref().map(|owner| owner.task.pid))
+            .collect()
+    });
+    drop(clients);
+    for mut child in children {
+        child.wait().expect("a child");
+    }
+}

@@ -3,6 +3,8 @@
 //! Shapes: cgroups(7); unit and slice as systemd's own `cg_path_get_unit` reads them; container
 //! ids as the runtimes' cgroupfs and systemd drivers name them.
 
+use std::path::Path;
+
 use super::facts::Container;
 
 /// What a process's cgroup paths say.
@@ -70,6 +72,18 @@ pub fn parse(text: &str) -> Membership {
         unit,
         slice,
     }
+}
+
+/// The id of the unified cgroup in the text: the inode number of its folder under `root`, the
+/// mount point of the hierarchy, is what `bpf_get_current_cgroup_id` returns. None when the path
+/// leads out of the reader's cgroup namespace.
+pub fn id(root: &Path, text: &str) -> Option<u64> {
+    let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+    if path.split('/').any(|name| name == "..") {
+        return None;
+    }
+    let folder = rustix::fs::stat(root.join(path.trim_start_matches('/'))).ok()?;
+    Some(folder.st_ino)
 }
 
 /// Folder names of a path; `..` appears when the reader is in a cgroup namespace of its own.

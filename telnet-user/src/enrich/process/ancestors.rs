@@ -26,7 +26,7 @@ pub(super) fn ancestors(
         let found = ProcDir::open(proc_root, pid).ok().and_then(|folder| {
             let stat = folder.stat()?;
             let older = child.is_some_and(|child| stat.start <= child);
-            older.then(|| (folder.link("exe"), stat))
+            older.then(|| (folder.executable(), stat))
         });
         let Some((executable, stat)) = found else {
             ancestors.push(Ancestor {

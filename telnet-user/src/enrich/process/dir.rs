@@ -47,6 +47,24 @@ impl ProcDir {
         Some(String::from_utf8_lossy(target.as_bytes()).into_owned())
     }
 
+    /// The text of `cgroup`.
+    pub(super) fn cgroup(&self) -> Option<String> {
+        let text = self.text("cgroup").ok()?;
+        Some(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Path of the executable, without the mark that the kernel adds to that of a file that is
+    /// gone, as after an upgrade of a running daemon: rules ask for the path.
+    pub(super) fn executable(&self) -> Option<String> {
+        let path = self.link("exe")?;
+        let Some(unmarked) = path.strip_suffix(" (deleted)") else {
+            return Some(path);
+        };
+        // The name of a file that is there may end like this, too.
+        let is_gone = statat(&self.0, "exe", AtFlags::empty()).is_ok_and(|stat| stat.st_nlink == 0);
+        Some(if is_gone { unmarked.to_owned() } else { path })
+    }
+
     /// The executable file itself, whatever its path is by now.
     pub(super) fn image(&self) -> Option<Image> {
         Image::of(&statat(&self.0, "exe", AtFlags::empty()).ok()?)

@@ -3,6 +3,7 @@
 mod ancestors;
 mod dir;
 mod identity;
+mod membership;
 mod parse;
 mod snapshot;
 
@@ -16,6 +17,7 @@ use self::{
     ancestors::ancestors,
     dir::ProcDir,
     identity::Identity,
+    membership::Memberships,
     parse::capability_names,
     snapshot::{Snapshot, begins_with},
 };
@@ -35,6 +37,7 @@ pub struct ProcessReader {
     proc_root: PathBuf,
     identity: Identity,
     names: Names,
+    memberships: Memberships,
     hasher: Hasher,
     cache: Cache<Key, Known>,
     counters: Counters,
@@ -55,11 +58,16 @@ pub struct Counters {
     pub hashes: hash::Counters,
 }
 
-/// A process while it runs one program: exec keeps pid and start and changes the rest.
+/// A process while it runs one program as one user: exec keeps pid and start and changes the
+/// program, a daemon that has its port gives up its privileges and its parent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     pid: u32,
     start: Option<BootTime>,
+    uid: u32,
+    gid: u32,
+    parent: Option<u32>,
+    cgroup: Option<u64>,
     comm: String,
     args: u64,
 }
@@ -78,6 +86,7 @@ impl ProcessReader {
             proc_root,
             identity: Identity::new(boot_id),
             names: Names::default(),
+            memberships: Memberships::new("/sys/fs/cgroup".into()),
             hasher: Hasher::new(),
             cache: Cache::new(CAPACITY),
             counters: Counters::default(),
@@ -176,8 +185,9 @@ impl ProcessReader {
         let executable = program.and_then(|program| program.executable.clone());
         let args = arguments(task, program.map(|program| &program.args));
         let status = snapshot.map(|snapshot| &snapshot.status);
-        // Effective ids and capabilities may change with exec, so they go with the program.
-        let effective = status.filter(|_| program.is_some());
+        // Effective ids and capabilities change with exec and with the real ids: what is read
+        // now is true of then only while neither has changed.
+        let effective = status.filter(|status| program.is_some() && status.is_run_as(task));
         let effective_user = effective.and_then(|status| status.uid).map(|ids| ids.1);
         let effective_group = effective.and_then(|status| status.gid).map(|ids| ids.1);
         let capabilities = match effective {
@@ -193,9 +203,7 @@ impl ProcessReader {
         let parent = task
             .parent
             .or(snapshot.map(|snapshot| snapshot.stat.parent));
-        let membership = snapshot
-            .map(|snapshot| snapshot.membership.clone())
-            .unwrap_or_default();
+        let membership = self.memberships.of(&self.proc_root, task, snapshot);
         Process {
             pid: task.pid,
             start: task.start.or(ticks.map(|ticks| self.identity.time(ticks))),
@@ -229,6 +237,10 @@ impl Key {
         Self {
             pid: task.pid,
             start: task.start,
+            uid: task.uid,
+            gid: task.gid,
+            parent: task.parent,
+            cgroup: task.cgroup,
             comm: task.comm.clone(),
             args: hasher.finish(),
         }
@@ -252,7 +264,6 @@ fn arguments(task: &Task, found: Option<&Args>) -> Args {
 /// name (busybox). The kernel cuts it to 15 bytes; the executable's base name completes it then.
 fn name(executable: Option<&str>, comm: &str) -> Option<String> {
     let base = executable
-        .map(|path| path.strip_suffix(" (deleted)").unwrap_or(path))
         .and_then(|path| path.rsplit('/').next())
         .filter(|base| !base.is_empty());
     let is_cut = comm.len() + 1 >= telnet_common::TASK_COMM_LEN;
@@ -262,5 +273,7 @@ fn name(executable: Option<&str>, comm: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
+#[cfg(test)]
+mod change_tests;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,8 @@
 //! The text of `/proc/PID/{stat,status,cmdline}` (proc(5)). Any bytes may be in it: a process
 //! names itself.
 
+use crate::probe::record::Task;
+
 /// Most arguments that are kept.
 pub(super) const MAX_ARGS: usize = 256;
 
@@ -78,6 +80,12 @@ impl Status {
             }
         }
         status
+    }
+
+    /// Whether the real ids are those that the kernel reported.
+    pub(super) fn is_run_as(&self, task: &Task) -> bool {
+        let is = |ids: Option<(u32, u32)>, real| ids.is_some_and(|ids| ids.0 == real);
+        is(self.uid, task.uid) && is(self.gid, task.gid)
     }
 }
 

@@ -6,10 +6,7 @@ use super::{
     dir::{Image, ProcDir},
     parse::{Stat, Status, arguments},
 };
-use crate::{
-    enrich::cgroup::{self, Membership},
-    probe::record::{Args, Task},
-};
+use crate::probe::record::{Args, Task};
 
 /// A process's folder, read once.
 #[derive(Debug)]
@@ -17,7 +14,8 @@ pub(super) struct Snapshot {
     pub(super) stat: Stat,
     pub(super) status: Status,
     pub(super) working_directory: Option<String>,
-    pub(super) membership: Membership,
+    /// The text of its `cgroup` file.
+    pub(super) cgroup: String,
     /// The program it runs; none when it called exec while it was read.
     pub(super) program: Option<Program>,
 }
@@ -38,17 +36,16 @@ impl Snapshot {
         let status = Status::parse(&folder.text("status").ok()?);
         let program = Program::read(&folder);
         let working_directory = folder.link("cwd");
-        let cgroup = folder.text("cgroup").unwrap_or_default();
-        let membership = cgroup::parse(&String::from_utf8_lossy(&cgroup));
+        let cgroup = folder.cgroup().unwrap_or_default();
         let after = folder.stat()?;
         let same_program = after.comm == before.comm
-            && folder.link("exe") == program.executable
+            && folder.executable() == program.executable
             && folder.image() == program.image;
         (after.start == before.start).then_some(Self {
             stat: after,
             status,
             working_directory,
-            membership,
+            cgroup,
             program: same_program.then_some(program),
         })
     }
@@ -82,7 +79,7 @@ impl Program {
         let (text, cut) = folder.command_line().unwrap_or_default();
         let (list, more) = arguments(&text);
         Self {
-            executable: folder.link("exe"),
+            executable: folder.executable(),
             image: folder.image(),
             args: Args {
                 list,

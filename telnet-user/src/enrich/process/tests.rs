@@ -32,7 +32,7 @@ impl Tree {
         path.to_str().expect("a path").to_owned()
     }
 
-    /// A process of user 1000 (effective 0) that runs `program`, called `comm`.
+    /// A process of user 3000001000 (effective 0) that runs `program`, called `comm`.
     fn process(&self, pid: u32, parent: u32, start: u64, program: &str, args: &str) {
         let folder = self.proc().join(pid.to_string());
         fs::create_dir_all(&folder).expect("a folder");
@@ -46,7 +46,7 @@ impl Tree {
         );
         write(
             "status",
-            "Name:\tx\nUid:\t1000\t0\t0\t0\nGid:\t100\t0\t0\t0\nCapEff:\t0400\n",
+            "Name:\tx\nUid:\t3000001000\t0\t0\t0\nGid:\t3000000100\t0\t0\t0\nCapEff:\t0400\n",
         );
         write("cmdline", args);
         write("cgroup", "0::/system.slice/inetd.service\n");
@@ -153,9 +153,9 @@ fn without_a_start_time_name_and_user_must_match() {
     let tree = Tree::new();
     tree.process(71, 1, TICKS, "telnetd", "telnetd\0");
     for (comm, uid, known) in [
-        ("telnetd", 1000, true),
+        ("telnetd", 3_000_001_000, true),
         ("telnetd", 1001, false),
-        ("x", 1000, false),
+        ("x", 3_000_001_000, false),
     ] {
         let mut reported = task(71, comm);
         (reported.start, reported.uid) = (None, uid);
@@ -301,7 +301,10 @@ fn a_task_from_proc_is_the_same_entity() {
     let reported = reader.describe(&task(71, "telnetd")).entity_id.clone();
     let found = reader.task(71).expect("a process");
     assert_eq!(found.args, Some(args(&["telnetd", "-h"], false)));
-    assert_eq!((found.uid, found.gid, found.parent), (1000, 100, Some(1)));
+    assert_eq!(
+        (found.uid, found.gid, found.parent),
+        (3_000_001_000, 3_000_000_100, Some(1))
+    );
     assert_eq!(reader.describe(&found).entity_id, reported);
     assert_eq!(reader.task(72), None);
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
@@ -116,12 +116,28 @@ impl Diag {
     }
 
     /// All TCP sockets but those in `TIME_WAIT`, which belong to nobody.
-    pub(super) fn list(&mut self, mut each: impl FnMut(Entry)) -> Result<(), Error> {
+    pub(super) fn list(&mut self, each: impl FnMut(Entry)) -> Result<(), Error> {
+        self.list_between(0, 0, each)
+    }
+
+    /// As [`Self::list`], only those with these ports, where 0 stands for any: the kernel leaves
+    /// out the others.
+    pub(super) fn list_between(
+        &mut self,
+        local_port: u16,
+        remote_port: u16,
+        mut each: impl FnMut(Entry),
+    ) -> Result<(), Error> {
         let states = StateFlags::all() - StateFlags::TIME_WAIT;
-        for (family, id) in [
+        for (family, any) in [
             (AF_INET, SocketId::new_v4()),
             (AF_INET6, SocketId::new_v6()),
         ] {
+            let id = SocketId {
+                source_port: local_port,
+                destination_port: remote_port,
+                ..any
+            };
             let request = request(family, states.clone(), id);
             // IPv6 may be switched off: then it is not found.
             self.ask(request, NLM_F_REQUEST | NLM_F_DUMP, &mut each)?;
@@ -180,6 +196,12 @@ impl Diag {
                     if !dump {
                         return Ok(Some(Answer::Given));
                     }
+                }
+                // A list that could not be made ends with the error: so it is when the kernel has
+                // sock_diag, but none for TCP.
+                NetlinkPayload::Done(done) if done.code < 0 => {
+                    let error = io::Error::from_raw_os_error(done.code.saturating_neg());
+                    return refusal(error).map(Some);
                 }
                 NetlinkPayload::Done(_) => return Ok(Some(Answer::Given)),
                 NetlinkPayload::Error(error) => return refusal(error.to_io()).map(Some),
@@ -242,14 +264,6 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Whether an address means something only on one interface.
-pub(super) fn is_link_local(address: SocketAddr) -> bool {
-    match address.ip() {
-        IpAddr::V4(_) => false,
-        IpAddr::V6(ip) => Ipv6Addr::is_unicast_link_local(&ip),
-    }
-}
-
 fn entry(header: &InetResponseHeader) -> Option<Entry> {
     let id = &header.socket_id;
     let end = |ip, port| canonical(SocketAddr::new(ip, port));
@@ -298,4 +312,37 @@ fn cookie_number(bytes: [u8; 8]) -> u64 {
     words.iter().rev().fold(0, |number, word| {
         number << 32 | u64::from(u32::from_ne_bytes(*word))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_protocol_without_a_handler_is_told_from_an_empty_list() {
+        let mut diag = Diag::open().expect("sock_diag");
+        let mut ask = |protocol, states| {
+            let request = InetRequest {
+                protocol,
+                ..request(AF_INET, states, SocketId::new_v4())
+            };
+            diag.ask(request, NLM_F_REQUEST | NLM_F_DUMP, |entry| {
+                panic!("listed {entry:?}")
+            })
+        };
+        let unassigned = 250;
+        for _ in 0..2 {
+            let answer = ask(unassigned, StateFlags::all()).expect("an answer");
+            assert_eq!(answer, Answer::NotFound);
+            let answer = ask(IPPROTO_TCP, StateFlags::empty()).expect("an answer");
+            assert_eq!(answer, Answer::Given);
+        }
+    }
+
+    #[test]
+    fn a_cookie_survives_its_form_on_the_wire() {
+        for cookie in [0, 1, u64::from(u32::MAX), 1 << 32, 0x0123_4567_89ab_cdef] {
+            assert_eq!(cookie_number(cookie_bytes(cookie)), cookie);
+        }
+    }
 }

@@ -2,73 +2,25 @@
 //! `/proc/PID/fd` the processes that have it open.
 
 mod diag;
+mod error;
 mod holders;
 mod namespace;
 mod table;
 
 use std::{
     collections::HashSet,
-    io,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use tracing::warn;
 
+pub use self::error::Error;
 use self::{
-    diag::{Diag, Entry, canonical, is_link_local},
+    diag::{Diag, Entry, canonical},
     namespace::Namespaces,
 };
-use crate::probe::record::TcpState;
-
-/// Why sockets or their holders could not be found out.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No `sock_diag` socket.
-    #[error("cannot open a sock_diag socket: {0}")]
-    Open(#[source] io::Error),
-    /// The kernel did not answer, or refused.
-    #[error("sock_diag request failed: {0}")]
-    Request(#[source] io::Error),
-    /// The kernel's answer makes no sense.
-    #[error("cannot decode a sock_diag answer: {0}")]
-    Decode(String),
-    /// The kernel has no `sock_diag` for TCP (`CONFIG_INET_TCP_DIAG`).
-    #[error("the kernel has no sock_diag for TCP")]
-    Unsupported,
-    /// setns(2) or what it needs is not permitted.
-    #[error("cannot enter network namespace {netns}: {source}")]
-    Enter {
-        /// Inode number of the namespace.
-        netns: u32,
-        /// What the kernel said.
-        #[source]
-        source: io::Error,
-    },
-    /// No process is in the namespace (any more).
-    #[error("no process in network namespace {netns}")]
-    Gone {
-        /// Inode number of the namespace.
-        netns: u32,
-    },
-    /// A part of `/proc` cannot be read.
-    #[error("cannot read /proc: {0}")]
-    Proc(#[source] io::Error),
-}
-
-impl Error {
-    const fn kind(&self) -> &'static str {
-        match self {
-            Self::Open(_) => "open",
-            Self::Request(_) => "request",
-            Self::Decode(_) => "decode",
-            Self::Unsupported => "unsupported",
-            Self::Enter { .. } => "enter",
-            Self::Gone { .. } => "gone",
-            Self::Proc(_) => "proc",
-        }
-    }
-}
+use crate::{probe::record::TcpState, session::Session};
 
 /// A TCP socket that is open now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +52,32 @@ impl OpenSocket {
             cookie: entry.cookie,
             inode: entry.inode,
             pids: Vec::new(),
+        }
+    }
+}
+
+/// A connection to look for: without `netns` in the agent's own network namespace. IPv4 ends are
+/// also looked for as those of an IPv6 socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// Inode number of its network namespace.
+    pub netns: Option<u32>,
+    /// Local end.
+    pub local: SocketAddr,
+    /// Remote end.
+    pub remote: SocketAddr,
+    /// Makes certain that it is not another connection with the same ends.
+    pub cookie: Option<u64>,
+}
+
+impl Connection {
+    /// That of a session.
+    pub(super) const fn of(session: &Session) -> Self {
+        Self {
+            netns: session.netns,
+            local: session.local,
+            remote: session.remote,
+            cookie: session.key.cookie,
         }
     }
 }
@@ -142,11 +120,7 @@ impl SocketFinder {
     }
 
     /// A connection and the processes that hold it; none when it has ended or nobody holds it.
-    /// Reads all of `/proc/*/fd`.
-    ///
-    /// Without `netns` it is looked for in the agent's own network namespace. IPv4 ends are also
-    /// looked for as those of an IPv6 socket. A socket cookie makes certain that it is not
-    /// another connection with the same ends.
+    /// See [`Self::find_all`].
     pub fn find(
         &mut self,
         netns: Option<u32>,
@@ -154,15 +128,33 @@ impl SocketFinder {
         remote: SocketAddr,
         cookie: Option<u64>,
     ) -> Option<OpenSocket> {
-        self.counters.asked += 1;
-        let entry = self.look_up(netns, local, remote, cookie)?;
-        let netns = netns.or(self.namespaces.own());
-        let mut socket = [OpenSocket::new(netns, &entry)];
-        self.fill_in_holders(&mut socket);
-        let [socket] = socket;
-        let held = !socket.pids.is_empty();
-        self.counters.found += u64::from(held);
-        held.then_some(socket)
+        let connection = Connection {
+            netns,
+            local,
+            remote,
+            cookie,
+        };
+        self.find_all(&[connection]).pop().flatten()
+    }
+
+    /// Connections and the processes that hold them, in the order of `wanted`; none for one that
+    /// has ended or that nobody holds. Reads all of `/proc/*/fd`, once for all of them.
+    pub fn find_all(&mut self, wanted: &[Connection]) -> Vec<Option<OpenSocket>> {
+        let mut sockets: Vec<Option<OpenSocket>> = wanted
+            .iter()
+            .map(|connection| {
+                self.counters.asked += 1;
+                let entry = self.look_up(connection)?;
+                let netns = connection.netns.or(self.namespaces.own());
+                Some(OpenSocket::new(netns, &entry))
+            })
+            .collect();
+        self.fill_in_holders(sockets.iter_mut().flatten());
+        for socket in &mut sockets {
+            let held = socket.take_if(|socket| socket.pids.is_empty()).is_none();
+            self.counters.found += u64::from(held && socket.is_some());
+        }
+        sockets
     }
 
     /// Pids of [`Self::find`].
@@ -207,7 +199,7 @@ impl SocketFinder {
             let entries = self.list_in(netns, &process, &is_wanted);
             sockets.extend(entries.iter().map(|entry| OpenSocket::new(netns, entry)));
         }
-        self.fill_in_holders(&mut sockets);
+        self.fill_in_holders(sockets.iter_mut());
         sockets
     }
 
@@ -217,15 +209,12 @@ impl SocketFinder {
     }
 
     /// One pass over all open files for all `sockets`.
-    fn fill_in_holders(&mut self, sockets: &mut [OpenSocket]) {
-        let wanted: HashSet<u32> = sockets
-            .iter()
-            .map(|socket| socket.inode)
-            .filter(|inode| *inode != 0)
-            .collect();
-        if wanted.is_empty() {
+    fn fill_in_holders<'a>(&mut self, sockets: impl Iterator<Item = &'a mut OpenSocket>) {
+        let sockets: Vec<_> = sockets.filter(|socket| socket.inode != 0).collect();
+        if sockets.is_empty() {
             return;
         }
+        let wanted = sockets.iter().map(|socket| socket.inode).collect();
         let found = holders::holders(&self.proc_root, &wanted);
         if let Some(error) = found.refused {
             self.tell(&error);
@@ -239,13 +228,13 @@ impl SocketFinder {
 
     /// The connection with these ends, by `sock_diag` if that works, else by the tables in
     /// `/proc`.
-    fn look_up(
-        &mut self,
-        netns: Option<u32>,
-        local: SocketAddr,
-        remote: SocketAddr,
-        cookie: Option<u64>,
-    ) -> Option<Entry> {
+    fn look_up(&mut self, connection: &Connection) -> Option<Entry> {
+        let Connection {
+            netns,
+            local,
+            remote,
+            cookie,
+        } = *connection;
         let process = self.process_in(netns)?;
         let (local_end, remote_end) = (canonical(local), canonical(remote));
         let is_it = |entry: &Entry| {
@@ -259,15 +248,14 @@ impl SocketFinder {
                 found = Some(entry);
             }
         };
-        // An exact request needs to know the interface of link-local ends.
-        let listed = is_link_local(local) || is_link_local(remote);
         let asked = self.with_diag(netns, &process, |diag| {
-            if listed {
-                diag.list(&mut keep)
-            } else {
-                diag.find(local, remote, cookie)
-                    .map(|entry| entry.into_iter().for_each(&mut keep))
+            match diag.find(local, remote, cookie)? {
+                Some(entry) => keep(entry),
+                // Sockets that are bound to an interface, such as those with link-local ends and
+                // those in a VRF, answer only to its number, which nobody told.
+                None => diag.list_between(local.port(), remote.port(), &mut keep)?,
             }
+            Ok(())
         });
         if self.told(asked).is_none() {
             let read = table::list(&process, &mut keep).map_err(Error::Proc);
