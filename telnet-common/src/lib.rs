@@ -65,8 +65,7 @@ pub const MAP_EVENTS: &str = "EVENTS";
 pub const MAP_COUNTERS: &str = "COUNTERS";
 /// Port filter: [`PORT_WORDS`] words of 64 bits, bit `port % 64` of word `port / 64`.
 pub const MAP_PORTS: &str = "PORTS";
-/// Hash of process ids that accepted a session or descend from one that did, to the time
-/// (`bpf_ktime_get_boot_ns`) until which their forks are reported.
+/// Hash of process ids to the time (`bpf_ktime_get_boot_ns`) until which their forks are reported.
 pub const MAP_TRACKED: &str = "TRACKED";
 /// Words of the port filter.
 pub const PORT_WORDS: u32 = 1024;
@@ -78,8 +77,7 @@ pub const ARGS_BYTES: usize = 256;
 /// Value of an offset whose member this kernel does not have; the field is then left 0.
 pub const NO_OFFSET: u32 = u32::MAX;
 
-/// Read-only globals the agent fills before the probe is loaded: each is a `u32`. Beside these
-/// there is one `OFFSET_*` per kernel member that the probe reads.
+/// Read-only `u32` globals that the agent fills, beside one `OFFSET_*` per kernel member read.
 pub mod globals {
     /// 1 when `bpf_get_socket_cookie` may be called from tracing programs (kernel 5.12).
     pub const HAS_SOCKET_COOKIE: &str = "HAS_SOCKET_COOKIE";
@@ -95,6 +93,9 @@ pub const KIND_STATE: u32 = 1;
 pub const KIND_CONNECT: u32 = 2;
 /// Kind of a [`CallRecord`] made at `CLOSE -> LISTEN`: listen(2).
 pub const KIND_LISTEN: u32 = 3;
+/// Kind of a [`CallRecord`] made when the last holder of an accepted socket closes it, or shuts it
+/// down: close(2) or shutdown(2).
+pub const KIND_CLOSE: u32 = 10;
 /// Kind of a [`CallRecord`] made by fentry `security_sock_graft`: accept(2).
 pub const KIND_ACCEPT_FENTRY: u32 = 4;
 /// Kind of a [`CallRecord`] made by kprobe `security_sock_graft`: accept(2).
@@ -127,7 +128,7 @@ pub struct RecordHeader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct SocketRecord {
-    /// Address of `struct sock`: tells live sockets apart, is reused after CLOSE, never printed.
+    /// Address of `struct sock`: tells live sockets apart, is reused after CLOSE.
     pub sock: u64,
     /// `bpf_get_socket_cookie`, the value of `SO_COOKIE` and `sock_diag`; 0 when not available.
     pub cookie: u64,
@@ -246,5 +247,4 @@ pub struct KernelCounters {
 const _: () = {
     assert!(size_of::<StateRecord>() == 120);
     assert!(size_of::<CallRecord>() == 152 + ARGS_BYTES);
-    assert!(size_of::<ProcessRecord>() == 88 + ARGS_BYTES);
 };

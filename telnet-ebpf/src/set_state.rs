@@ -5,8 +5,8 @@ use core::ffi::c_void;
 use aya_ebpf::programs::BtfTracePointContext;
 use aya_log_ebpf::debug;
 use telnet_common::{
-    CallRecord, IPPROTO_TCP, KIND_CONNECT, KIND_LISTEN, KIND_STATE, StateRecord,
-    tcp_state::{CLOSE, ESTABLISHED, LISTEN, SYN_RECV, SYN_SENT},
+    CallRecord, IPPROTO_TCP, KIND_CLOSE, KIND_CONNECT, KIND_LISTEN, KIND_STATE, StateRecord,
+    tcp_state::{CLOSE, CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, LAST_ACK, LISTEN, SYN_RECV, SYN_SENT},
 };
 
 use crate::{
@@ -42,11 +42,13 @@ pub(crate) fn handle(ctx: &BtfTracePointContext) {
     match change.new {
         SYN_SENT => emit_call(&counters, KIND_CONNECT, &change),
         LISTEN => emit_call(&counters, KIND_LISTEN, &change),
+        FIN_WAIT1 | LAST_ACK => emit_call(&counters, KIND_CLOSE, &change),
         _ => emit_state(&counters, &change),
     }
 }
 
-/// connect(2) and listen(2) change the state themselves, so the current task is the caller.
+/// connect(2), listen(2), close(2) and shutdown(2) change the state themselves, so the current
+/// task is the caller.
 #[inline(always)]
 fn emit_call(counters: &Counters, kind: u32, change: &Change) {
     counters.emit::<CallRecord>(
@@ -108,7 +110,10 @@ fn reported(ctx: &BtfTracePointContext) -> Option<Change> {
         return None;
     }
     let local_port = local_port(sock, new);
-    (maps::monitored(local_port) || maps::monitored(sock.remote_port())).then_some(Change {
+    // Who closed is only asked of servers: a client is known since its connect(2).
+    let is_close = new == FIN_WAIT1 || new == LAST_ACK;
+    let monitored = maps::monitored(local_port) || !is_close && maps::monitored(sock.remote_port());
+    monitored.then_some(Change {
         sock,
         local_port,
         old,
@@ -123,6 +128,8 @@ fn is_reported(old: u8, new: u8) -> bool {
     match new {
         SYN_SENT | LISTEN => old == CLOSE,
         ESTABLISHED => old == SYN_SENT || old == SYN_RECV,
+        FIN_WAIT1 => old == ESTABLISHED,
+        LAST_ACK => old == CLOSE_WAIT,
         CLOSE => old != CLOSE,
         _ => false,
     }

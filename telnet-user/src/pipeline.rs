@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     clock::{BootTime, ClockPair},
-    probe::record::{KernelEvent, Record, Task},
+    probe::record::{Exec, KernelEvent, Record, Task},
     rules::{Engine, Evaluation},
     session::{
         Check, Fact, Observation, Owner, Session,
@@ -115,8 +115,16 @@ impl<E: Enrich> Pipeline<E> {
 
     /// Takes one kernel record; what it leads to is appended to `out`.
     pub fn push(&mut self, record: Record, now: &Now, out: &mut Vec<Document>) {
-        if let KernelEvent::Exec(exec) = &record.event {
-            self.enrich.learn(&exec.task);
+        match &record.event {
+            KernelEvent::Exec(Exec { task, .. }) | KernelEvent::Close(_, task) => {
+                self.enrich.learn(task);
+            }
+            KernelEvent::State(_)
+            | KernelEvent::Connect(..)
+            | KernelEvent::Listen(..)
+            | KernelEvent::Accept(_)
+            | KernelEvent::Fork(_)
+            | KernelEvent::Exit(_) => {}
         }
         self.tracker.push(record, &mut self.observations);
         self.flush(now, out);

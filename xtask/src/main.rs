@@ -10,6 +10,7 @@ mod commands;
 mod probe;
 mod process;
 mod toolchain;
+mod tracefs;
 mod vm;
 mod workspace;
 

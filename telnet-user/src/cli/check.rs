@@ -1,26 +1,19 @@
 //! `telnet-monitor check`: validate rules and show what they make the kernel report.
 
-use std::{
-    io::{self, Write as _},
-    path::PathBuf,
-};
+use std::io::{self, Write as _};
 
-use super::{exit, rules_from};
+use super::{RuleArgs, exit};
 
 /// What to check.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
-    /// Rule file or folder, instead of the embedded rules; may be given again.
-    #[arg(long, value_name = "PATH")]
-    rules: Vec<PathBuf>,
-    /// Accept queries that Kibana accepts although they hardly mean what they say.
-    #[arg(long)]
-    lenient: bool,
+    #[command(flatten)]
+    rules: RuleArgs,
 }
 
 /// Prints every rule with its kernel filter; problems are on standard error.
 pub(super) fn main(args: &Args) -> u8 {
-    let Some(rules) = rules_from(&args.rules, args.lenient) else {
+    let Some(rules) = args.rules.load() else {
         return exit::INVALID;
     };
     let mut lines: Vec<String> = rules

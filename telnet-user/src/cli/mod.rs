@@ -71,25 +71,46 @@ impl Rules {
     }
 }
 
-/// Loads the rules at `paths`, or the embedded ones. Problems are on standard error by then;
-/// `None` when one of them is an error.
-fn rules_from(paths: &[PathBuf], lenient: bool) -> Option<Rules> {
-    let sources: Vec<Source> = if paths.is_empty() {
-        vec![Source::Shipped]
-    } else {
-        paths.iter().cloned().map(Source::Path).collect()
-    };
-    let options = rules::Options {
-        lenient,
-        ..rules::Options::default()
-    };
-    let report = rules::load_with(&sources, &options);
-    for problem in &report.problems {
-        complain(&problem.render());
+/// Which rules to use.
+#[derive(Clone, Debug, clap::Args)]
+struct RuleArgs {
+    /// Rule file or folder, instead of the embedded rules; may be given again.
+    #[arg(long, value_name = "PATH")]
+    rules: Vec<PathBuf>,
+    /// Enable the rule with this id, whatever its file says; may be given again.
+    #[arg(long, value_name = "RULE_ID")]
+    enable: Vec<String>,
+    /// Disable the rule with this id; may be given again.
+    #[arg(long, value_name = "RULE_ID")]
+    disable: Vec<String>,
+    /// Accept queries that Kibana accepts although they hardly mean what they say.
+    #[arg(long)]
+    lenient: bool,
+}
+
+impl RuleArgs {
+    /// Loads the rules. Problems are on standard error by then; `None` when one of them is an
+    /// error.
+    fn load(&self) -> Option<Rules> {
+        let sources: Vec<Source> = if self.rules.is_empty() {
+            vec![Source::Shipped]
+        } else {
+            self.rules.iter().cloned().map(Source::Path).collect()
+        };
+        let options = rules::Options {
+            lenient: self.lenient,
+            enable: self.enable.clone(),
+            disable: self.disable.clone(),
+            ..rules::Options::default()
+        };
+        let report = rules::load_with(&sources, &options);
+        for problem in &report.problems {
+            complain(&problem.render());
+        }
+        (!report.has_errors()).then_some(Rules {
+            rules: report.rules,
+        })
     }
-    (!report.has_errors()).then_some(Rules {
-        rules: report.rules,
-    })
 }
 
 /// The kernel filter that lets through what rules on `ports` need.

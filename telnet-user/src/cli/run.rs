@@ -1,13 +1,13 @@
 //! `telnet-monitor run`: monitor this host.
 
-use std::{io::IsTerminal as _, path::PathBuf, time::Duration};
+use std::{io::IsTerminal as _, time::Duration};
 
 use clap::ValueEnum;
 use jiff::Timestamp;
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
-use super::{duration, exit, rules_from};
+use super::{RuleArgs, duration, exit};
 use crate::{
     agent::{
         self, Agent,
@@ -25,9 +25,8 @@ use crate::{
 /// What is monitored, and how documents are written.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
-    /// Rule file or folder, instead of the embedded rules; may be given again.
-    #[arg(long, value_name = "PATH")]
-    rules: Vec<PathBuf>,
+    #[command(flatten)]
+    rules: RuleArgs,
     /// Which documents to write.
     #[arg(long, value_enum, default_value_t = Emit::Alerts)]
     emit: Emit,
@@ -52,7 +51,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "BYTES", default_value_t = telnet_common::DEFAULT_RING_BYTES, hide_short_help = true)]
     ring_bytes: u32,
     /// How to learn who accepted a session.
-    #[arg(long, value_enum, default_value_t = Acceptor::Auto, hide_short_help = true)]
+    #[arg(long, value_enum, default_value_t = Acceptor::Auto, env = "TELNET_MONITOR_ACCEPTOR", hide_short_help = true)]
     acceptor: Acceptor,
     /// How long an accepted session waits for its acceptor before it is reported without.
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "100ms", hide_short_help = true)]
@@ -113,7 +112,7 @@ pub(super) fn main(args: &Args) -> u8 {
         super::complain(&message);
         return exit::USAGE;
     }
-    let Some(rules) = rules_from(&args.rules, false) else {
+    let Some(rules) = args.rules.load() else {
         return exit::INVALID;
     };
     let ports = rules.ports();

@@ -23,6 +23,9 @@ use crate::{
     session::{Attribution, Check, Listener, Observation, Owner, Owners, Session},
 };
 
+/// How often the owner of a session is looked for.
+const MAX_LOOKS: usize = 2;
+
 /// Where the system's files are; other folders in tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roots {
@@ -103,14 +106,18 @@ impl Enricher {
     /// Who holds a session's socket now. Of several holders it is the one that the others are
     /// ancestors of, such as the child that a server forked; none when that leaves several.
     pub fn find_owner(&mut self, session: &Session) -> Option<Owner> {
-        let found = self.sockets.find(
-            session.netns,
-            session.local,
-            session.remote,
-            session.key.cookie,
-        )?;
-        let pid = owner::youngest(&self.roots.proc, &found.pids)?;
-        self.holder(pid, found.inode)
+        // A process between fork and exec holds what its parent holds, and not a moment later:
+        // it is not confirmed, and the next look does not find it.
+        (0..MAX_LOOKS).find_map(|_| {
+            let found = self.sockets.find(
+                session.netns,
+                session.local,
+                session.remote,
+                session.key.cookie,
+            )?;
+            let pid = owner::youngest(&self.roots.proc, &found.pids)?;
+            self.holder(pid, found.inode)
+        })
     }
 
     /// Reads what `/proc` knows of a process now, for events to come.
@@ -181,3 +188,6 @@ impl Enricher {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,8 @@ pub enum KernelEvent {
     Listen(Socket, Task),
     /// The socket got its file: this task called accept(2).
     Accept(Accept),
+    /// The last holder of an accepted socket closed it, or shut it down.
+    Close(Socket, Task),
     /// A tracked process made this child.
     Fork(Task),
     /// A tracked process runs another program.

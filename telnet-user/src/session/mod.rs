@@ -108,6 +108,8 @@ pub enum Attribution {
     /// In the kernel, at exec(2): a descendant of the acceptor runs with the socket as its
     /// standard input.
     Exec,
+    /// In the kernel, in the context of the process that closed the socket as its last holder.
+    Close,
     /// The acceptor or a descendant of it, and `/proc/PID/fd` says that it holds the socket.
     Held,
 }
@@ -123,6 +125,7 @@ impl Attribution {
             Self::Accept(Hook::SyscallExit) => "syscall_exit",
             Self::SockDiag => "sock_diag",
             Self::Exec => "exec",
+            Self::Close => "close",
             Self::Held => "held",
         }
     }

@@ -201,6 +201,19 @@ impl Agent {
         Ok(self.of(lab))
     }
 
+    /// Reads what there is, after waiting for one more document or for `deadline`.
+    pub fn read_more(&mut self, deadline: Instant) {
+        let capture = self.process.stdout.clone();
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let more = capture.wait_for(patience, |captured| {
+            let before = self.documents.len();
+            let read = self.read(captured);
+            (read.is_err() || self.documents.len() > before).then_some(())
+        });
+        // Neither the end of time nor a broken line is for here: the next look tells.
+        drop(more);
+    }
+
     /// The documents of the lab's namespace read so far; [`Agent::fence`] first, to be sure.
     pub fn of(&self, lab: &Lab) -> Vec<Document> {
         let netns = lab.net.inode();

@@ -122,6 +122,9 @@ pub fn pid(raw: u32) -> Result<Pid> {
         .with_context(|| format!("no process id: {raw}"))
 }
 
+/// Longest `comm`: `TASK_COMM_LEN` of linux/sched.h less the end of the string.
+const MAX_COMM: usize = 15;
+
 /// What the test itself knows about a process, read from `/proc` while it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
@@ -129,7 +132,7 @@ pub struct Facts {
     pub pid: u32,
     /// Parent's process id.
     pub parent: u32,
-    /// The kernel's `comm`.
+    /// The kernel's name of it, completed by its executable's where the kernel cut it.
     pub name: String,
     /// Target of `/proc/PID/exe`.
     pub executable: String,
@@ -144,11 +147,17 @@ impl Facts {
     pub fn of(pid: u32) -> Result<Self> {
         let process = procfs::process::Process::new(i32::try_from(pid)?)?;
         let status = process.status()?;
+        let executable = process.exe()?;
+        let mut name = process.stat()?.comm;
+        let file = executable.file_name().unwrap_or_default().to_string_lossy();
+        if name.len() >= MAX_COMM && file.starts_with(&name) {
+            name = file.into_owned();
+        }
         Ok(Self {
             pid,
             parent: u32::try_from(status.ppid)?,
-            name: process.stat()?.comm,
-            executable: process.exe()?.to_string_lossy().into_owned(),
+            name,
+            executable: executable.to_string_lossy().into_owned(),
             args: process.cmdline()?,
             uid: status.ruid,
         })

@@ -20,7 +20,7 @@ const TACTICS: [&str; 3] = ["TA0001", "TA0008", "TA0011"];
 fn alert_of(direction: &str, session: &Session) -> impl Fn(&Value) -> bool {
     let (direction, port) = (direction.to_owned(), u64::from(session.source.port()));
     move |json| {
-        text(json, "event.kind") == Some("signal")
+        text(json, "kibana.alert.rule.uuid") == Some(RULE_ID)
             && text(json, "network.direction") == Some(&direction)
             && number(json, "source.port") == Some(port)
     }
@@ -130,10 +130,11 @@ fn both_ends_are_alerted(
 
         client.type_line("exit")?;
         client.wait()?;
-        let documents = agent.fence(lab)?;
+        let mut documents = agent.fence(lab)?;
+        documents.retain(|d| text(&d.json, "kibana.alert.rule.uuid") == Some(RULE_ID));
         ensure!(
             documents.len() == 2,
-            "one alert an end, but: {}",
+            "one alert an end, but:\n{}",
             list(&documents)
         );
         agent.finish().map(drop)
@@ -243,7 +244,10 @@ fn refused_connection_makes_no_alert() -> Result<()> {
 #[test]
 fn rules_decide_which_port_is_monitored() -> Result<()> {
     lab::live(|lab| {
-        let rules = lab.write("port-2323.toml", &super::rule_file("destination.port:2323"))?;
+        let rules = lab.write(
+            "port-2323.toml",
+            &super::rule_file("event.type:start and destination.port:2323"),
+        )?;
         let rules = rules.display().to_string();
         let mut agent =
             Agent::start(lab, ["--rules", &rules, "--emit", "alerts"])?.with_fence_port(2323);

@@ -131,7 +131,7 @@ fn a_missing_rule_file_is_named() -> Result<()> {
 #[test]
 fn rules_that_no_session_can_match_are_refused() -> Result<()> {
     lab::live(|lab| {
-        let query = "destination.port:23 and destination.port:24";
+        let query = "destination.port:70000";
         let file = lab.write("never.toml", &super::rule_file(query))?;
         let args = [OsStr::new("--rules"), file.as_os_str()];
         fails_with(lab, args, &[1], &["port"])?;

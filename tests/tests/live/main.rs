@@ -39,6 +39,7 @@ description = "Matches the port that a live test uses."
 index = ["logs-*"]
 language = "kuery"
 license = "MIT"
+max_signals = 1000
 name = "{RULE_NAME}"
 risk_score = 73
 rule_id = "5b0ef3a4-2f3b-4f39-9d0c-6a5a7f0f2323"
@@ -46,7 +47,7 @@ severity = "high"
 type = "query"
 query = '''
 event.category:(network or network_traffic) and network.transport:tcp
-  and event.type:start and {query}
+  and {query}
 '''
 "#
     )

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
@@ -10,7 +11,7 @@ use telnet_tests::check::{Check, number, text};
 use telnet_tests::lab::{self, V4};
 use telnet_tests::peer::{Scripted, Server, ServerKind};
 use telnet_tests::process::Spawned;
-use telnet_tests::tools;
+use telnet_tests::{tools, wait};
 
 const SESSIONS: usize = 100;
 const TELNET: SocketAddr = SocketAddr::new(V4, 23);
@@ -26,6 +27,16 @@ fn opened(documents: &[Document]) -> Result<HashMap<String, &Document>> {
         }
     }
     Ok(found)
+}
+
+fn session_ids<'a>(documents: impl Iterator<Item = &'a Document>) -> Result<HashSet<String>> {
+    documents
+        .map(|d| {
+            let id = text(&d.json, "telnet.session.id");
+            id.map(str::to_owned)
+                .with_context(|| format!("no session id in {:#}", d.json))
+        })
+        .collect()
 }
 
 #[test]
@@ -61,11 +72,11 @@ fn sessions_open_at_start_are_reported_once_with_their_owners() -> Result<()> {
 #[test]
 fn a_killed_and_restarted_agent_reports_every_session_once() -> Result<()> {
     lab::live(|lab| {
-        let server = Server::start(lab, ServerKind::Fork, TELNET, 1)?;
         let mut first = Agent::start(lab, ["--emit", "events"])?;
+        let server = Server::start(lab, ServerKind::Fork, TELNET, 1)?;
         let mut command = tools::peer()?.command();
         command.args(["many", &TELNET.to_string(), &SESSIONS.to_string()]);
-        let clients = Spawned::start("clients", Some(&lab.net), &mut command)?;
+        let mut clients = Spawned::start("clients", Some(&lab.net), &mut command)?;
         clients.wait_for_output("all connected")?;
         server.all_served(SESSIONS)?;
         let before = first.fence(lab)?;
@@ -86,6 +97,27 @@ fn a_killed_and_restarted_agent_reports_every_session_once() -> Result<()> {
             let owner = number(&document.json, "process.pid");
             ensure!(owner.is_some(), "no owner in {:#}", document.json);
         }
+        let sessions = session_ids(before.values().chain(after.values()).copied())?;
+
+        // The second agent has taken them over: it tells the end of each.
+        clients.close_stdin();
+        clients.wait(wait::PATIENCE)?;
+        let deadline = Instant::now() + wait::PATIENCE;
+        let ended = loop {
+            let ended = session_ids(second.of(lab).iter().filter(|d| {
+                text(&d.json, "event.action") == Some("network_flow")
+                    && text(&d.json, "network.direction") == Some("ingress")
+            }))?;
+            if ended.len() >= SESSIONS || Instant::now() > deadline {
+                break ended;
+            }
+            second.read_more(deadline);
+        };
+        ensure!(
+            ended == sessions,
+            "{} of {SESSIONS} ends were told",
+            ended.len()
+        );
         second.finish().map(drop)
     })
 }

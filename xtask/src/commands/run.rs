@@ -8,6 +8,7 @@ use super::build;
 use crate::{
     process,
     toolchain::{self, Need, Privilege},
+    tracefs,
     workspace::Workspace,
 };
 
@@ -23,6 +24,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
     let Options { arguments } = options;
     let ready = toolchain::ensure(workspace, &[Need::Probe], None)?;
     let agent = build::agent(workspace, true, ready.toolchain)?;
+    tracefs::ensure(workspace);
     let mut command = match Privilege::here() {
         Privilege::Root => workspace.command(&agent.binary),
         Privilege::Sudo => {

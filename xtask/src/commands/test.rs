@@ -13,6 +13,7 @@ use super::build::{self, Agent};
 use crate::{
     probe, process,
     toolchain::{self, Need, Privilege},
+    tracefs,
     vm::{self, Guest, Matrix, Tests},
     workspace::Workspace,
 };
@@ -128,13 +129,30 @@ pub(crate) fn unit(workspace: &Workspace, probe: Option<&Path>) -> anyhow::Resul
     Ok(())
 }
 
-/// Tests on this machine's kernel. Compiled as this user, run as root, one at a time because they
-/// share that kernel. The same variables let one of them be run by hand.
+/// Tests on this machine's kernel: the owners of sockets with each hook forced that every such
+/// machine has, then everything with the hook the agent chooses.
 pub(crate) fn live(workspace: &Workspace, agent: &Agent) -> anyhow::Result<()> {
-    let environment = live_environment(workspace, agent);
+    tracefs::ensure(workspace);
+    for hook in ["syscall-exit", "userspace"] {
+        println!("owners of sockets with the accept hook {hook}");
+        live_tests(workspace, agent, Some(hook), &["owners::"])?;
+    }
+    live_tests(workspace, agent, None, &[])
+}
+
+/// Compiled as this user, run as root, one at a time because they share that kernel. The same
+/// variables let one of them be run by hand.
+fn live_tests(
+    workspace: &Workspace,
+    agent: &Agent,
+    hook: Option<&str>,
+    filter: &[&str],
+) -> anyhow::Result<()> {
+    let mut environment = live_environment(workspace, agent);
+    environment.extend(hook.map(|hook| ("TELNET_MONITOR_ACCEPTOR", hook.into())));
     let mut command = workspace.cargo();
     command.args(["test", "--package", "telnet-tests", "--lib", "--tests"]);
-    command.args(["--", "--test-threads=1"]);
+    command.arg("--").arg("--test-threads=1").args(filter);
     match Privilege::here() {
         Privilege::Root => {
             command.envs(environment);

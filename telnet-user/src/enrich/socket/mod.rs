@@ -324,7 +324,14 @@ impl SocketFinder {
         let mut diag = match (foreign, self.own.take()) {
             (Some(netns), own) => {
                 self.own = own;
-                namespace::open(process, netns)?
+                match namespace::open(process, netns) {
+                    // That process has ended; others may be in there.
+                    Err(Error::Gone { .. }) => {
+                        let other = self.namespaces.process_in(&self.proc_root, netns);
+                        namespace::open(&other.ok_or(Error::Gone { netns })?, netns)?
+                    }
+                    opened => opened?,
+                }
             }
             (None, Some(own)) => own,
             (None, None) => Diag::open()?,

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fs::File,
+    io,
     os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
     thread,
@@ -82,7 +83,13 @@ impl Namespaces {
 pub(super) fn open(process: &Path, netns: u32) -> Result<Diag, Error> {
     let link = process.join("ns/net");
     let enter = move || {
-        let file = File::open(&link).map_err(|source| Error::Enter { netns, source })?;
+        let file = File::open(&link).map_err(|source| {
+            if source.kind() == io::ErrorKind::NotFound {
+                Error::Gone { netns }
+            } else {
+                Error::Enter { netns, source }
+            }
+        })?;
         let metadata = file
             .metadata()
             .map_err(|source| Error::Enter { netns, source })?;

@@ -2,13 +2,20 @@ use std::{
     fs::File,
     io::{BufRead as _, BufReader},
     net::{TcpListener, TcpStream},
-    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
+    os::{
+        fd::{AsFd as _, BorrowedFd},
+        unix::fs::MetadataExt as _,
+    },
     process::{Child, Command, Stdio},
 };
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::{
+    net::sockopt::socket_cookie,
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
 
 use super::*;
+use crate::enrich::tests::assert_soon;
 
 /// A listener and both ends of a connection to it.
 fn connection(address: &str) -> (TcpListener, TcpStream, TcpStream) {
@@ -73,16 +80,16 @@ fn both_ends_of_a_connection_are_held_by_this_process() {
         for end in [&client, &server] {
             let local = canonical(end.local_addr().expect("an address"));
             let remote = canonical(end.peer_addr().expect("an address"));
-            let cookie = rustix::net::sockopt::socket_cookie(end).expect("a cookie");
-            let held =
-                |finder: &mut SocketFinder, cookie| finder.holders(None, local, remote, cookie);
-            assert_eq!(held(&mut finder, None), [me], "{address}");
-            assert_eq!(held(&mut finder, Some(cookie)), [me], "{address}");
-            assert_eq!(
-                held(&mut finder, Some(cookie + 1)),
-                [0; 0],
-                "another socket"
-            );
+            let cookie = socket_cookie(end).expect("a cookie");
+            for (cookie, holders) in [
+                (None, vec![me]),
+                (Some(cookie), vec![me]),
+                (Some(cookie + 1), vec![]),
+            ] {
+                assert_soon(&holders, address, || {
+                    finder.holders(None, local, remote, cookie)
+                });
+            }
         }
     }
 }
@@ -92,26 +99,27 @@ fn sockets_on_wanted_ports_are_listed() {
     let Some(mut finder) = finder() else { return };
     let (listener, client, server) = connection("127.0.0.1:0");
     let port = listener.local_addr().expect("an address").port();
-    let sockets = finder.list(&|wanted| wanted == port);
-    let cookies = [
-        rustix::net::sockopt::socket_cookie(&listener),
-        rustix::net::sockopt::socket_cookie(&client),
-        rustix::net::sockopt::socket_cookie(&server),
+    let cookie = |socket: BorrowedFd<'_>| socket_cookie(socket).ok();
+    let me = vec![std::process::id()];
+    let mut expected = [
+        (cookie(listener.as_fd()), "Listen", me.clone()),
+        (cookie(client.as_fd()), "Established", me.clone()),
+        (cookie(server.as_fd()), "Established", me),
     ];
-    for (cookie, state) in cookies.into_iter().zip([
-        TcpState::Listen,
-        TcpState::Established,
-        TcpState::Established,
-    ]) {
-        let cookie = Some(cookie.expect("a cookie"));
-        let found: Vec<_> = sockets.iter().filter(|s| s.cookie == cookie).collect();
-        let [socket] = found.as_slice() else {
-            panic!("{cookie:?} once in {sockets:?}");
-        };
-        assert_eq!(socket.state, state);
-        assert_eq!(socket.pids, [std::process::id()]);
-    }
-    assert_eq!(sockets.len(), 3, "{sockets:?}");
+    expected.sort();
+    assert_soon(
+        &expected.map(|(c, s, p)| (c, s.to_owned(), p)).to_vec(),
+        "all three",
+        || {
+            let listed = finder.list(&|wanted| wanted == port);
+            let mut found: Vec<_> = listed
+                .into_iter()
+                .map(|socket| (socket.cookie, format!("{:?}", socket.state), socket.pids))
+                .collect();
+            found.sort();
+            found
+        },
+    );
 }
 
 #[test]
@@ -133,19 +141,13 @@ fn sockets_in_another_network_namespace_are_found() {
     let local = client.local_addr().expect("an address");
     let remote = client.peer_addr().expect("an address");
     let me = std::process::id();
-    assert_eq!(finder.holders(Some(netns), local, remote, None), [me]);
+    assert_soon(&vec![me], "it made them", || {
+        finder.holders(Some(netns), local, remote, None)
+    });
     assert_eq!(
         finder.holders(None, local, remote, None),
         [0; 0],
         "not in our own"
-    );
-    let port = listener.local_addr().expect("an address").port();
-    let listed = finder.list(&|wanted| wanted == port);
-    let listed: Vec<_> = listed.iter().filter(|s| s.netns == Some(netns)).collect();
-    assert_eq!(listed.len(), 3, "{listed:?}");
-    assert!(
-        listed.iter().all(|socket| socket.pids == [me]),
-        "{listed:?}"
     );
     // Not every process may be looked at even by root, but nothing else went wrong.
     assert!(
@@ -153,6 +155,12 @@ fn sockets_in_another_network_namespace_are_found() {
         "{:?}",
         finder.logged
     );
+    let port = listener.local_addr().expect("an address").port();
+    assert_soon(&vec![vec![me]; 3], "a listener and two ends", || {
+        let listed = finder.list(&|wanted| wanted == port);
+        let there = listed.into_iter().filter(|s| s.netns == Some(netns));
+        there.map(|socket| socket.pids).collect()
+    });
     // The tables show the same without entering.
     let process = PathBuf::from(format!("/proc/{}", stranger.0.id()));
     let mut entries = Vec::new();

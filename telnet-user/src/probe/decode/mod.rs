@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use telnet_common::{
     AF_INET, AF_INET6, ARGS_BYTES, CallRecord, IPPROTO_MPTCP, IPPROTO_TCP, KIND_ACCEPT_FENTRY,
-    KIND_ACCEPT_KPROBE, KIND_ACCEPT_SYSCALL, KIND_CONNECT, KIND_EXEC, KIND_EXIT, KIND_FORK,
-    KIND_LISTEN, KIND_STATE, ProcessRecord, RecordHeader, SocketRecord, StateRecord, TaskRecord,
-    tcp_state,
+    KIND_ACCEPT_KPROBE, KIND_ACCEPT_SYSCALL, KIND_CLOSE, KIND_CONNECT, KIND_EXEC, KIND_EXIT,
+    KIND_FORK, KIND_LISTEN, KIND_STATE, ProcessRecord, RecordHeader, SocketRecord, StateRecord,
+    TaskRecord, tcp_state,
 };
 use thiserror::Error;
 use zerocopy::FromBytes as _;
@@ -62,7 +62,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
             let record = StateRecord::read_from_bytes(bytes).map_err(|_size| size_error())?;
             KernelEvent::State(state_change(&record)?)
         }
-        KIND_CONNECT | KIND_LISTEN | KIND_ACCEPT_FENTRY | KIND_ACCEPT_KPROBE
+        KIND_CONNECT | KIND_LISTEN | KIND_CLOSE | KIND_ACCEPT_FENTRY | KIND_ACCEPT_KPROBE
         | KIND_ACCEPT_SYSCALL => {
             let record = CallRecord::read_from_bytes(bytes).map_err(|_size| size_error())?;
             call(&record)?
@@ -87,6 +87,7 @@ fn call(record: &CallRecord) -> Result<KernelEvent, DecodeError> {
     let hook = match record.header.kind {
         KIND_CONNECT => return Ok(KernelEvent::Connect(socket, task)),
         KIND_LISTEN => return Ok(KernelEvent::Listen(socket, task)),
+        KIND_CLOSE => return Ok(KernelEvent::Close(socket, task)),
         KIND_ACCEPT_FENTRY => Hook::Fentry,
         KIND_ACCEPT_KPROBE => Hook::Kprobe,
         KIND_ACCEPT_SYSCALL => Hook::SyscallExit,

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use super::{EarlyAccept, MAX_ACCEPTS, Tracker, is_same_socket};
 use crate::{
     clock::BootTime,
-    probe::record::{Accept, Exec, Socket, SocketKey},
+    probe::record::{Accept, Exec, Socket, SocketKey, Task},
     session::{Attribution, Direction, Observation, Owner, Session},
 };
 
@@ -38,6 +38,24 @@ impl Tracker {
         });
         if entry.closed.is_none() {
             self.handlers.plan(key, time);
+        }
+    }
+
+    /// Whoever closes an accepted socket as its last holder served it to the end. Better evidence
+    /// than a look at holders, which may have come before the server forked.
+    pub(super) fn closer(&mut self, socket: &Socket, task: Task) {
+        let Some(entry) = self.entry(socket.key) else {
+            return;
+        };
+        let handler = &mut entry.session.owners.handler;
+        let is_better = handler
+            .as_ref()
+            .is_none_or(|known| known.source != Attribution::Exec && known.task.pid != task.pid);
+        if entry.session.direction == Direction::Ingress && is_better {
+            *handler = Some(Owner {
+                task: Arc::new(task),
+                source: Attribution::Close,
+            });
         }
     }
 

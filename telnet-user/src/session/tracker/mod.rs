@@ -122,6 +122,7 @@ impl Tracker {
                 out.push(Observation::ListenerOpened { listener, time });
             }
             KernelEvent::Accept(accept) => self.accept(accept, time, out),
+            KernelEvent::Close(socket, task) => self.closer(&socket, task),
             KernelEvent::Fork(task) => self.handlers.fork(task, time),
             KernelEvent::Exec(exec) => self.exec(exec),
             KernelEvent::Exit(task) => self.handlers.exit(task.pid),

@@ -355,6 +355,22 @@ fn a_child_that_runs_with_the_socket_as_standard_input_is_the_handler() {
 }
 
 #[test]
+fn the_last_holder_that_closes_is_the_handler() {
+    let close = |pid| KernelEvent::Close(socket(1), child(pid, 7));
+    let (out, _) = run(vec![
+        (0, state(socket(1), SynRecv, Established)),
+        (1, accept(1, 7)),
+        (2, KernelEvent::Fork(child(8, 7))),
+        (3, close(8)),
+        (4, state(socket(1), FinWait2, Close)),
+    ]);
+    assert_eq!(
+        words(&out),
+        ["accepted by Some(7)", "fin Some(true) by Some(8)"]
+    );
+}
+
+#[test]
 fn who_holds_the_socket_is_asked_of_the_acceptor_and_its_children_only() {
     let (_, mut tracker) = run_until(
         vec![

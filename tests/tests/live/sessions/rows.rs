@@ -75,7 +75,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "non-blocking connect, given up",
         act: acts::given_up,
-        expected: &["egress flow_dropped failure - client"],
+        expected: &["egress flow_terminated failure aborted client"],
     },
     Row {
         name: "TCP Fast Open",
