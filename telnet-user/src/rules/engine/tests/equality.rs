@@ -136,7 +136,7 @@ const SUPPRESSIONS: [&str; 4] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
     #[test]
     fn streaming_equals_the_schedule(
         cap in prop::sample::select(vec![1, 3, 10]),
