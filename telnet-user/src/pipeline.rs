@@ -4,7 +4,7 @@
 //! what it must ask the system for goes through [`Enrich`], so that a test can drive it with
 //! recorded bytes.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::{
     probe::record::{Exec, KernelEvent, Record, Task},
     rules::{Engine, Evaluation},
     session::{
-        Check, Fact, Observation, Owner, Session,
+        Check, Fact, Found, Observation, Owner, Session,
         tracker::{self, Tracker},
     },
     sink::Document,
@@ -25,8 +25,11 @@ pub trait Enrich {
     /// The event for one observation.
     fn event(&mut self, observation: &Observation, now: &Now) -> Value;
 
-    /// The process that holds a session's socket, as far as userspace can tell.
-    fn find_owner(&mut self, session: &Session) -> Option<Owner>;
+    /// For each session, the process that holds its socket, as far as userspace can tell.
+    fn find_owners(&mut self, sessions: &[Session]) -> Vec<Option<Owner>>;
+
+    /// What is open on monitored ports now.
+    fn found(&mut self, is_monitored: &dyn Fn(u16) -> bool) -> Vec<Found>;
 
     /// Reads what only the running process tells, before it is asked for: the process may be gone
     /// by then.
@@ -111,6 +114,29 @@ impl<E: Enrich> Pipeline<E> {
             next_look: None,
             observations: Vec::new(),
         }
+    }
+
+    /// Takes in what is open already. To be called once the probe is attached; reported by
+    /// [`Self::report_found`], after the records that came meanwhile.
+    pub fn find_open(&mut self, is_monitored: &dyn Fn(u16) -> bool) {
+        let found = self.enrich.found(is_monitored);
+        self.tracker.found(found);
+    }
+
+    /// Reports what was open before the probe and is not known from records.
+    pub fn report_found(&mut self, now: &Now, out: &mut Vec<Document>) {
+        self.tracker.report_found(now.boot, &mut self.observations);
+        self.flush(now, out);
+    }
+
+    /// Remembers the alerts made so far, which are where they were to go. After a restart they
+    /// are not made again.
+    ///
+    /// # Errors
+    ///
+    /// When the memory cannot be written.
+    pub fn persist(&mut self) -> io::Result<()> {
+        self.engine.persist()
     }
 
     /// Takes one kernel record; what it leads to is appended to `out`.
@@ -217,15 +243,22 @@ impl<E: Enrich> Pipeline<E> {
             return;
         }
         let holders = self.enrich.holders(&checks);
+        let mut handed_on = Vec::new();
         for (check, holders) in checks.iter().zip(&holders) {
-            if !holders.is_empty() {
+            if holders.is_empty() {
+                handed_on.extend(self.tracker.session(check.key).cloned());
+            } else {
                 self.tracker.settle(check, holders);
-                continue;
             }
-            // Handed to a process that is no descendant, over a unix socket.
-            let session = self.tracker.session(check.key).cloned();
-            if let Some(owner) = session.and_then(|session| self.enrich.find_owner(&session)) {
-                self.tracker.set_handler(check.key, owner);
+        }
+        if handed_on.is_empty() {
+            return;
+        }
+        // To a process that is no descendant of the acceptor, over a unix socket.
+        let owners = self.enrich.find_owners(&handed_on);
+        for (session, owner) in handed_on.iter().zip(owners) {
+            if let Some(owner) = owner {
+                self.tracker.set_handler(session.key, owner);
             }
         }
     }
@@ -235,8 +268,9 @@ impl<E: Enrich> Pipeline<E> {
             return;
         }
         let waiting: Vec<Session> = self.tracker.awaiting().cloned().collect();
-        for session in &waiting {
-            if let Some(owner) = self.enrich.find_owner(session) {
+        let owners = self.enrich.find_owners(&waiting);
+        for (session, owner) in waiting.iter().zip(owners) {
+            if let Some(owner) = owner {
                 self.tracker
                     .attribute(session.key, owner, &mut self.observations);
             }

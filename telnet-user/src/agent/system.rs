@@ -8,7 +8,7 @@ use crate::{
     enrich::{Enricher, Roots, facts::Host},
     pipeline::{Enrich, Now},
     probe::record::Task,
-    session::{Check, Observation, Owner, Session},
+    session::{Check, Found, Observation, Owner, Session},
 };
 
 /// Name of the agent in documents (`agent.type`).
@@ -62,8 +62,12 @@ impl Enrich for System {
             .event(observation, &facts, &now.clocks(), now.wall)
     }
 
-    fn find_owner(&mut self, session: &Session) -> Option<Owner> {
-        self.enricher.find_owner(session)
+    fn find_owners(&mut self, sessions: &[Session]) -> Vec<Option<Owner>> {
+        self.enricher.find_owners(sessions)
+    }
+
+    fn found(&mut self, is_monitored: &dyn Fn(u16) -> bool) -> Vec<Found> {
+        self.enricher.found(is_monitored)
     }
 
     fn learn(&mut self, task: &Task) {

@@ -3,6 +3,7 @@
 mod cache;
 pub mod cgroup;
 pub mod facts;
+mod found;
 pub mod hash;
 mod held;
 pub mod host;
