@@ -35,6 +35,9 @@ pub trait Enrich {
     /// by then.
     fn learn(&mut self, task: &Task);
 
+    /// Takes in that a process made this child, which until exec is what its parent is.
+    fn inherit(&mut self, child: &Task);
+
     /// For each check, which of its candidates hold the socket.
     fn holders(&mut self, checks: &[Check]) -> Vec<Vec<u32>>;
 }
@@ -145,11 +148,11 @@ impl<E: Enrich> Pipeline<E> {
             KernelEvent::Exec(Exec { task, .. }) | KernelEvent::Close(_, task) => {
                 self.enrich.learn(task);
             }
+            KernelEvent::Fork(child) => self.enrich.inherit(child),
             KernelEvent::State(_)
             | KernelEvent::Connect(..)
             | KernelEvent::Listen(..)
             | KernelEvent::Accept(_)
-            | KernelEvent::Fork(_)
             | KernelEvent::Exit(_) => {}
         }
         self.tracker.push(record, &mut self.observations);

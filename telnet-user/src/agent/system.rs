@@ -74,6 +74,10 @@ impl Enrich for System {
         self.enricher.learn(task);
     }
 
+    fn inherit(&mut self, child: &Task) {
+        self.enricher.inherit(child);
+    }
+
     fn holders(&mut self, checks: &[Check]) -> Vec<Vec<u32>> {
         self.enricher.holders(checks)
     }

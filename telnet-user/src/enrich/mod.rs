@@ -145,6 +145,11 @@ impl Enricher {
         self.processes.describe(task);
     }
 
+    /// Takes in that a known process made this child.
+    pub fn inherit(&mut self, child: &Task) {
+        self.processes.inherit(child);
+    }
+
     /// For each check, which of its candidates hold the socket.
     pub fn holders(&mut self, checks: &[Check]) -> Vec<Vec<u32>> {
         held::holders(&self.roots.proc, checks)
