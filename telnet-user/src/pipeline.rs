@@ -4,14 +4,14 @@
 //! what it must ask the system for goes through [`Enrich`], so that a test can drive it with
 //! recorded bytes.
 
-use std::{io, time::Duration};
+use std::{collections::HashMap, io, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
     clock::{BootTime, ClockPair},
-    probe::record::{Exec, KernelEvent, Record, Task},
+    probe::record::{Exec, KernelEvent, Record, SocketKey, Task},
     rules::{Engine, Evaluation},
     session::{
         Check, Fact, Found, Observation, Owner, Session,
@@ -77,7 +77,7 @@ pub enum Emit {
     All,
 }
 
-/// What is written, and how far userspace goes to find an acceptor.
+/// What is written, and how far userspace goes to find out who serves a session.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Which documents are written.
@@ -85,7 +85,7 @@ pub struct Options {
     /// Make an event of each connection attempt too.
     pub attempts: bool,
     /// No kernel hook reports who accepted: look for the holder of the socket.
-    pub find_acceptor: bool,
+    pub find_holder: bool,
     /// Bounds of the session table.
     pub limits: tracker::Limits,
 }
@@ -102,6 +102,8 @@ pub struct Pipeline<E> {
     engine: Engine,
     options: Options,
     next_look: Option<BootTime>,
+    /// Who held the socket of each waiting session at the last look.
+    holders: HashMap<SocketKey, u32>,
     /// Reused between calls.
     observations: Vec<Observation>,
 }
@@ -115,6 +117,7 @@ impl<E: Enrich> Pipeline<E> {
             engine,
             options,
             next_look: None,
+            holders: HashMap::new(),
             observations: Vec::new(),
         }
     }
@@ -161,7 +164,7 @@ impl<E: Enrich> Pipeline<E> {
 
     /// Does what is due by now: sessions that waited long enough, rule windows that end.
     pub fn tick(&mut self, now: &Now, out: &mut Vec<Document>) {
-        self.look_for_acceptors(now);
+        self.look_for_holders(now);
         self.check_handlers(now);
         self.tracker.tick(now.boot, &mut self.observations);
         self.flush(now, out);
@@ -172,7 +175,7 @@ impl<E: Enrich> Pipeline<E> {
     /// Ends: nothing waits any longer, and the rules say what they held back.
     pub fn finish(&mut self, now: &Now, out: &mut Vec<Document>) {
         let forever = BootTime::from_nanos(u64::MAX);
-        self.look_for_acceptors(now);
+        self.look_for_holders(now);
         self.tracker.tick(forever, &mut self.observations);
         self.flush(now, out);
         let evaluation = self.engine.finish(now.wall);
@@ -199,7 +202,7 @@ impl<E: Enrich> Pipeline<E> {
             self.observe(&observation, now, out);
         }
         self.observations = observations;
-        if self.options.find_acceptor && self.next_look.is_none() {
+        if self.options.find_holder && self.next_look.is_none() {
             self.next_look = self.tracker.awaiting().next().map(|_| now.boot);
         }
     }
@@ -266,18 +269,27 @@ impl<E: Enrich> Pipeline<E> {
         }
     }
 
-    fn look_for_acceptors(&mut self, now: &Now) {
+    /// Without a hook: who holds the socket of a waiting session at two looks in a row serves it.
+    /// One look would name a child between fork and exec, which holds whatever its parent does.
+    fn look_for_holders(&mut self, now: &Now) {
         if self.next_look.is_none_or(|due| due > now.boot) {
             return;
         }
         let waiting: Vec<Session> = self.tracker.awaiting().cloned().collect();
         let owners = self.enrich.find_owners(&waiting);
+        let mut seen = HashMap::with_capacity(waiting.len());
         for (session, owner) in waiting.iter().zip(owners) {
-            if let Some(owner) = owner {
+            let Some(owner) = owner else {
+                continue;
+            };
+            if self.holders.get(&session.key) == Some(&owner.task.pid) {
                 self.tracker
                     .attribute(session.key, owner, &mut self.observations);
+            } else {
+                seen.insert(session.key, owner.task.pid);
             }
         }
+        self.holders = seen;
         self.next_look = self
             .tracker
             .awaiting()

@@ -179,7 +179,7 @@ async fn run(args: &Args, engine: Engine, ports: &Ports) -> u8 {
         pipeline::Options {
             emit: args.emit.into(),
             attempts: args.attempts,
-            find_acceptor: probe.acceptor().is_none(),
+            find_holder: probe.acceptor().is_none(),
             limits: tracker::Limits {
                 acceptor_wait: args.acceptor_wait,
                 ..tracker::Limits::default()

@@ -36,9 +36,23 @@ fn with_owner<'a>(check: Check<'a>, role: &str, owner: &Facts) -> Check<'a> {
         .is(&format!("telnet.{role}.user.name"), "root")
 }
 
+/// Whether a hook tells who accepted. Userspace only finds out who holds the socket, and the
+/// socket may have been handed on by then.
+fn acceptor_is_known() -> bool {
+    std::env::var_os("TELNET_MONITOR_ACCEPTOR").is_none_or(|hook| hook != "userspace")
+}
+
+fn with_acceptor<'a>(check: Check<'a>, owners: &Owners) -> Check<'a> {
+    if acceptor_is_known() {
+        with_owner(check, "acceptor", &owners.acceptor)
+    } else {
+        check.lacks("telnet.acceptor")
+    }
+}
+
 fn check_accepted(event: &Document, owners: &Owners) -> Result<()> {
     let check = with_owner(Check::of(&event.json), "listener", &owners.listener);
-    with_owner(check, "acceptor", &owners.acceptor)
+    with_acceptor(check, owners)
         .is_one_of("process.pid", [owners.acceptor.pid, owners.handler.pid])
         .done()?;
     let source = text(&event.json, "telnet.attribution").context("no telnet.attribution")?;
@@ -51,7 +65,7 @@ fn check_accepted(event: &Document, owners: &Owners) -> Result<()> {
 }
 
 fn check_closed(event: &Document, owners: &Owners) -> Result<()> {
-    let mut check = with_owner(Check::of(&event.json), "acceptor", &owners.acceptor);
+    let mut check = with_acceptor(Check::of(&event.json), owners);
     // An acceptor that serves by itself need not be told twice.
     if owners.handler.pid != owners.acceptor.pid || has(&event.json, "telnet.handler") {
         check = with_owner(check, "handler", &owners.handler);
