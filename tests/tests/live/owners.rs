@@ -118,10 +118,12 @@ fn test_server_is_named(kind: ServerKind, workers: u8) -> Result<()> {
         |lab| Server::start(lab, kind, TELNET, workers),
         |_, server, client| {
             let served = server.served(client)?;
-            let listener = match kind {
-                ServerKind::ReusePort if !acceptor_is_known() => None,
-                ServerKind::ReusePort => Some(Facts::of(served.acceptor)?),
-                _ => Some(Facts::of(server.pid())?),
+            let listener = if kind != ServerKind::ReusePort {
+                Some(Facts::of(server.pid())?)
+            } else if acceptor_is_known() {
+                Some(Facts::of(served.acceptor)?)
+            } else {
+                None
             };
             Ok(Owners {
                 listener,
