@@ -13,6 +13,7 @@ pub mod cli;
 pub mod clock;
 pub mod ecs;
 pub mod enrich;
+pub mod input;
 pub mod kql;
 pub mod pipeline;
 pub mod probe;

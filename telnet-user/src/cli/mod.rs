@@ -2,9 +2,15 @@
 
 mod check;
 mod duration;
+mod events;
+mod progress;
+mod query;
 mod run;
 
-use std::{io::Write as _, path::PathBuf};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -42,6 +48,8 @@ pub struct Cli {
 enum Command {
     /// Monitor this host until interrupted.
     Run(run::Args),
+    /// Print the recorded events that match a query, unchanged.
+    Query(query::Args),
     /// Validate rules; print each with the kernel filter derived from it.
     Check(check::Args),
 }
@@ -51,6 +59,7 @@ pub fn main(cli: Cli) -> u8 {
     match cli.command {
         None => run::main(&cli.run),
         Some(Command::Run(args)) => run::main(&args),
+        Some(Command::Query(args)) => query::main(&args),
         Some(Command::Check(args)) => check::main(&args),
     }
 }
@@ -100,20 +109,44 @@ fn filter(ports: &Ports) -> Filter {
     }
 }
 
+/// The exit code after writing to standard output; `failed` when it could not be written.
+///
+/// A reader that has seen enough, such as `head`, is no failure.
+fn print(written: io::Result<u8>, failed: u8) -> u8 {
+    match written {
+        Ok(code) => code,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit::OK,
+        Err(error) => {
+            complain(&format!("cannot write to standard output: {error}"));
+            failed
+        }
+    }
+}
+
 /// Says something to the person at the terminal.
 fn complain(message: &str) {
-    let mut err = std::io::stderr().lock();
+    let mut err = io::stderr().lock();
     // Nobody is left to tell when standard error is gone.
     let _told = writeln!(err, "{message}");
 }
 
-/// Text from a file, safe to print: control characters are escaped.
+/// Text from a file, safe to print: what a terminal would act on is escaped.
 fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|character| {
-            let escaped = character.is_control().then(|| character.escape_unicode());
-            let plain = (!character.is_control()).then_some(character);
-            escaped.into_iter().flatten().chain(plain)
-        })
-        .collect()
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() || is_direction(character) {
+            out.extend(character.escape_unicode());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+/// Bidirectional controls reorder what a terminal shows (Unicode TR9).
+const fn is_direction(character: char) -> bool {
+    matches!(
+        character,
+        '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
