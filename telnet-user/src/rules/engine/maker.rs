@@ -11,15 +11,45 @@ use crate::alert::{self, AlertId, Context, Origin, Settings};
 use crate::rules::field;
 use crate::rules::rule::Rule;
 
+/// An event that waits for its alert, as text: a tenth of the memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored(Box<str>);
+
+impl Stored {
+    fn of(event: &Value) -> Self {
+        Self(event.to_string().into())
+    }
+
+    /// The event again; every document reads back as it was written.
+    fn read(&self) -> Value {
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
+
+    /// Bytes it takes.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// An event that a rule alerts on.
 #[derive(Clone, Debug)]
 pub(crate) struct Hit {
-    pub(crate) event: Value,
+    pub(crate) event: Stored,
     pub(crate) time: EventTime,
     pub(crate) id: AlertId,
     pub(crate) origin: Origin,
     /// Values it shares with other events of one alert.
     pub(crate) group: Option<Group>,
+}
+
+/// Memory of a hit besides its event, in bytes: place in a map, ids, group.
+const HIT_BYTES: usize = 512;
+
+impl Hit {
+    /// Memory it takes, in bytes, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        HIT_BYTES + self.event.len()
+    }
 }
 
 /// A [`Hit`] that is not copied yet: under a flood most are not kept.
@@ -43,7 +73,7 @@ impl Found<'_> {
             group,
         } = self;
         Hit {
-            event: event.clone(),
+            event: Stored::of(event),
             time,
             id,
             origin: origin.clone(),
@@ -133,7 +163,7 @@ impl Run<'_> {
             settings: self.settings,
             suppressed,
         };
-        alert::build(&hit.event, self.rule, &context)
+        alert::build(&hit.event.read(), self.rule, &context)
     }
 
     /// `kibana.alert.rule.execution.uuid`: one for each run, the same on replay.

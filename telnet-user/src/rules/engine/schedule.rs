@@ -21,9 +21,10 @@ use crate::rules::rule::Rule;
 
 /// Runs rules over recorded events as scheduled runs would have.
 ///
-/// Events may come in any order as long as no rule holds more than
-/// `retained_max` matches; beyond that the oldest runs are done first, and an
-/// event that comes too late for its runs is counted as `unsearched`.
+/// Events may come in any order as long as the matches that wait for their runs
+/// fit into `retained_max` bytes; beyond that the oldest runs are done first, and
+/// an event that comes too late for its runs is counted as `overflowed`. Events
+/// in the order of their time lose nothing by that.
 #[derive(Debug)]
 pub struct Schedule {
     batches: Vec<Batch>,
@@ -42,6 +43,8 @@ struct Batch {
     next: Option<i64>,
     matches: BTreeMap<(EventTime, u64), Hit>,
     ids: HashSet<AlertId>,
+    /// Memory of the matches, in bytes.
+    held: usize,
     sequence: u64,
     groups: Groups,
     totals: Numbers,
@@ -64,6 +67,7 @@ impl Schedule {
             next: None,
             matches: BTreeMap::new(),
             ids: HashSet::new(),
+            held: 0,
             sequence: 0,
             groups: Groups::default(),
             totals: Numbers::default(),
@@ -80,7 +84,7 @@ impl Schedule {
             batches,
             settings,
             memory,
-            retained_max: retained_max.max(1),
+            retained_max,
         }
     }
 
@@ -90,20 +94,38 @@ impl Schedule {
         let mut origin = origin;
         for batch in &mut self.batches {
             batch.take(event, &mut origin, &self.settings, &self.memory);
-            while batch.matches.len() > self.retained_max {
-                batch.run(&self.settings, &mut self.memory, &mut out);
-            }
+        }
+        while self.batches.iter().map(|batch| batch.held).sum::<usize>() > self.retained_max {
+            let fullest = self.batches.iter_mut().max_by_key(|batch| batch.held);
+            let Some(batch) = fullest else {
+                break;
+            };
+            batch.run(&self.settings, &mut self.memory, &mut out);
         }
         out
+    }
+
+    /// Does the earliest of the remaining runs that find anything; `None` when
+    /// there is none. For the end of the events: what comes after is late.
+    pub fn next_run(&mut self) -> Option<Evaluation> {
+        let waiting = self
+            .batches
+            .iter_mut()
+            .filter_map(|batch| Some((batch.next_run()?, batch)));
+        let (_, batch) = waiting.min_by_key(|(index, batch)| batch.windows.run(*index))?;
+        let mut out = Evaluation::default();
+        batch.run(&self.settings, &mut self.memory, &mut out);
+        Some(out)
     }
 
     /// Does the remaining runs and sums up.
     pub fn finish(&mut self) -> Evaluation {
         let mut out = Evaluation::default();
+        while let Some(run) = self.next_run() {
+            out.alerts.extend(run.alerts);
+            out.updates.extend(run.updates);
+        }
         for batch in &mut self.batches {
-            while !batch.matches.is_empty() {
-                batch.run(&self.settings, &mut self.memory, &mut out);
-            }
             let next = batch.next.unwrap_or_default();
             let now = timestamp(batch.windows.run(next));
             let updates = batch.groups.updates(&batch.rule, &batch.windows, next, now);
@@ -151,8 +173,7 @@ impl Batch {
         if !self.rule.matches(event, now) || descends_from(event, &self.rule) {
             return;
         }
-        let next = self.next.unwrap_or(i64::MIN);
-        let Some(time) = time.filter(|time| self.found(time.searched, next)) else {
+        let Some(time) = time.filter(|time| self.found(time.searched, i64::MIN)) else {
             self.totals.unsearched += 1;
             return;
         };
@@ -163,8 +184,13 @@ impl Batch {
         }
         let origin = origin.get_or_insert_with(|| Origin::of(event));
         let id = AlertId::of(origin, &settings.space, &self.rule.uuid);
-        if memory.contains(id) || !self.ids.insert(id) {
+        if memory.contains(id) || self.ids.contains(&id) {
             self.totals.duplicates += 1;
+            return;
+        }
+        if !self.found(time.searched, self.next.unwrap_or(i64::MIN)) {
+            self.totals.dropped += 1;
+            self.totals.overflowed += 1;
             return;
         }
         let group = Group::of(event, self.rule.suppression.as_ref());
@@ -177,6 +203,8 @@ impl Batch {
             group,
         }
         .keep();
+        self.ids.insert(id);
+        self.held += hit.bytes();
         self.matches.insert((time, self.sequence), hit);
     }
 
@@ -186,18 +214,23 @@ impl Batch {
         at >= self.windows.oldest(first)
     }
 
+    /// The next run that finds anything.
+    fn next_run(&self) -> Option<i64> {
+        let ((oldest, _), _) = self.matches.first_key_value()?;
+        let first = self.windows.index_of(oldest.searched);
+        Some(self.next.map_or(first, |next| next.max(first)))
+    }
+
     /// Does the next run that finds anything.
     fn run(&mut self, settings: &Settings, memory: &mut Memory, out: &mut Evaluation) {
-        let Some(((oldest, _), _)) = self.matches.first_key_value() else {
+        let Some(index) = self.next_run() else {
             return;
         };
-        let first = self.windows.index_of(oldest.searched);
-        let index = self.next.map_or(first, |next| next.max(first));
         let (from, to) = (self.windows.oldest(index), self.windows.closes(index));
         let now = timestamp(self.windows.run(index));
         let (mut used, mut capped) = (0, false);
         let mut served: HashSet<String> = HashSet::new();
-        let mut handled = Vec::new();
+        let mut keys = Vec::new();
         for (key, hit) in &self.matches {
             let at = key.0.searched;
             if at < from || at > to {
@@ -215,8 +248,9 @@ impl Batch {
                 used += 1;
                 served.extend(hit.group.as_ref().map(|group| group.key.clone()));
             }
-            handled.push(*key);
+            keys.push(*key);
         }
+        let handled: Vec<Hit> = keys.iter().filter_map(|key| self.take_out(key)).collect();
         let run = Run {
             rule: &self.rule,
             windows: &self.windows,
@@ -224,13 +258,9 @@ impl Batch {
             now,
             settings,
         };
-        for key in handled {
-            let Some(hit) = self.matches.remove(&key) else {
-                continue;
-            };
-            self.ids.remove(&hit.id);
+        for hit in &handled {
             let members = Members::default();
-            let done = run.handle(&hit, &members, &mut self.groups, memory, &mut out.alerts);
+            let done = run.handle(hit, &members, &mut self.groups, memory, &mut out.alerts);
             self.totals.alerted += done.alerted;
             self.totals.suppressed += done.suppressed;
         }
@@ -248,13 +278,19 @@ impl Batch {
     /// Drops matches that run `next` no longer searches.
     fn drop_unreachable(&mut self, next: i64) {
         let oldest = self.windows.oldest(next);
-        while let Some(entry) = self.matches.first_entry() {
-            if entry.key().0.searched >= oldest {
+        while let Some((key, _)) = self.matches.first_key_value() {
+            let key = *key;
+            if key.0.searched >= oldest {
                 break;
             }
-            let hit = entry.remove();
-            self.ids.remove(&hit.id);
-            self.totals.dropped += 1;
+            self.totals.dropped += u64::from(self.take_out(&key).is_some());
         }
+    }
+
+    fn take_out(&mut self, key: &(EventTime, u64)) -> Option<Hit> {
+        let hit = self.matches.remove(key)?;
+        self.ids.remove(&hit.id);
+        self.held = self.held.saturating_sub(hit.bytes());
+        Some(hit)
     }
 }
