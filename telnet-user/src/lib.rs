@@ -17,6 +17,7 @@ pub mod input;
 pub mod kql;
 pub mod pipeline;
 pub mod probe;
+pub mod replay;
 pub mod rules;
 pub mod session;
 pub mod sink;

@@ -5,9 +5,13 @@ use std::{
     path::PathBuf,
 };
 
-use super::{exit, rules_from};
+use super::{Rules, counts, exit, load, print, printable};
+use crate::rules::{self, Level, Rule};
 
 /// What to check.
+///
+/// Exit code: 0 when every rule can run or is one that this agent does not support, 1 when
+/// something is broken. Warnings do not fail.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     /// Rule file or folder, instead of the embedded rules; may be given again.
@@ -18,32 +22,43 @@ pub(super) struct Args {
     lenient: bool,
 }
 
-/// Prints every rule with its kernel filter; problems are on standard error.
+/// Prints every rule with its kernel filter, and how many there are; problems are on standard
+/// error.
 pub(super) fn main(args: &Args) -> u8 {
-    let Some(rules) = rules_from(&args.rules, args.lenient) else {
-        return exit::INVALID;
+    let options = rules::Options {
+        lenient: args.lenient,
+        ..rules::Options::default()
     };
-    let mut lines: Vec<String> = rules
-        .rules
-        .iter()
-        .map(|rule| {
-            format!(
-                "{} ({}, version {}, {}): {}",
-                super::printable(&rule.name),
-                super::printable(&rule.rule_id),
-                rule.version,
-                if rule.enabled { "enabled" } else { "disabled" },
-                rule.ports(),
-            )
-        })
-        .collect();
-    lines.push(format!("kernel filter: {}\n", rules.ports()));
-    let text = lines.join("\n");
-    match io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => exit::OK,
-        Err(error) => {
-            super::complain(&format!("cannot write to standard output: {error}"));
-            exit::INVALID
-        }
+    let report = load(&args.rules, &options, Level::Warning);
+    let code = if report.has_errors() {
+        exit::INVALID
+    } else {
+        exit::OK
+    };
+    let counts = counts(&report);
+    let rules = Rules {
+        rules: report.rules,
+    };
+    print(describe(&rules, &counts).map(|()| code), exit::INVALID)
+}
+
+fn describe(rules: &Rules, counts: &str) -> io::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for rule in &rules.rules {
+        writeln!(out, "{}", printable(&sentence(rule)))?;
     }
+    writeln!(out, "{counts}")?;
+    writeln!(out, "kernel filter: {}", rules.ports())?;
+    out.flush()
+}
+
+fn sentence(rule: &Rule) -> String {
+    format!(
+        "{} ({}, version {}, {}): {}",
+        rule.name,
+        rule.rule_id,
+        rule.version,
+        if rule.enabled { "enabled" } else { "disabled" },
+        rule.ports(),
+    )
 }

@@ -3,8 +3,10 @@
 mod check;
 mod duration;
 mod events;
+mod explain;
 mod progress;
 mod query;
+mod replay;
 mod run;
 
 use std::{
@@ -17,7 +19,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     kql::pushdown::Ports,
     probe::filter::Filter,
-    rules::{self, Rule, Source},
+    rules::{self, Level, LoadReport, Rule, Source},
 };
 
 /// Exit codes (a contract with whoever calls the agent).
@@ -48,10 +50,14 @@ pub struct Cli {
 enum Command {
     /// Monitor this host until interrupted.
     Run(run::Args),
+    /// Run rules over recorded events; alerts are on standard output.
+    Replay(replay::Args),
     /// Print the recorded events that match a query, unchanged.
     Query(query::Args),
     /// Validate rules; print each with the kernel filter derived from it.
     Check(check::Args),
+    /// Show why recorded events match a rule or not.
+    Explain(explain::Args),
 }
 
 /// Runs what the user typed and returns the exit code. Errors are on standard error by then.
@@ -59,8 +65,10 @@ pub fn main(cli: Cli) -> u8 {
     match cli.command {
         None => run::main(&cli.run),
         Some(Command::Run(args)) => run::main(&args),
+        Some(Command::Replay(args)) => replay::main(&args),
         Some(Command::Query(args)) => query::main(&args),
         Some(Command::Check(args)) => check::main(&args),
+        Some(Command::Explain(args)) => explain::main(&args),
     }
 }
 
@@ -83,22 +91,43 @@ impl Rules {
 /// Loads the rules at `paths`, or the embedded ones. Problems are on standard error by then;
 /// `None` when one of them is an error.
 fn rules_from(paths: &[PathBuf], lenient: bool) -> Option<Rules> {
+    let options = rules::Options {
+        lenient,
+        ..rules::Options::default()
+    };
+    let report = load(paths, &options, Level::Warning);
+    (!report.has_errors()).then_some(Rules {
+        rules: report.rules,
+    })
+}
+
+/// Loads the rules at `paths`, or the embedded ones. Problems of `least` or worse are on standard
+/// error by then.
+fn load(paths: &[PathBuf], options: &rules::Options, least: Level) -> LoadReport {
     let sources: Vec<Source> = if paths.is_empty() {
         vec![Source::Shipped]
     } else {
         paths.iter().cloned().map(Source::Path).collect()
     };
-    let options = rules::Options {
-        lenient,
-        ..rules::Options::default()
-    };
-    let report = rules::load_with(&sources, &options);
-    for problem in &report.problems {
+    let report = rules::load_with(&sources, options);
+    for problem in report
+        .problems
+        .iter()
+        .filter(|problem| problem.level >= least)
+    {
         complain(&problem.render());
     }
-    (!report.has_errors()).then_some(Rules {
-        rules: report.rules,
-    })
+    report
+}
+
+/// How many rules can run and how many cannot, as a sentence.
+fn counts(report: &LoadReport) -> String {
+    let enabled = report.rules.iter().filter(|rule| rule.enabled).count();
+    let disabled = report.rules.len() - enabled;
+    format!(
+        "rules: {enabled} enabled, {disabled} disabled, {} broken, {} not supported, {} deprecated",
+        report.broken, report.unsupported, report.skipped
+    )
 }
 
 /// The kernel filter that lets through what rules on `ports` need.

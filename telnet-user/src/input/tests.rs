@@ -13,8 +13,11 @@ fn place(index: &str, id: &str, version: Option<u64>) -> Place {
     }
 }
 
-/// Lines of one file and what each is: an event with its place, nothing, or an error.
-fn parse(lines: &[&str]) -> Vec<Result<Option<(String, Place)>, String>> {
+/// What a line is: an event with its place, nothing, or an error.
+type Parsed = Result<Option<(String, Place)>, String>;
+
+/// What each line of one file is.
+fn parse(lines: &[&str]) -> Vec<Parsed> {
     let mut parser = Parser::default();
     lines
         .iter()
@@ -28,7 +31,11 @@ fn parse(lines: &[&str]) -> Vec<Result<Option<(String, Place)>, String>> {
         .collect()
 }
 
-fn event(text: &str, place: Place) -> Result<Option<(String, Place)>, String> {
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "compared with what may be an error"
+)]
+fn event(text: &str, place: Place) -> Parsed {
     Ok(Some((text.to_owned(), place)))
 }
 

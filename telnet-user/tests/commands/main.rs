@@ -1,11 +1,15 @@
 //! The commands, as a user runs them: the built binary over files in a folder of its own.
 #![expect(
     clippy::tests_outside_test_module,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "all of an integration test is test code"
 )]
 
+mod check;
+mod explain;
 mod query;
+mod replay;
 
 use std::{
     ffi::OsStr,
@@ -80,4 +84,29 @@ fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(text.as_bytes()).unwrap();
     encoder.finish().unwrap()
+}
+
+/// A rule file with `query` and further lines of `[rule]`.
+fn rule(query: &str, extra: &str) -> String {
+    format!(
+        r#"[metadata]
+creation_date = "2026/01/01"
+updated_date = "2026/01/01"
+maturity = "production"
+
+[rule]
+rule_id = "00000000-0000-4000-8000-000000000001"
+name = "Test rule"
+description = "For tests"
+author = ["test"]
+severity = "medium"
+risk_score = 47
+from = "now-9m"
+type = "query"
+language = "kuery"
+query = '''
+{query}
+'''
+{extra}"#
+    )
 }
