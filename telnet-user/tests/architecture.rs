@@ -12,9 +12,10 @@ use std::{
 };
 
 /// Which modules each module may use: data flows one way, see ARCHITECTURE.md.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("clock", &[]),
     ("kql", &[]),
+    ("input", &[]),
     ("probe", &["clock"]),
     ("session", &["clock", "probe"]),
     ("enrich", &["clock", "probe", "session"]),
@@ -22,6 +23,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("rules", &["alert", "kql"]),
     ("alert", &["rules"]),
     ("sink", &[]),
+    ("replay", &["alert", "input", "rules"]),
     ("pipeline", &["clock", "probe", "rules", "session", "sink"]),
     (
         "agent",
@@ -32,8 +34,8 @@ const ARROWS: [(&str, &[&str]); 13] = [
     (
         "cli",
         &[
-            "agent", "alert", "ecs", "enrich", "kql", "pipeline", "probe", "rules", "session",
-            "sink",
+            "agent", "alert", "ecs", "enrich", "input", "kql", "pipeline", "probe", "replay",
+            "rules", "session", "sink",
         ],
     ),
     ("main", &["cli"]),

@@ -2,41 +2,52 @@
 
 use std::io::{self, Write as _};
 
-use super::{RuleArgs, exit};
+use super::{RuleArgs, Rules, counts, exit, print, printable};
+use crate::rules::{Level, Rule};
 
 /// What to check.
+///
+/// Exit code: 0 when every rule can run or is one that this agent does not support, 1 when
+/// something is broken. Warnings do not fail.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     rules: RuleArgs,
 }
 
-/// Prints every rule with its kernel filter; problems are on standard error.
+/// Prints every rule with its kernel filter, and how many there are; problems are on standard
+/// error.
 pub(super) fn main(args: &Args) -> u8 {
-    let Some(rules) = args.rules.load() else {
-        return exit::INVALID;
+    let report = args.rules.report(false, Level::Warning);
+    let code = if report.has_errors() {
+        exit::INVALID
+    } else {
+        exit::OK
     };
-    let mut lines: Vec<String> = rules
-        .rules
-        .iter()
-        .map(|rule| {
-            format!(
-                "{} ({}, version {}, {}): {}",
-                super::printable(&rule.name),
-                super::printable(&rule.rule_id),
-                rule.version,
-                if rule.enabled { "enabled" } else { "disabled" },
-                rule.ports(),
-            )
-        })
-        .collect();
-    lines.push(format!("kernel filter: {}\n", rules.ports()));
-    let text = lines.join("\n");
-    match io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => exit::OK,
-        Err(error) => {
-            super::complain(&format!("cannot write to standard output: {error}"));
-            exit::INVALID
-        }
+    let counts = counts(&report);
+    let rules = Rules {
+        rules: report.rules,
+    };
+    print(describe(&rules, &counts).map(|()| code), exit::INVALID)
+}
+
+fn describe(rules: &Rules, counts: &str) -> io::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for rule in &rules.rules {
+        writeln!(out, "{}", printable(&sentence(rule)))?;
     }
+    writeln!(out, "{counts}")?;
+    writeln!(out, "kernel filter: {}", rules.ports())?;
+    out.flush()
+}
+
+fn sentence(rule: &Rule) -> String {
+    format!(
+        "{} ({}, version {}, {}): {}",
+        rule.name,
+        rule.rule_id,
+        rule.version,
+        if rule.enabled { "enabled" } else { "disabled" },
+        rule.ports(),
+    )
 }

@@ -2,16 +2,24 @@
 
 mod check;
 mod duration;
+mod events;
+mod explain;
+mod progress;
+mod query;
+mod replay;
 mod run;
 
-use std::{io::Write as _, path::PathBuf};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+};
 
 use clap::{Parser, Subcommand};
 
 use crate::{
     kql::pushdown::Ports,
     probe::filter::Filter,
-    rules::{self, Rule, Source},
+    rules::{self, Level, LoadReport, Rule, Source},
 };
 
 /// Exit codes (a contract with whoever calls the agent).
@@ -42,8 +50,14 @@ pub struct Cli {
 enum Command {
     /// Monitor this host until interrupted.
     Run(run::Args),
+    /// Run rules over recorded events; alerts are on standard output.
+    Replay(replay::Args),
+    /// Print the recorded events that match a query, unchanged.
+    Query(query::Args),
     /// Validate rules; print each with the kernel filter derived from it.
     Check(check::Args),
+    /// Show why recorded events match a rule or not.
+    Explain(explain::Args),
 }
 
 /// Runs what the user typed and returns the exit code. Errors are on standard error by then.
@@ -51,7 +65,10 @@ pub fn main(cli: Cli) -> u8 {
     match cli.command {
         None => run::main(&cli.run),
         Some(Command::Run(args)) => run::main(&args),
+        Some(Command::Replay(args)) => replay::main(&args),
+        Some(Command::Query(args)) => query::main(&args),
         Some(Command::Check(args)) => check::main(&args),
+        Some(Command::Explain(args)) => explain::main(&args),
     }
 }
 
@@ -89,28 +106,56 @@ struct RuleArgs {
 }
 
 impl RuleArgs {
-    /// Loads the rules. Problems are on standard error by then; `None` when one of them is an
-    /// error.
+    /// Loads the rules for this agent's own events. Problems are on standard error by then;
+    /// `None` when one of them is an error.
     fn load(&self) -> Option<Rules> {
-        let sources: Vec<Source> = if self.rules.is_empty() {
-            vec![Source::Shipped]
-        } else {
-            self.rules.iter().cloned().map(Source::Path).collect()
-        };
-        let options = rules::Options {
-            lenient: self.lenient,
-            enable: self.enable.clone(),
-            disable: self.disable.clone(),
-            ..rules::Options::default()
-        };
-        let report = rules::load_with(&sources, &options);
-        for problem in &report.problems {
-            complain(&problem.render());
-        }
+        let report = self.report(false, Level::Warning);
         (!report.has_errors()).then_some(Rules {
             rules: report.rules,
         })
     }
+
+    /// Loads the rules, for events of any shipper or for this agent's own. Problems of `least` or
+    /// worse are on standard error by then.
+    fn report(&self, foreign_events: bool, least: Level) -> LoadReport {
+        let options = rules::Options {
+            lenient: self.lenient,
+            enable: self.enable.clone(),
+            disable: self.disable.clone(),
+            foreign_events,
+            ..rules::Options::default()
+        };
+        load(&self.rules, &options, least)
+    }
+}
+
+/// Loads the rules at `paths`, or the embedded ones. Problems of `least` or worse are on standard
+/// error by then.
+fn load(paths: &[PathBuf], options: &rules::Options, least: Level) -> LoadReport {
+    let sources: Vec<Source> = if paths.is_empty() {
+        vec![Source::Shipped]
+    } else {
+        paths.iter().cloned().map(Source::Path).collect()
+    };
+    let report = rules::load_with(&sources, options);
+    for problem in report
+        .problems
+        .iter()
+        .filter(|problem| problem.level >= least)
+    {
+        complain(&problem.render());
+    }
+    report
+}
+
+/// How many rules can run and how many cannot, as a sentence.
+fn counts(report: &LoadReport) -> String {
+    let enabled = report.rules.iter().filter(|rule| rule.enabled).count();
+    let disabled = report.rules.len() - enabled;
+    format!(
+        "rules: {enabled} enabled, {disabled} disabled, {} broken, {} not supported, {} deprecated",
+        report.broken, report.unsupported, report.skipped
+    )
 }
 
 /// The kernel filter that lets through what rules on `ports` need.
@@ -121,20 +166,44 @@ fn filter(ports: &Ports) -> Filter {
     }
 }
 
+/// The exit code after writing to standard output; `failed` when it could not be written.
+///
+/// A reader that has seen enough, such as `head`, is no failure.
+fn print(written: io::Result<u8>, failed: u8) -> u8 {
+    match written {
+        Ok(code) => code,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit::OK,
+        Err(error) => {
+            complain(&format!("cannot write to standard output: {error}"));
+            failed
+        }
+    }
+}
+
 /// Says something to the person at the terminal.
 fn complain(message: &str) {
-    let mut err = std::io::stderr().lock();
+    let mut err = io::stderr().lock();
     // Nobody is left to tell when standard error is gone.
     let _told = writeln!(err, "{message}");
 }
 
-/// Text from a file, safe to print: control characters are escaped.
+/// Text from a file, safe to print: what a terminal would act on is escaped.
 fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|character| {
-            let escaped = character.is_control().then(|| character.escape_unicode());
-            let plain = (!character.is_control()).then_some(character);
-            escaped.into_iter().flatten().chain(plain)
-        })
-        .collect()
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() || is_direction(character) {
+            out.extend(character.escape_unicode());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+/// Bidirectional controls reorder what a terminal shows (Unicode TR9).
+const fn is_direction(character: char) -> bool {
+    matches!(
+        character,
+        '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }

@@ -22,7 +22,9 @@ mod shipped;
 pub(crate) mod tests;
 mod wildcard;
 
-pub use self::engine::{Engine, Evaluation, Limits, Memory, Numbers, Retention, Schedule};
+pub use self::engine::{
+    Engine, Evaluation, Limits, Memory, Numbers, Retention, Schedule, recorded_at,
+};
 pub use self::exception::Exceptions;
 pub use self::filter::Filter;
 pub use self::load::{LoadReport, Options, Source, load, load_with};

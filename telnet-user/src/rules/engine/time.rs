@@ -36,6 +36,13 @@ impl EventTime {
     }
 }
 
+/// When an agent or a cluster took `event` in, which is the clock of a recorded
+/// event: `event.ingested`, else `@timestamp`.
+pub fn recorded_at(event: &Value) -> Option<Timestamp> {
+    let millis = millis(event, "event.ingested").or_else(|| millis(event, "@timestamp"))?;
+    Timestamp::from_millisecond(millis).ok()
+}
+
 /// The first date in field `name`.
 fn millis(event: &Value, name: &str) -> Option<i64> {
     field::values(event, name).into_iter().find_map(parse)
