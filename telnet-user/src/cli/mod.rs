@@ -3,6 +3,7 @@
 mod check;
 mod duration;
 mod run;
+mod sessions;
 
 use std::{io::Write as _, path::PathBuf};
 
@@ -44,6 +45,8 @@ enum Command {
     Run(run::Args),
     /// Validate rules; print each with the kernel filter derived from it.
     Check(check::Args),
+    /// List telnet sessions and listeners open now, with their processes.
+    Sessions(sessions::Args),
 }
 
 /// Runs what the user typed and returns the exit code. Errors are on standard error by then.
@@ -52,6 +55,7 @@ pub fn main(cli: Cli) -> u8 {
         None => run::main(&cli.run),
         Some(Command::Run(args)) => run::main(&args),
         Some(Command::Check(args)) => check::main(&args),
+        Some(Command::Sessions(args)) => sessions::main(&args),
     }
 }
 

@@ -154,6 +154,12 @@ impl Enricher {
         self.sockets.list(ports)
     }
 
+    /// As [`Self::open_sockets`], with their traffic so far: see
+    /// [`SocketFinder::list_with_counters`].
+    pub fn open_sockets_with_counters(&mut self, ports: &dyn Fn(u16) -> bool) -> Vec<OpenSocket> {
+        self.sockets.list_with_counters(ports)
+    }
+
     /// Who holds an open socket: of a connection as [`Self::find_owner`]; of a listening socket
     /// the one that is an ancestor of the others, since workers that share it have it from there.
     pub fn owner_of(&mut self, socket: &OpenSocket) -> Option<Owner> {

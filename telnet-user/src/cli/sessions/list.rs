@@ -1,0 +1,497 @@
+//! What is open now, with its owners, in the shape of the agent's observations.
+
+use std::{
+    os::unix::fs::MetadataExt as _,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use super::table::Row;
+use crate::{
+    agent::system::System,
+    enrich::{facts::Facts, socket::OpenSocket},
+    kql::pushdown::Ports,
+    pipeline::Now,
+    probe::record::{SocketKey, TcpState},
+    session::{Direction, Fact, Listener, Observation, Owner, Owners, Session, Traffic},
+};
+
+/// How long documents wait for the hashes of executables.
+const HASH_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Time between two looks for them.
+const HASH_LOOK: Duration = Duration::from_millis(10);
+
+/// Lists sockets on the monitored ports.
+#[derive(Debug)]
+pub(super) struct Lister {
+    system: System,
+    ports: Ports,
+    /// Inode number of the network namespace this process is in.
+    netns: Option<u32>,
+}
+
+/// What was open at one moment: listeners, then inbound, then outbound sessions.
+#[derive(Debug)]
+pub(super) struct Listing {
+    now: Now,
+    netns: Option<u32>,
+    open: Vec<Open>,
+}
+
+/// A socket that is open.
+#[derive(Debug)]
+struct Open {
+    socket: OpenSocket,
+    observation: Observation,
+    traffic: Option<Traffic>,
+    facts: Facts,
+}
+
+impl Lister {
+    /// Reads the host's facts.
+    pub(super) fn new(ports: Ports) -> Self {
+        let own = std::fs::metadata("/proc/self/ns/net").ok();
+        Self {
+            system: System::new(),
+            ports,
+            netns: own.and_then(|own| u32::try_from(own.ino()).ok()),
+        }
+    }
+
+    /// The ports it looks at.
+    pub(super) const fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// Looks once.
+    pub(super) fn list(&mut self) -> Listing {
+        let now = Now::read();
+        let ports = &self.ports;
+        let mut sockets = self
+            .system
+            .enricher()
+            .open_sockets_with_counters(&|port| is_wanted(ports, port));
+        sockets.retain(is_open);
+        let (listening, connected): (Vec<_>, Vec<_>) = sockets
+            .into_iter()
+            .partition(|socket| socket.state == TcpState::Listen);
+        let listeners: Vec<(OpenSocket, Listener)> = listening
+            .into_iter()
+            .map(|socket| {
+                let owner = self.system.enricher().owner_of(&socket);
+                let listener = listener(&socket, owner);
+                (socket, listener)
+            })
+            .collect();
+        let mut open: Vec<Open> = connected
+            .into_iter()
+            .map(|socket| self.session(socket, &listeners, &now))
+            .collect();
+        open.extend(listeners.into_iter().map(|(socket, listener)| {
+            let time = now.boot;
+            let observation = Observation::ListenerOpened { listener, time };
+            self.open(socket, observation, None)
+        }));
+        open.sort_by_key(|open| {
+            let socket = &open.socket;
+            let is_foreign = socket.netns != self.netns;
+            let place = (is_foreign, socket.netns, socket.local, socket.remote);
+            (open.rank(), place, socket.cookie)
+        });
+        Listing {
+            now,
+            netns: self.netns,
+            open,
+        }
+    }
+
+    /// Looks once, and waits a moment for the hashes of executables, which are made in the
+    /// background. One that is too large to be hashed is done without.
+    pub(super) fn list_with_hashes(&mut self) -> Listing {
+        let mut listing = self.list();
+        let deadline = Instant::now() + HASH_PATIENCE;
+        while listing.open.iter().any(Open::lacks_hash) && Instant::now() < deadline {
+            thread::sleep(HASH_LOOK);
+            for open in listing.open.iter_mut().filter(|open| open.lacks_hash()) {
+                open.facts = self.system.enricher().facts(&open.observation);
+            }
+        }
+        listing
+    }
+
+    /// Their events, with the ids that the running agent gives them.
+    pub(super) fn events(&self, listing: &Listing) -> impl Iterator<Item = Value> {
+        listing.open.iter().map(|open| {
+            self.system
+                .open_event(&open.observation, open.traffic, &open.facts, &listing.now)
+        })
+    }
+
+    fn session(
+        &mut self,
+        socket: OpenSocket,
+        listeners: &[(OpenSocket, Listener)],
+        now: &Now,
+    ) -> Open {
+        let holder = self.system.enricher().owner_of(&socket);
+        let ports = &self.ports;
+        let direction = |session: &Session| {
+            direction(
+                &socket,
+                |port| is_wanted(ports, port),
+                || {
+                    listeners
+                        .iter()
+                        .any(|(_, listener)| session.came_through(listener))
+                },
+            )
+        };
+        let mut session = Session {
+            key: key(&socket),
+            direction: Direction::Egress,
+            netns: socket.netns,
+            local: socket.local,
+            remote: socket.remote,
+            attempted: None,
+            opened: None,
+            preexisting: true,
+            inode: Some(u64::from(socket.inode)).filter(|inode| *inode != 0),
+            owners: Owners::default(),
+        };
+        session.direction = direction(&session);
+        session.owners = match session.direction {
+            Direction::Ingress => Owners {
+                listener: listener_of(&session, holder.as_ref(), listeners),
+                handler: holder,
+                ..Owners::default()
+            },
+            Direction::Egress => Owners {
+                client: holder,
+                ..Owners::default()
+            },
+        };
+        let traffic = socket
+            .counters
+            .map(|counters| Traffic::so_far(session.direction, socket.state, counters));
+        let fact = match (socket.state, session.direction) {
+            (TcpState::SynSent, _) => Fact::Attempted,
+            (_, Direction::Ingress) => Fact::Accepted,
+            (_, Direction::Egress) => Fact::Established,
+        };
+        let observation = Observation::Session {
+            session: Box::new(session),
+            fact,
+            time: now.boot,
+        };
+        self.open(socket, observation, traffic)
+    }
+
+    fn open(
+        &mut self,
+        socket: OpenSocket,
+        observation: Observation,
+        traffic: Option<Traffic>,
+    ) -> Open {
+        Open {
+            facts: self.system.enricher().facts(&observation),
+            socket,
+            observation,
+            traffic,
+        }
+    }
+}
+
+impl Listing {
+    /// Whether nothing was open.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Rows of a table.
+    pub(super) fn rows(&self) -> Vec<Row> {
+        self.open.iter().map(|open| self.row(open)).collect()
+    }
+
+    fn row(&self, open: &Open) -> Row {
+        let socket = &open.socket;
+        let process = open.facts.owners.closest().map(|owner| &owner.process);
+        let start = process.and_then(|process| process.start);
+        Row {
+            direction: open.direction(),
+            local: socket.local,
+            remote: socket.remote,
+            state: socket.state,
+            process: process.map(|process| (process.name.clone(), process.pid)),
+            user: process.map(|process| {
+                let user = &process.user;
+                user.name.clone().unwrap_or_else(|| user.id.to_string())
+            }),
+            container: process.and_then(|process| process.container.clone()),
+            unit: process.and_then(|process| process.unit.clone()),
+            process_age: start.map(|start| self.now.boot.since(start)),
+            received: open.traffic.map(|traffic| traffic.bytes_received),
+            sent: open.traffic.map(|traffic| traffic.bytes_sent),
+            netns: socket.netns.filter(|_| socket.netns != self.netns),
+        }
+    }
+}
+
+impl Open {
+    /// Which way a session goes; none for a listener.
+    fn direction(&self) -> Option<Direction> {
+        match &self.observation {
+            Observation::Session { session, .. } => Some(session.direction),
+            Observation::ListenerOpened { .. } | Observation::ListenerClosed { .. } => None,
+        }
+    }
+
+    fn rank(&self) -> u8 {
+        match self.direction() {
+            None => 0,
+            Some(Direction::Ingress) => 1,
+            Some(Direction::Egress) => 2,
+        }
+    }
+
+    fn lacks_hash(&self) -> bool {
+        self.facts.owners.closest().is_some_and(|owner| {
+            owner.process.executable.is_some() && owner.process.sha256.is_none()
+        })
+    }
+}
+
+fn is_wanted(ports: &Ports, port: u16) -> bool {
+    match ports {
+        Ports::Any => true,
+        Ports::OneOf(ports) => ports.contains(&port),
+    }
+}
+
+/// Whether a socket listens, or is one end of a session that this host has not finished with.
+const fn is_open(socket: &OpenSocket) -> bool {
+    match socket.state {
+        TcpState::Listen
+        | TcpState::SynSent
+        | TcpState::Established
+        | TcpState::FinWait1
+        | TcpState::CloseWait
+        | TcpState::LastAck
+        | TcpState::Closing => true,
+        // Without an inode it is all that is left of a socket: as with TIME_WAIT, the kernel only
+        // keeps the ends for a while.
+        TcpState::FinWait2 => socket.inode != 0,
+        // The handshake is not complete, or there is no connection.
+        TcpState::SynRecv | TcpState::Close => false,
+    }
+}
+
+/// Which side this host is on. The kernel does not keep who connected: a listener on the local end
+/// tells, else which of the ports is a monitored one, else the lower port is the service's.
+fn direction(
+    socket: &OpenSocket,
+    is_wanted: impl Fn(u16) -> bool,
+    has_listener: impl Fn() -> bool,
+) -> Direction {
+    let (local, remote) = (socket.local.port(), socket.remote.port());
+    let is_service = is_wanted(local) && (!is_wanted(remote) || local < remote);
+    if socket.state != TcpState::SynSent && (has_listener() || is_service) {
+        Direction::Ingress
+    } else {
+        Direction::Egress
+    }
+}
+
+/// Whose listening socket a session came in through. Several can share an address
+/// (`SO_REUSEPORT`): then the one that holds the session too, or nobody rather than a guess.
+fn listener_of(
+    session: &Session,
+    holder: Option<&Owner>,
+    listeners: &[(OpenSocket, Listener)],
+) -> Option<Owner> {
+    let owners: Vec<&Owner> = listeners
+        .iter()
+        .filter(|(_, listener)| session.came_through(listener))
+        .map(|(_, listener)| listener.owner.as_ref())
+        .collect::<Option<_>>()?;
+    let first = *owners.first()?;
+    if owners.iter().all(|owner| is_same(owner, first)) {
+        return Some(first.clone());
+    }
+    let holder = holder?;
+    owners
+        .into_iter()
+        .find(|owner| is_same(owner, holder))
+        .cloned()
+}
+
+fn is_same(left: &Owner, right: &Owner) -> bool {
+    left.task.pid == right.task.pid && left.task.start == right.task.start
+}
+
+fn listener(socket: &OpenSocket, owner: Option<Owner>) -> Listener {
+    Listener {
+        key: key(socket),
+        netns: socket.netns,
+        local: socket.local,
+        opened: None,
+        preexisting: true,
+        owner,
+    }
+}
+
+/// Userspace does not know the socket's address; the cookie alone names it.
+const fn key(socket: &OpenSocket) -> SocketKey {
+    SocketKey {
+        address: 0,
+        cookie: socket.cookie,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::SocketAddr, sync::Arc};
+
+    use super::*;
+    use crate::{probe::record::Task, session::Attribution};
+
+    fn socket(local: &str, remote: &str, state: TcpState) -> OpenSocket {
+        let end = |text: &str| -> SocketAddr { text.parse().expect("an address") };
+        OpenSocket {
+            netns: Some(1),
+            local: end(local),
+            remote: end(remote),
+            state,
+            cookie: Some(7),
+            inode: 0,
+            counters: None,
+            pids: Vec::new(),
+        }
+    }
+
+    fn owner(pid: u32) -> Owner {
+        let task = Task {
+            pid,
+            tid: pid,
+            uid: 0,
+            gid: 0,
+            start: None,
+            comm: "x".to_owned(),
+            parent: None,
+            cgroup: None,
+            args: None,
+        };
+        Owner {
+            task: Arc::new(task),
+            source: Attribution::SockDiag,
+        }
+    }
+
+    #[test]
+    fn who_connected_is_told_by_listeners_then_ports() {
+        let only_23 = |port| port == 23;
+        let any = |_: u16| true;
+        let both = |port| port == 23 || port == 2323;
+        let ingress = Direction::Ingress;
+        let egress = Direction::Egress;
+        for (local, remote, listens, expected) in [
+            ("192.0.2.1:23", "192.0.2.2:50000", true, [ingress; 3]),
+            ("192.0.2.1:23", "192.0.2.2:50000", false, [ingress; 3]),
+            ("192.0.2.1:50000", "192.0.2.2:23", false, [egress; 3]),
+            // A server whose port is below that of its client's.
+            ("192.0.2.1:2323", "192.0.2.2:23", true, [ingress; 3]),
+            ("192.0.2.1:2323", "192.0.2.2:23", false, [egress; 3]),
+            ("192.0.2.1:23", "192.0.2.2:23", false, [egress; 3]),
+        ] {
+            let socket = socket(local, remote, TcpState::Established);
+            let found = [
+                direction(&socket, only_23, || listens),
+                direction(&socket, both, || listens),
+                direction(&socket, any, || listens),
+            ];
+            assert_eq!(found, expected, "{local} {remote} {listens}");
+        }
+        let attempt = socket("192.0.2.1:23", "192.0.2.2:50000", TcpState::SynSent);
+        assert_eq!(direction(&attempt, any, || true), egress);
+    }
+
+    #[test]
+    fn what_the_kernel_only_remembers_is_not_open() {
+        let at = |state, inode| {
+            let mut socket = socket("192.0.2.1:23", "192.0.2.2:50000", state);
+            socket.inode = inode;
+            is_open(&socket)
+        };
+        assert!(at(TcpState::Established, 0), "nobody has accepted it yet");
+        assert!(at(TcpState::FinWait1, 0), "its last bytes are on their way");
+        assert!(at(TcpState::FinWait2, 5));
+        assert!(!at(TcpState::FinWait2, 0));
+        assert!(!at(TcpState::SynRecv, 0));
+    }
+
+    #[test]
+    fn a_listener_is_named_when_it_is_certain() {
+        let session = Session {
+            key: SocketKey {
+                address: 0,
+                cookie: None,
+            },
+            direction: Direction::Ingress,
+            netns: Some(1),
+            local: "192.0.2.1:23".parse().expect("an address"),
+            remote: "192.0.2.2:50000".parse().expect("an address"),
+            attempted: None,
+            opened: None,
+            preexisting: true,
+            inode: None,
+            owners: Owners::default(),
+        };
+        let on = |local, pid: Option<u32>| {
+            let socket = socket(local, "0.0.0.0:0", TcpState::Listen);
+            let listener = listener(&socket, pid.map(owner));
+            (socket, listener)
+        };
+        let elsewhere = on("192.0.2.9:23", Some(9));
+        for (listeners, holder, expected) in [
+            (vec![], None, None),
+            (
+                vec![on("0.0.0.0:23", Some(3)), elsewhere.clone()],
+                None,
+                Some(3),
+            ),
+            (
+                vec![on("0.0.0.0:23", Some(3)), on("[::]:23", Some(3))],
+                Some(8),
+                Some(3),
+            ),
+            // Workers with a socket each.
+            (
+                vec![on("0.0.0.0:23", Some(3)), on("0.0.0.0:23", Some(4))],
+                None,
+                None,
+            ),
+            (
+                vec![on("0.0.0.0:23", Some(3)), on("0.0.0.0:23", Some(4))],
+                Some(4),
+                Some(4),
+            ),
+            (
+                vec![on("0.0.0.0:23", Some(3)), on("0.0.0.0:23", Some(4))],
+                Some(8),
+                None,
+            ),
+            // One of them may be anybody's.
+            (
+                vec![on("0.0.0.0:23", Some(3)), on("0.0.0.0:23", None)],
+                Some(3),
+                None,
+            ),
+        ] {
+            let holder = holder.map(owner);
+            let found = listener_of(&session, holder.as_ref(), &listeners);
+            assert_eq!(found.map(|owner| owner.task.pid), expected, "{listeners:?}");
+        }
+    }
+}
