@@ -186,6 +186,16 @@ impl SocketFinder {
         held
     }
 
+    /// Inode numbers of the sockets that a process has open.
+    pub(super) fn held_by(&mut self, pid: u32) -> HashSet<u32> {
+        let mut held = HashSet::new();
+        let read = holders::each_socket(&self.proc_root, pid, |inode| {
+            held.insert(inode);
+        });
+        self.told(read.map_err(Error::Proc));
+        held
+    }
+
     /// Open sockets with a local or remote port that `ports` wants, in every network namespace
     /// that a process is in.
     pub fn list(&mut self, ports: &dyn Fn(u16) -> bool) -> Vec<OpenSocket> {

@@ -28,12 +28,12 @@ pub(super) const fn is_open(socket: &OpenSocket) -> bool {
 /// tells, else which of the ports is a monitored one, else the lower port is the service's.
 pub(super) fn direction(
     socket: &OpenSocket,
+    has_listener: bool,
     is_wanted: impl Fn(u16) -> bool,
-    has_listener: impl Fn() -> bool,
 ) -> Direction {
     let (local, remote) = (socket.local.port(), socket.remote.port());
     let is_service = is_wanted(local) && (!is_wanted(remote) || local < remote);
-    if socket.state != TcpState::SynSent && (has_listener() || is_service) {
+    if socket.state != TcpState::SynSent && (has_listener || is_service) {
         Direction::Ingress
     } else {
         Direction::Egress
@@ -127,14 +127,14 @@ mod tests {
         ] {
             let socket = socket(local, remote, TcpState::Established);
             let found = [
-                direction(&socket, only_23, || listens),
-                direction(&socket, both, || listens),
-                direction(&socket, any, || listens),
+                direction(&socket, listens, only_23),
+                direction(&socket, listens, both),
+                direction(&socket, listens, any),
             ];
             assert_eq!(found, expected, "{local} {remote} {listens}");
         }
         let attempt = socket("192.0.2.1:23", "192.0.2.2:50000", TcpState::SynSent);
-        assert_eq!(direction(&attempt, any, || true), egress);
+        assert_eq!(direction(&attempt, true, any), egress);
     }
 
     #[test]

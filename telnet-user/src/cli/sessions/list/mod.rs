@@ -78,20 +78,21 @@ impl Lister {
             .enricher()
             .open_sockets_with_counters(&|port| is_wanted(ports, port));
         sockets.retain(is_open);
+        let owners = self.system.enricher().owners_of(&sockets);
         let (listening, connected): (Vec<_>, Vec<_>) = sockets
             .into_iter()
-            .partition(|socket| socket.state == TcpState::Listen);
+            .zip(owners)
+            .partition(|(socket, _)| socket.state == TcpState::Listen);
         let listeners: Vec<(OpenSocket, Listener)> = listening
             .into_iter()
-            .map(|socket| {
-                let owner = self.system.enricher().owner_of(&socket);
+            .map(|(socket, owner)| {
                 let listener = listener(&socket, owner);
                 (socket, listener)
             })
             .collect();
         let mut open: Vec<Open> = connected
             .into_iter()
-            .map(|socket| self.session(socket, &listeners, &now))
+            .map(|(socket, holder)| self.session(socket, holder, &listeners, &now))
             .collect();
         open.extend(listeners.into_iter().map(|(socket, listener)| {
             let time = now.boot;
@@ -137,22 +138,10 @@ impl Lister {
     fn session(
         &mut self,
         socket: OpenSocket,
+        holder: Option<Owner>,
         listeners: &[(OpenSocket, Listener)],
         now: &Now,
     ) -> Open {
-        let holder = self.system.enricher().owner_of(&socket);
-        let ports = &self.ports;
-        let direction = |session: &Session| {
-            direction(
-                &socket,
-                |port| is_wanted(ports, port),
-                || {
-                    listeners
-                        .iter()
-                        .any(|(_, listener)| session.came_through(listener))
-                },
-            )
-        };
         let mut session = Session {
             key: key(&socket),
             direction: Direction::Egress,
@@ -165,7 +154,10 @@ impl Lister {
             inode: Some(u64::from(socket.inode)).filter(|inode| *inode != 0),
             owners: Owners::default(),
         };
-        session.direction = direction(&session);
+        let has_listener = listeners
+            .iter()
+            .any(|(_, listener)| session.came_through(listener));
+        session.direction = direction(&socket, has_listener, |port| is_wanted(&self.ports, port));
         session.owners = match session.direction {
             Direction::Ingress => Owners {
                 listener: listener_of(&session, holder.as_ref(), listeners),
