@@ -5,10 +5,13 @@ use uuid::Uuid;
 
 use crate::{
     ecs::{AgentInfo, Builder},
-    enrich::{Enricher, Roots, facts::Host},
+    enrich::{
+        Enricher, Roots,
+        facts::{Facts, Host},
+    },
     pipeline::{Enrich, Now},
     probe::record::Task,
-    session::{Check, Found, Observation, Owner, Session},
+    session::{Check, Found, Observation, Owner, Session, Traffic},
 };
 
 /// Name of the agent in documents (`agent.type`).
@@ -38,6 +41,23 @@ impl System {
             enricher,
             builder: Builder::new(agent),
         }
+    }
+
+    /// What finds out about sockets and processes.
+    pub const fn enricher(&mut self) -> &mut Enricher {
+        &mut self.enricher
+    }
+
+    /// The event of a session or listener that is open at `now`, with what went over it so far.
+    pub fn open_event(
+        &self,
+        observation: &Observation,
+        traffic: Option<Traffic>,
+        facts: &Facts,
+        now: &Now,
+    ) -> Value {
+        self.builder
+            .event_with_traffic(observation, traffic, facts, &now.clocks(), now.wall)
     }
 }
 

@@ -8,6 +8,7 @@ mod progress;
 mod query;
 mod replay;
 mod run;
+mod sessions;
 
 use std::{
     io::{self, Write as _},
@@ -58,6 +59,8 @@ enum Command {
     Check(check::Args),
     /// Show why recorded events match a rule or not.
     Explain(explain::Args),
+    /// List telnet sessions and listeners open now, with their processes.
+    Sessions(sessions::Args),
 }
 
 /// Runs what the user typed and returns the exit code. Errors are on standard error by then.
@@ -69,6 +72,7 @@ pub fn main(cli: Cli) -> u8 {
         Some(Command::Query(args)) => query::main(&args),
         Some(Command::Check(args)) => check::main(&args),
         Some(Command::Explain(args)) => explain::main(&args),
+        Some(Command::Sessions(args)) => sessions::main(&args),
     }
 }
 

@@ -220,7 +220,7 @@ fn refuse(error: &LoadError) -> u8 {
 }
 
 /// The log goes to standard error: standard output carries documents only.
-fn init_log(level: &str) -> Result<(), String> {
+pub(super) fn init_log(level: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(level)
         .map_err(|error| format!("invalid log level \"{}\": {error}", level.escape_default()))?;
     tracing_subscriber::fmt()

@@ -107,7 +107,9 @@ impl<'a> Document<'a> {
         let ids = context.scope.session(session, verdict.fact, time);
         let traffic = match fact {
             Fact::Closed(_, traffic) => *traffic,
-            Fact::Attempted | Fact::Accepted | Fact::Established | Fact::Failed(_) => None,
+            Fact::Attempted | Fact::Accepted | Fact::Established | Fact::Failed(_) => {
+                context.traffic
+            }
         };
         let span = Span {
             start: session.attempted.or(session.opened),

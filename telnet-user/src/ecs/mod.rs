@@ -38,7 +38,7 @@ use self::{constant::Constant, document::Document, identity::Scope};
 use crate::{
     clock::ClockPair,
     enrich::facts::{Facts, Host},
-    session::Observation,
+    session::{Observation, Traffic},
 };
 
 /// The ECS release that documents follow (`ecs.version`).
@@ -103,8 +103,21 @@ impl Builder {
         clocks: &ClockPair,
         now: Timestamp,
     ) -> Value {
+        self.event_with_traffic(observation, None, facts, clocks, now)
+    }
+
+    /// [`Self::event`] of a session that is still open, with what went over it so far.
+    pub fn event_with_traffic(
+        &self,
+        observation: &Observation,
+        traffic: Option<Traffic>,
+        facts: &Facts,
+        clocks: &ClockPair,
+        now: Timestamp,
+    ) -> Value {
         let context = Context {
             scope: self.scope(&facts.host),
+            traffic,
             facts,
             clocks,
             now,
@@ -181,6 +194,8 @@ struct Cached {
 /// What all documents are built from.
 struct Context<'a> {
     scope: Scope<'a>,
+    /// What went over a session that has not ended.
+    traffic: Option<Traffic>,
     facts: &'a Facts,
     clocks: &'a ClockPair,
     now: Timestamp,

@@ -101,6 +101,7 @@ mod tests {
             state,
             cookie: Some(5),
             inode,
+            counters: None,
             pids: Vec::new(),
         }
     }

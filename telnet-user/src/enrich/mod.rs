@@ -12,7 +12,11 @@ pub mod process;
 pub mod socket;
 pub mod user;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use self::{
     facts::{Facts, Host, OwnerFacts, OwnersFacts},
@@ -160,15 +164,40 @@ impl Enricher {
         self.sockets.list(ports)
     }
 
+    /// As [`Self::open_sockets`], with their traffic so far: see
+    /// [`SocketFinder::list_with_counters`].
+    pub fn open_sockets_with_counters(&mut self, ports: &dyn Fn(u16) -> bool) -> Vec<OpenSocket> {
+        self.sockets.list_with_counters(ports)
+    }
+
     /// Who holds an open socket: of a connection as [`Self::find_owner`]; of a listening socket
     /// the one that is an ancestor of the others, since workers that share it have it from there.
     pub fn owner_of(&mut self, socket: &OpenSocket) -> Option<Owner> {
-        let pid = if socket.state == TcpState::Listen {
-            owner::eldest(&self.roots.proc, &socket.pids)
-        } else {
-            owner::youngest(&self.roots.proc, &socket.pids)
-        }?;
-        self.holder(pid, socket.inode)
+        self.owners_of(std::slice::from_ref(socket)).pop()?
+    }
+
+    /// [`Self::owner_of`] for each of `sockets`, with one look at each process that holds some.
+    pub fn owners_of(&mut self, sockets: &[OpenSocket]) -> Vec<Option<Owner>> {
+        let mut seen: HashMap<u32, Option<Holder>> = HashMap::new();
+        let owner = |socket: &OpenSocket| {
+            let pid = if socket.state == TcpState::Listen {
+                owner::eldest(&self.roots.proc, &socket.pids)
+            } else {
+                owner::youngest(&self.roots.proc, &socket.pids)
+            }?;
+            let process = seen.entry(pid).or_insert_with(|| {
+                let task = Arc::new(self.processes.task(pid)?);
+                // After all was read: the pid may have become another process by then.
+                let sockets = self.sockets.held_by(pid);
+                Some(Holder { task, sockets })
+            });
+            let holder = process.as_ref()?;
+            holder.sockets.contains(&socket.inode).then(|| Owner {
+                task: Arc::clone(&holder.task),
+                source: Attribution::SockDiag,
+            })
+        };
+        sockets.iter().map(owner).collect()
     }
 
     /// What became of the requests so far.
@@ -212,6 +241,13 @@ impl Enricher {
             source: owner.source,
         })
     }
+}
+
+/// A process and what it was seen to hold.
+struct Holder {
+    task: Arc<Task>,
+    /// Inode numbers.
+    sockets: HashSet<u32>,
 }
 
 #[cfg(test)]

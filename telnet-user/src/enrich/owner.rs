@@ -41,6 +41,10 @@ fn lines(proc_root: &Path, pids: &[u32]) -> Option<Vec<(u32, Vec<u32>)>> {
     if pids.len() > MAX_HOLDERS {
         return None;
     }
+    // Nothing to tell apart: the usual case.
+    if let [pid] = pids {
+        return Some(vec![(*pid, Vec::new())]);
+    }
     let ancestors = |pid: u32| -> Vec<u32> {
         std::iter::successors(parent(proc_root, pid), |pid| parent(proc_root, *pid))
             .take(MAX_DEPTH)

@@ -33,15 +33,28 @@ pub(super) fn ending(before: TcpState, error: Option<u16>) -> Ending {
     }
 }
 
-/// Payload only: takes the sequence numbers of SYN and FIN out of the kernel's byte counts.
+/// Payload only, of a session that went to CLOSE: takes the sequence numbers of SYN and FIN out of
+/// the kernel's byte counts.
 pub(super) fn traffic(direction: Direction, before: TcpState, counters: TcpCounters) -> Traffic {
-    // The side that connected has its SYN counted; the accepted socket starts after it.
-    let syn = u64::from(direction == Direction::Egress);
     // These states are only left for CLOSE once the FIN is acknowledged.
-    let fin = u64::from(matches!(
+    let is_fin_acked = matches!(
         before,
         TcpState::FinWait2 | TcpState::LastAck | TcpState::Closing
-    ));
+    );
+    payload(direction, is_fin_acked, counters)
+}
+
+impl Traffic {
+    /// Payload only, of a session that is still in `state`.
+    pub fn so_far(direction: Direction, state: TcpState, counters: TcpCounters) -> Self {
+        payload(direction, state == TcpState::FinWait2, counters)
+    }
+}
+
+fn payload(direction: Direction, is_fin_acked: bool, counters: TcpCounters) -> Traffic {
+    // The side that connected has its SYN counted; the accepted socket starts after it.
+    let syn = u64::from(direction == Direction::Egress);
+    let fin = u64::from(is_fin_acked);
     Traffic {
         bytes_received: counters
             .bytes_received
@@ -96,5 +109,25 @@ mod tests {
         let server = traffic(Direction::Ingress, TcpState::Established, reset);
         assert_eq!((server.bytes_received, server.bytes_sent), (101, 52));
         assert_eq!((server.segments_received, server.segments_sent), (7, 6));
+    }
+    #[test]
+    fn a_fin_counts_once_it_is_acknowledged() {
+        let counters = TcpCounters {
+            bytes_received: 8,
+            bytes_acked: 6,
+            segments_in: 1,
+            segments_out: 1,
+            fin_received: false,
+        };
+        for (state, sent) in [
+            (TcpState::Established, 5),
+            (TcpState::FinWait1, 5),
+            (TcpState::FinWait2, 4),
+            (TcpState::LastAck, 5),
+        ] {
+            let traffic = Traffic::so_far(Direction::Egress, state, counters);
+            assert_eq!(traffic.bytes_sent, sent, "{state:?}");
+            assert_eq!(traffic.bytes_received, 8, "{state:?}");
+        }
     }
 }

@@ -53,7 +53,7 @@ pub struct Session {
 
 impl Session {
     /// Whether its local end is one that `listener` may have accepted it from.
-    fn came_through(&self, listener: &Listener) -> bool {
+    pub fn came_through(&self, listener: &Listener) -> bool {
         let (local, bound) = (self.local, listener.local);
         self.netns == listener.netns
             && local.port() == bound.port()

@@ -19,6 +19,8 @@ mod restart;
 mod scale;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod sessions_command;
 
 /// Name of [`rule_file`]'s rule.
 #[cfg(test)]

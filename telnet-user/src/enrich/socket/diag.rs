@@ -15,13 +15,13 @@ use netlink_packet_sock_diag::{
         AF_INET, AF_INET6, IPPROTO_TCP, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED,
         TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT,
     },
-    inet::{ExtensionFlags, InetRequest, InetResponseHeader, SocketId, StateFlags},
+    inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags, nlas::Nla},
 };
 use netlink_sys::{Socket, SocketAddr as NetlinkAddr, protocols::NETLINK_SOCK_DIAG};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::Error;
-use crate::probe::record::TcpState;
+use crate::probe::record::{TcpCounters, TcpState};
 
 /// Longest datagram that the kernel makes of a dump.
 const BUFFER: usize = 64 * 1024;
@@ -41,6 +41,8 @@ pub(super) struct Entry {
     pub(super) cookie: Option<u64>,
     /// Inode number in sockfs; 0 while nobody has accepted the connection.
     pub(super) inode: u32,
+    /// Traffic counters of a connection, when they were asked for.
+    pub(super) counters: Option<TcpCounters>,
 }
 
 /// A `sock_diag` socket in one network namespace.
@@ -117,7 +119,12 @@ impl Diag {
 
     /// All TCP sockets but those in `TIME_WAIT`, which belong to nobody.
     pub(super) fn list(&mut self, each: impl FnMut(Entry)) -> Result<(), Error> {
-        self.list_between(0, 0, each)
+        self.dump((0, 0), &ExtensionFlags::empty(), each)
+    }
+
+    /// As [`Self::list`], with their traffic counters, for which the kernel locks each socket.
+    pub(super) fn list_with_counters(&mut self, each: impl FnMut(Entry)) -> Result<(), Error> {
+        self.dump((0, 0), &ExtensionFlags::INFO, each)
     }
 
     /// As [`Self::list`], only those with these ports, where 0 stands for any: the kernel leaves
@@ -126,6 +133,15 @@ impl Diag {
         &mut self,
         local_port: u16,
         remote_port: u16,
+        each: impl FnMut(Entry),
+    ) -> Result<(), Error> {
+        self.dump((local_port, remote_port), &ExtensionFlags::empty(), each)
+    }
+
+    fn dump(
+        &mut self,
+        (local_port, remote_port): (u16, u16),
+        extensions: &ExtensionFlags,
         mut each: impl FnMut(Entry),
     ) -> Result<(), Error> {
         let states = StateFlags::all() - StateFlags::TIME_WAIT;
@@ -138,7 +154,10 @@ impl Diag {
                 destination_port: remote_port,
                 ..any
             };
-            let request = request(family, states.clone(), id);
+            let request = InetRequest {
+                extensions: extensions.clone(),
+                ..request(family, states.clone(), id)
+            };
             // IPv6 may be switched off: then it is not found.
             self.ask(request, NLM_F_REQUEST | NLM_F_DUMP, &mut each)?;
         }
@@ -190,7 +209,7 @@ impl Diag {
             }
             match message.payload {
                 NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                    if let Some(entry) = entry(&response.header) {
+                    if let Some(entry) = entry(&response) {
                         each(entry);
                     }
                     if !dump {
@@ -264,15 +283,44 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-fn entry(header: &InetResponseHeader) -> Option<Entry> {
+fn entry(response: &InetResponse) -> Option<Entry> {
+    let header = &response.header;
     let id = &header.socket_id;
+    let state = tcp_state(header.state)?;
     let end = |ip, port| canonical(SocketAddr::new(ip, port));
+    let info = response.nlas.iter().find_map(|nla| {
+        if let Nla::TcpInfo(info) = nla {
+            Some(info)
+        } else {
+            None
+        }
+    });
     Some(Entry {
         local: end(id.source_address, id.source_port),
         remote: end(id.destination_address, id.destination_port),
-        state: tcp_state(header.state)?,
+        state,
         cookie: Some(cookie_number(id.cookie)).filter(|cookie| *cookie != 0),
         inode: header.inode,
+        counters: info
+            .filter(|_| state != TcpState::Listen)
+            .and_then(|info| counters(info, state)),
+    })
+}
+
+/// From `struct tcp_info` (`include/uapi/linux/tcp.h`), which only ever grew at its end; these
+/// members are there since Linux 4.2.
+fn counters(info: &[u8], state: TcpState) -> Option<TcpCounters> {
+    let number = |at: usize| Some(u32::from_ne_bytes(*info.get(at..)?.first_chunk()?));
+    let long = |at: usize| Some(u64::from_ne_bytes(*info.get(at..)?.first_chunk()?));
+    Some(TcpCounters {
+        bytes_acked: long(120)?,
+        bytes_received: long(128)?,
+        segments_out: number(136)?,
+        segments_in: number(140)?,
+        fin_received: matches!(
+            state,
+            TcpState::CloseWait | TcpState::LastAck | TcpState::Closing
+        ),
     })
 }
 

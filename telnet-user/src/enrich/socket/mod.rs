@@ -20,7 +20,10 @@ use self::{
     diag::{Diag, Entry, canonical},
     namespace::Namespaces,
 };
-use crate::{probe::record::TcpState, session::Session};
+use crate::{
+    probe::record::{TcpCounters, TcpState},
+    session::Session,
+};
 
 /// A TCP socket that is open now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub struct OpenSocket {
     pub cookie: Option<u64>,
     /// Inode number in sockfs; 0 for a connection that nobody has accepted yet.
     pub inode: u32,
+    /// Traffic counters of a connection, when they were asked for.
+    pub counters: Option<TcpCounters>,
     /// Processes that hold it, ascending.
     pub pids: Vec<u32>,
 }
@@ -51,6 +56,7 @@ impl OpenSocket {
             state: entry.state,
             cookie: entry.cookie,
             inode: entry.inode,
+            counters: entry.counters,
             pids: Vec::new(),
         }
     }
@@ -81,6 +87,9 @@ impl Connection {
         }
     }
 }
+
+/// A way to list all sockets of a namespace.
+type Ask = fn(&mut Diag, &mut dyn FnMut(Entry)) -> Result<(), Error>;
 
 /// What became of the requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -177,9 +186,28 @@ impl SocketFinder {
         held
     }
 
+    /// Inode numbers of the sockets that a process has open.
+    pub(super) fn held_by(&mut self, pid: u32) -> HashSet<u32> {
+        let mut held = HashSet::new();
+        let read = holders::each_socket(&self.proc_root, pid, |inode| {
+            held.insert(inode);
+        });
+        self.told(read.map_err(Error::Proc));
+        held
+    }
+
     /// Open sockets with a local or remote port that `ports` wants, in every network namespace
     /// that a process is in.
     pub fn list(&mut self, ports: &dyn Fn(u16) -> bool) -> Vec<OpenSocket> {
+        self.list_by(ports, |diag, each| diag.list(each))
+    }
+
+    /// As [`Self::list`], with the traffic counters of connections where `sock_diag` works.
+    pub fn list_with_counters(&mut self, ports: &dyn Fn(u16) -> bool) -> Vec<OpenSocket> {
+        self.list_by(ports, |diag, each| diag.list_with_counters(each))
+    }
+
+    fn list_by(&mut self, ports: &dyn Fn(u16) -> bool, ask: Ask) -> Vec<OpenSocket> {
         let all = self.namespaces.all(&self.proc_root);
         let mut namespaces: Vec<_> = self
             .told(all)
@@ -196,7 +224,7 @@ impl SocketFinder {
         };
         let mut sockets = Vec::new();
         for (netns, process) in namespaces {
-            let entries = self.list_in(netns, &process, &is_wanted);
+            let entries = self.list_in(netns, &process, &is_wanted, ask);
             sockets.extend(entries.iter().map(|entry| OpenSocket::new(netns, entry)));
         }
         self.fill_in_holders(sockets.iter_mut());
@@ -269,6 +297,7 @@ impl SocketFinder {
         netns: Option<u32>,
         process: &Path,
         is_wanted: &dyn Fn(&Entry) -> bool,
+        ask: Ask,
     ) -> Vec<Entry> {
         let mut entries = Vec::new();
         let mut keep = |entry: Entry| {
@@ -276,7 +305,7 @@ impl SocketFinder {
                 entries.push(entry);
             }
         };
-        let asked = self.with_diag(netns, process, |diag| diag.list(&mut keep));
+        let asked = self.with_diag(netns, process, |diag| ask(diag, &mut keep));
         if self.told(asked).is_none() {
             entries.clear();
             let mut keep = |entry: Entry| {

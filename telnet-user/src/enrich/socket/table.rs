@@ -46,6 +46,7 @@ fn parse(line: &str) -> Option<Entry> {
         state,
         cookie: None,
         inode,
+        counters: None,
     })
 }
 
@@ -110,6 +111,7 @@ mod tests {
                 state,
                 cookie: None,
                 inode,
+                counters: None,
             };
             assert_eq!(parse(line), Some(expected), "{line}");
         }

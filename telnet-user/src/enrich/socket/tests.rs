@@ -123,6 +123,49 @@ fn sockets_on_wanted_ports_are_listed() {
 }
 
 #[test]
+fn traffic_is_counted_on_request() {
+    use std::io::{Read as _, Write as _};
+
+    let Some(mut finder) = finder() else { return };
+    let (listener, mut client, mut server) = connection("127.0.0.1:0");
+    let port = listener.local_addr().expect("an address").port();
+    client.write_all(b"hello").expect("sent");
+    server.read_exact(&mut [0; 5]).expect("received");
+    server.write_all(b"hi").expect("sent");
+    client.read_exact(&mut [0; 2]).expect("received");
+    client
+        .shutdown(std::net::Shutdown::Write)
+        .expect("half closed");
+    server.read_to_end(&mut Vec::new()).expect("the end");
+    // State, received, acknowledged: the client's SYN and FIN count, and its FIN is received.
+    let expected = vec![
+        ("CloseWait".to_owned(), Some((6, 2, true))),
+        ("FinWait2".to_owned(), Some((2, 7, false))),
+        ("Listen".to_owned(), None),
+    ];
+    assert_soon(&expected, "all three with counters", || {
+        let mut found: Vec<_> = finder
+            .list_with_counters(&|wanted| wanted == port)
+            .into_iter()
+            .map(|socket| {
+                let counters = socket.counters.map(|counters| {
+                    (
+                        counters.bytes_received,
+                        counters.bytes_acked,
+                        counters.fin_received,
+                    )
+                });
+                (format!("{:?}", socket.state), counters)
+            })
+            .collect();
+        found.sort();
+        found
+    });
+    let plain = finder.list(&|wanted| wanted == port);
+    assert!(plain.iter().all(|socket| socket.counters.is_none()));
+}
+
+#[test]
 fn sockets_in_another_network_namespace_are_found() {
     let Some(mut finder) = finder() else { return };
     let Some(stranger) = Stranger::new() else {
