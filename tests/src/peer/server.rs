@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -78,23 +79,25 @@ impl Server {
 
     /// Waits until the session of this client is served, and says by whom.
     pub fn served(&self, client: SocketAddr) -> Result<Served> {
-        let all = self.wait_for(|served| served.contains_key(&client))?;
+        let all = self.wait_for(PATIENCE, |served| served.contains_key(&client))?;
         all.get(&client)
             .copied()
             .context("it was there a moment ago")
     }
 
-    /// Waits until `count` sessions are served.
+    /// Waits until `count` sessions are served. Each may be a process to start, which takes an
+    /// emulated guest a while.
     pub fn all_served(&self, count: usize) -> Result<HashMap<SocketAddr, Served>> {
-        self.wait_for(|served| served.len() >= count)
+        self.wait_for(PATIENCE * 6, |served| served.len() >= count)
     }
 
     fn wait_for(
         &self,
+        patience: Duration,
         enough: impl Fn(&HashMap<SocketAddr, Served>) -> bool,
     ) -> Result<HashMap<SocketAddr, Served>> {
         let (mut seen, mut acceptors, mut served) = (0, HashMap::new(), HashMap::new());
-        let all = self.process.stdout.wait_for(PATIENCE, |captured| {
+        let all = self.process.stdout.wait_for(patience, |captured| {
             for line in captured.lines().iter().skip(seen) {
                 seen += 1;
                 let Some((event, client, pid)) = parse(&line.text) else {

@@ -213,6 +213,11 @@ pub(super) fn mptcp(stage: &mut Stage<'_>) -> Result<()> {
     close_both(stage, client, server, true)
 }
 
+pub(super) fn mptcp_refused(stage: &mut Stage<'_>) -> Result<()> {
+    let step = format!("listen-mptcp {}", stage.address);
+    stage.server.must_fail(&step, Errno::PROTONOSUPPORT)
+}
+
 pub(super) fn same_ports_twice(stage: &mut Stage<'_>) -> Result<()> {
     stage.server.listen(stage.address)?;
     let step = format!(

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use rows::{ROWS, Row};
+use rows::{Row, rows};
 use telnet_tests::agent::{Agent, Document, list};
 use telnet_tests::check::{get, number, text};
 use telnet_tests::lab::{self, Lab, V4};
@@ -130,7 +130,7 @@ fn prepare(lab: &Lab) -> Result<()> {
 fn harness_plays_every_sequence_without_the_agent() -> Result<()> {
     lab::harness(|lab| {
         prepare(lab)?;
-        for row in ROWS {
+        for row in rows()? {
             let mut stage = Stage::open(lab, None)?;
             (row.act)(&mut stage).context(row.name)?;
         }
@@ -149,8 +149,8 @@ fn every_sequence_is_reported_as_what_it_was() -> Result<()> {
         let rules = rules.display().to_string();
         let mut agent = Agent::start(lab, ["--rules", &rules, "--emit", "all"])?;
         let mut failures = Vec::new();
-        for row in ROWS {
-            if let Err(error) = play(row, lab, &mut agent).context(row.name) {
+        for row in rows()? {
+            if let Err(error) = play(&row, lab, &mut agent).context(row.name) {
                 failures.push(format!("{error:#}"));
             }
         }
