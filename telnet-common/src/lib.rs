@@ -70,7 +70,7 @@ pub const MAP_TRACKED: &str = "TRACKED";
 /// Words of the port filter.
 pub const PORT_WORDS: u32 = 1024;
 /// Bytes of the ring buffer unless the agent asks for another size.
-pub const DEFAULT_RING_BYTES: u32 = 1 << 20;
+pub const DEFAULT_RING_BYTES: u32 = 1 << 22;
 /// Most bytes of a command line in a record.
 pub const ARGS_BYTES: usize = 256;
 

@@ -18,7 +18,7 @@ use crate::{
         HAS_PROBE_READ, OFFSET_SIGNAL_LIVE, OFFSET_TASK_PID, OFFSET_TASK_SIGNAL,
         OFFSET_TASK_START_BOOTTIME, OFFSET_TASK_TGID,
     },
-    read::{Btf, KernelPtr},
+    read::{Btf, KernelPtr, Sock},
     task,
 };
 
@@ -31,7 +31,7 @@ const FOR_EVER: u64 = u64::MAX;
 /// The forks of an acceptor are of interest for a while.
 #[inline(always)]
 pub(crate) fn track_acceptor(tgid: u32, now_ns: u64) {
-    if TRACKED.get_ptr(&tgid).is_none_or(|until| {
+    if TRACKED.get_ptr(tgid).is_none_or(|until| {
         // SAFETY: a map value stays readable while the program runs.
         unsafe { *until != FOR_EVER }
     }) {
@@ -43,13 +43,13 @@ pub(crate) fn track_acceptor(tgid: u32, now_ns: u64) {
 fn track(tgid: u32, until: u64) {
     // Full is not possible, since the least recently used entry gives way; what is lost then is
     // found by userspace.
-    let _inserted = TRACKED.insert(&tgid, &until, 0);
+    let _inserted = TRACKED.insert(tgid, until, 0);
 }
 
 #[inline(always)]
 fn tracked(tgid: u32) -> Option<u64> {
     // SAFETY: a map value stays readable while the program runs.
-    TRACKED.get_ptr(&tgid).map(|until| unsafe { *until })
+    TRACKED.get_ptr(tgid).map(|until| unsafe { *until })
 }
 
 #[inline(always)]
@@ -110,7 +110,7 @@ pub(crate) fn exit(ctx: &BtfTracePointContext) {
         return;
     }
     // Absent when another CPU evicted it meanwhile, which is the same to us.
-    let _removed = TRACKED.remove(&tgid);
+    let _removed = TRACKED.remove(tgid);
     emit(KIND_EXIT, |record| {
         task::describe(&mut record.task);
         record.stdin = 0;
@@ -122,7 +122,7 @@ fn stdin() -> u64 {
     if !HAS_PROBE_READ.get() {
         return 0;
     }
-    files::socket(0).map_or(0, |sock| sock.identity())
+    files::socket(0).map_or(0, Sock::identity)
 }
 
 #[inline(always)]

@@ -75,6 +75,7 @@ globals! {
     OFFSET_TASK_PID: Offset = Offset::unset();
     OFFSET_TASK_START_BOOTTIME: Offset = Offset::unset();
     OFFSET_TASK_COMM: Offset = Offset::unset();
+    OFFSET_TASK_FLAGS: Offset = Offset::unset();
     OFFSET_TASK_MM: Offset = Offset::unset();
     OFFSET_TASK_FILES: Offset = Offset::unset();
     OFFSET_MM_ARG_START: Offset = Offset::unset();

@@ -112,6 +112,9 @@ fn reported(ctx: &BtfTracePointContext) -> Option<Change> {
     let local_port = local_port(sock, new);
     // Who closed is only asked of servers: a client is known since its connect(2).
     let is_close = new == FIN_WAIT1 || new == LAST_ACK;
+    if is_close && task::is_kernel_thread() {
+        return None;
+    }
     let monitored = maps::monitored(local_port) || !is_close && maps::monitored(sock.remote_port());
     monitored.then_some(Change {
         sock,

@@ -10,11 +10,14 @@ use telnet_common::{ARGS_BYTES, TASK_COMM_LEN, TaskRecord};
 use crate::{
     offsets::{
         HAS_PROBE_READ, HAS_TASK_BTF, OFFSET_MM_ARG_END, OFFSET_MM_ARG_START, OFFSET_TASK_COMM,
-        OFFSET_TASK_GROUP_LEADER, OFFSET_TASK_MM, OFFSET_TASK_REAL_PARENT,
+        OFFSET_TASK_FLAGS, OFFSET_TASK_GROUP_LEADER, OFFSET_TASK_MM, OFFSET_TASK_REAL_PARENT,
         OFFSET_TASK_START_BOOTTIME, OFFSET_TASK_TGID,
     },
     read::{Access, Btf, KernelPtr, Probed},
 };
+
+/// `PF_KTHREAD` of `task_struct.flags`: the same since 2.6.27.
+const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// Writes the identity of the task that is running now.
 #[inline(always)]
@@ -31,20 +34,51 @@ pub(crate) fn describe(record: &mut TaskRecord) {
     record.start_ns = 0;
     record.parent_tgid = 0;
     record.args_len = 0;
-    if HAS_TASK_BTF.get() {
-        // SAFETY: takes no argument; the current task outlives the program.
-        let task = unsafe { bpf_get_current_task_btf() };
-        describe_process(KernelPtr::<Btf>::new(task.cast_const().cast()), record);
-    } else if HAS_PROBE_READ.get() {
-        // SAFETY: as above.
-        let task = unsafe { bpf_get_current_task() };
-        #[expect(
-            clippy::as_conversions,
-            reason = "the helper returns the pointer as a number"
-        )]
-        let task = task as *const core::ffi::c_void;
-        describe_process(KernelPtr::<Probed>::new(task), record);
+    if let Some(task) = by_type() {
+        describe_process(task, record);
+    } else if let Some(task) = by_helper() {
+        describe_process(task, record);
     }
+}
+
+/// Whether this is a kernel thread, or cannot be told: MPTCP closes its subflows from a worker.
+#[inline(always)]
+pub(crate) fn is_kernel_thread() -> bool {
+    let flags: u32 = if let Some(task) = by_type() {
+        task.field(&OFFSET_TASK_FLAGS)
+    } else if let Some(task) = by_helper() {
+        task.field(&OFFSET_TASK_FLAGS)
+    } else {
+        PF_KTHREAD
+    };
+    flags & PF_KTHREAD != 0
+}
+
+/// The current task, for kernels that give it to the verifier with its type.
+#[inline(always)]
+fn by_type() -> Option<KernelPtr<Btf>> {
+    if !HAS_TASK_BTF.get() {
+        return None;
+    }
+    // SAFETY: takes no argument; the current task outlives the program.
+    let task = unsafe { bpf_get_current_task_btf() };
+    Some(KernelPtr::new(task.cast_const().cast()))
+}
+
+/// The current task as an address, where memory may be read by address.
+#[inline(always)]
+fn by_helper() -> Option<KernelPtr<Probed>> {
+    if !HAS_PROBE_READ.get() {
+        return None;
+    }
+    // SAFETY: takes no argument; the current task outlives the program.
+    let task = unsafe { bpf_get_current_task() };
+    #[expect(
+        clippy::as_conversions,
+        reason = "the helper returns the pointer as a number"
+    )]
+    let task = task as *const core::ffi::c_void;
+    Some(KernelPtr::new(task))
 }
 
 /// What is only in `task_struct`: the group leader's view, since threads may carry other names.

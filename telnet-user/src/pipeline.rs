@@ -4,17 +4,17 @@
 //! what it must ask the system for goes through [`Enrich`], so that a test can drive it with
 //! recorded bytes.
 
-use std::time::Duration;
+use std::{collections::HashMap, io, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
     clock::{BootTime, ClockPair},
-    probe::record::{Exec, KernelEvent, Record, Task},
+    probe::record::{Exec, KernelEvent, Record, SocketKey, Task},
     rules::{Engine, Evaluation},
     session::{
-        Check, Fact, Observation, Owner, Session,
+        Check, Fact, Found, Observation, Owner, Session,
         tracker::{self, Tracker},
     },
     sink::Document,
@@ -25,12 +25,18 @@ pub trait Enrich {
     /// The event for one observation.
     fn event(&mut self, observation: &Observation, now: &Now) -> Value;
 
-    /// The process that holds a session's socket, as far as userspace can tell.
-    fn find_owner(&mut self, session: &Session) -> Option<Owner>;
+    /// For each session, the process that holds its socket, as far as userspace can tell.
+    fn find_owners(&mut self, sessions: &[Session]) -> Vec<Option<Owner>>;
+
+    /// What is open on monitored ports now.
+    fn found(&mut self, is_monitored: &dyn Fn(u16) -> bool) -> Vec<Found>;
 
     /// Reads what only the running process tells, before it is asked for: the process may be gone
     /// by then.
     fn learn(&mut self, task: &Task);
+
+    /// Takes in that a process made this child, which until exec is what its parent is.
+    fn inherit(&mut self, child: &Task);
 
     /// For each check, which of its candidates hold the socket.
     fn holders(&mut self, checks: &[Check]) -> Vec<Vec<u32>>;
@@ -71,7 +77,7 @@ pub enum Emit {
     All,
 }
 
-/// What is written, and how far userspace goes to find an acceptor.
+/// What is written, and how far userspace goes to find out who serves a session.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Which documents are written.
@@ -79,7 +85,7 @@ pub struct Options {
     /// Make an event of each connection attempt too.
     pub attempts: bool,
     /// No kernel hook reports who accepted: look for the holder of the socket.
-    pub find_acceptor: bool,
+    pub find_holder: bool,
     /// Bounds of the session table.
     pub limits: tracker::Limits,
 }
@@ -96,6 +102,8 @@ pub struct Pipeline<E> {
     engine: Engine,
     options: Options,
     next_look: Option<BootTime>,
+    /// Who held the socket of each waiting session at the last look.
+    holders: HashMap<SocketKey, u32>,
     /// Reused between calls.
     observations: Vec<Observation>,
 }
@@ -109,8 +117,32 @@ impl<E: Enrich> Pipeline<E> {
             engine,
             options,
             next_look: None,
+            holders: HashMap::new(),
             observations: Vec::new(),
         }
+    }
+
+    /// Takes in what is open already. To be called once the probe is attached; reported by
+    /// [`Self::report_found`], after the records that came meanwhile.
+    pub fn find_open(&mut self, is_monitored: &dyn Fn(u16) -> bool) {
+        let found = self.enrich.found(is_monitored);
+        self.tracker.found(found);
+    }
+
+    /// Reports what was open before the probe and is not known from records.
+    pub fn report_found(&mut self, now: &Now, out: &mut Vec<Document>) {
+        self.tracker.report_found(now.boot, &mut self.observations);
+        self.flush(now, out);
+    }
+
+    /// Remembers the alerts made so far, which are where they were to go. After a restart they
+    /// are not made again.
+    ///
+    /// # Errors
+    ///
+    /// When the memory cannot be written.
+    pub fn persist(&mut self) -> io::Result<()> {
+        self.engine.persist()
     }
 
     /// Takes one kernel record; what it leads to is appended to `out`.
@@ -119,11 +151,11 @@ impl<E: Enrich> Pipeline<E> {
             KernelEvent::Exec(Exec { task, .. }) | KernelEvent::Close(_, task) => {
                 self.enrich.learn(task);
             }
+            KernelEvent::Fork(child) => self.enrich.inherit(child),
             KernelEvent::State(_)
             | KernelEvent::Connect(..)
             | KernelEvent::Listen(..)
             | KernelEvent::Accept(_)
-            | KernelEvent::Fork(_)
             | KernelEvent::Exit(_) => {}
         }
         self.tracker.push(record, &mut self.observations);
@@ -132,7 +164,7 @@ impl<E: Enrich> Pipeline<E> {
 
     /// Does what is due by now: sessions that waited long enough, rule windows that end.
     pub fn tick(&mut self, now: &Now, out: &mut Vec<Document>) {
-        self.look_for_acceptors(now);
+        self.look_for_holders(now);
         self.check_handlers(now);
         self.tracker.tick(now.boot, &mut self.observations);
         self.flush(now, out);
@@ -143,7 +175,7 @@ impl<E: Enrich> Pipeline<E> {
     /// Ends: nothing waits any longer, and the rules say what they held back.
     pub fn finish(&mut self, now: &Now, out: &mut Vec<Document>) {
         let forever = BootTime::from_nanos(u64::MAX);
-        self.look_for_acceptors(now);
+        self.look_for_holders(now);
         self.tracker.tick(forever, &mut self.observations);
         self.flush(now, out);
         let evaluation = self.engine.finish(now.wall);
@@ -170,7 +202,7 @@ impl<E: Enrich> Pipeline<E> {
             self.observe(&observation, now, out);
         }
         self.observations = observations;
-        if self.options.find_acceptor && self.next_look.is_none() {
+        if self.options.find_holder && self.next_look.is_none() {
             self.next_look = self.tracker.awaiting().next().map(|_| now.boot);
         }
     }
@@ -217,30 +249,47 @@ impl<E: Enrich> Pipeline<E> {
             return;
         }
         let holders = self.enrich.holders(&checks);
+        let mut handed_on = Vec::new();
         for (check, holders) in checks.iter().zip(&holders) {
-            if !holders.is_empty() {
+            if holders.is_empty() {
+                handed_on.extend(self.tracker.session(check.key).cloned());
+            } else {
                 self.tracker.settle(check, holders);
-                continue;
             }
-            // Handed to a process that is no descendant, over a unix socket.
-            let session = self.tracker.session(check.key).cloned();
-            if let Some(owner) = session.and_then(|session| self.enrich.find_owner(&session)) {
-                self.tracker.set_handler(check.key, owner);
+        }
+        if handed_on.is_empty() {
+            return;
+        }
+        // To a process that is no descendant of the acceptor, over a unix socket.
+        let owners = self.enrich.find_owners(&handed_on);
+        for (session, owner) in handed_on.iter().zip(owners) {
+            if let Some(owner) = owner {
+                self.tracker.set_handler(session.key, owner);
             }
         }
     }
 
-    fn look_for_acceptors(&mut self, now: &Now) {
+    /// Without a hook: who holds the socket of a waiting session at two looks in a row serves it.
+    /// One look would name a child between fork and exec, which holds whatever its parent does.
+    fn look_for_holders(&mut self, now: &Now) {
         if self.next_look.is_none_or(|due| due > now.boot) {
             return;
         }
         let waiting: Vec<Session> = self.tracker.awaiting().cloned().collect();
-        for session in &waiting {
-            if let Some(owner) = self.enrich.find_owner(session) {
+        let owners = self.enrich.find_owners(&waiting);
+        let mut seen = HashMap::with_capacity(waiting.len());
+        for (session, owner) in waiting.iter().zip(owners) {
+            let Some(owner) = owner else {
+                continue;
+            };
+            if self.holders.get(&session.key) == Some(&owner.task.pid) {
                 self.tracker
                     .attribute(session.key, owner, &mut self.observations);
+            } else {
+                seen.insert(session.key, owner.task.pid);
             }
         }
+        self.holders = seen;
         self.next_look = self
             .tracker
             .awaiting()

@@ -92,10 +92,12 @@ impl<E: Enrich + Send + 'static> Agent<E> {
             duration,
         } = self;
         let mut ends = Ends::new(duration)?;
-        let (mut workers, records) = Workers::start(pipeline, console)?;
+        let (mut workers, inputs) = Workers::start(pipeline, console)?;
         probe
-            .set_filter(filter)
+            .set_filter(filter.clone())
             .context("cannot fill the kernel's port filter")?;
+        // What opens from here on is in the ring buffer; what was open before is listed now.
+        take_in_open(&mut probe, &inputs, filter).await?;
         info!(ports, acceptor = ?probe.acceptor(), "monitoring");
 
         loop {
@@ -107,20 +109,44 @@ impl<E: Enrich + Send + 'static> Agent<E> {
                 }
                 () = workers.ended() => break,
             }
-            if !drain(&mut probe, &records).await {
+            if !drain(&mut probe, &inputs).await {
                 break;
             }
         }
 
         probe.detach();
-        drain(&mut probe, &records).await;
-        drop(records);
+        drain(&mut probe, &inputs).await;
+        drop(inputs);
         let written = workers.finish().await?;
         let ledger = probe
             .ledger()
             .context("cannot read the kernel's counters")?;
         Ok(Summary { ledger, written })
     }
+}
+
+/// What the pipeline's thread is given.
+enum Input {
+    /// Records, in the kernel's order.
+    Records(Vec<Record>),
+    /// List what is open on the ports of this filter; tell when it is done.
+    FindOpen(Filter, oneshot::Sender<()>),
+    /// Report what was listed, after the records before this.
+    ReportFound,
+}
+
+/// Lists what is open, lets the records of what opened meanwhile go first, and reports the rest.
+async fn take_in_open(
+    probe: &mut Probe,
+    inputs: &SyncSender<Input>,
+    filter: Filter,
+) -> anyhow::Result<()> {
+    let (done, listed) = oneshot::channel();
+    send_input(inputs, Input::FindOpen(filter, done)).await;
+    listed.await.context("the pipeline ended early")?;
+    drain(probe, inputs).await;
+    send_input(inputs, Input::ReportFound).await;
+    Ok(())
 }
 
 /// The pipeline's thread and the writer's.
@@ -136,8 +162,8 @@ impl Workers {
     fn start<E: Enrich + Send + 'static>(
         pipeline: Pipeline<E>,
         console: Console<io::Stdout>,
-    ) -> anyhow::Result<(Self, SyncSender<Vec<Record>>)> {
-        let (records, from_reader) = sync_channel(BATCHES);
+    ) -> anyhow::Result<(Self, SyncSender<Input>)> {
+        let (inputs, from_reader) = sync_channel(BATCHES);
         let (documents, from_pipeline) = sync_channel(DOCUMENTS);
         let pipeline = spawn("pipeline", move || {
             run_pipeline(pipeline, &from_reader, &documents);
@@ -153,7 +179,7 @@ impl Workers {
             outcome,
             ended: None,
         };
-        Ok((workers, records))
+        Ok((workers, inputs))
     }
 
     /// Waits until nothing is written any more, which before the end means that it failed.
@@ -213,7 +239,7 @@ impl Ends {
 }
 
 /// Empties the ring buffer into the pipeline; `false` when the pipeline is gone.
-async fn drain(probe: &mut Probe, records: &SyncSender<Vec<Record>>) -> bool {
+async fn drain(probe: &mut Probe, inputs: &SyncSender<Input>) -> bool {
     loop {
         let batch: Vec<Record> = std::iter::from_fn(|| probe.take_record())
             .take(BATCH)
@@ -221,48 +247,73 @@ async fn drain(probe: &mut Probe, records: &SyncSender<Vec<Record>>) -> bool {
         if batch.is_empty() {
             return true;
         }
-        let mut pending = batch;
-        loop {
-            match records.try_send(pending) {
-                Ok(()) => break,
-                Err(TrySendError::Full(returned)) => {
-                    // The pipeline is behind; meanwhile the ring buffer is the queue.
-                    pending = returned;
-                    sleep(Duration::from_millis(1)).await;
-                }
-                Err(TrySendError::Disconnected(_)) => return false,
+        if !send_input(inputs, Input::Records(batch)).await {
+            return false;
+        }
+    }
+}
+
+/// Waits for room; `false` when the pipeline is gone.
+async fn send_input(inputs: &SyncSender<Input>, input: Input) -> bool {
+    let mut pending = input;
+    loop {
+        match inputs.try_send(pending) {
+            Ok(()) => return true,
+            Err(TrySendError::Full(returned)) => {
+                // The pipeline is behind; meanwhile the ring buffer is the queue.
+                pending = returned;
+                sleep(Duration::from_millis(1)).await;
             }
+            Err(TrySendError::Disconnected(_)) => return false,
         }
     }
 }
 
 fn run_pipeline<E: Enrich>(
     mut pipeline: Pipeline<E>,
-    records: &Receiver<Vec<Record>>,
+    inputs: &Receiver<Input>,
     documents: &SyncSender<Document>,
 ) {
     let mut out = Vec::new();
     loop {
-        let received = records.recv_timeout(until(pipeline.deadline()));
+        let received = inputs.recv_timeout(until(pipeline.deadline()));
         let now = Now::read();
         match received {
-            Ok(batch) => {
+            Ok(Input::Records(batch)) => {
                 for record in batch {
                     pipeline.push(record, &now, &mut out);
                 }
             }
+            Ok(Input::FindOpen(filter, done)) => {
+                pipeline.find_open(&|port| filter.contains(port));
+                // Nobody waits any more when the agent is ending already.
+                let _unheard = done.send(());
+            }
+            Ok(Input::ReportFound) => pipeline.report_found(&now, &mut out),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 pipeline.finish(&now, &mut out);
                 send(&mut out, documents);
+                persist(&mut pipeline);
                 log_counters(&pipeline);
                 return;
             }
         }
         pipeline.tick(&now, &mut out);
+        let has_news = !out.is_empty();
         if !send(&mut out, documents) {
             return;
         }
+        if has_news {
+            persist(&mut pipeline);
+        }
+    }
+}
+
+/// After the alerts were handed over: a crash in between repeats an alert instead of losing it.
+fn persist<E: Enrich>(pipeline: &mut Pipeline<E>) {
+    if let Err(error) = pipeline.persist() {
+        warn!(%error, "alerts made are not remembered, a restart may repeat them");
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     },
     pipeline::{Enrich, Now},
     probe::record::Task,
-    session::{Check, Observation, Owner, Session, Traffic},
+    session::{Check, Found, Observation, Owner, Session, Traffic},
 };
 
 /// Name of the agent in documents (`agent.type`).
@@ -82,12 +82,20 @@ impl Enrich for System {
             .event(observation, &facts, &now.clocks(), now.wall)
     }
 
-    fn find_owner(&mut self, session: &Session) -> Option<Owner> {
-        self.enricher.find_owner(session)
+    fn find_owners(&mut self, sessions: &[Session]) -> Vec<Option<Owner>> {
+        self.enricher.find_owners(sessions)
+    }
+
+    fn found(&mut self, is_monitored: &dyn Fn(u16) -> bool) -> Vec<Found> {
+        self.enricher.found(is_monitored)
     }
 
     fn learn(&mut self, task: &Task) {
         self.enricher.learn(task);
+    }
+
+    fn inherit(&mut self, child: &Task) {
+        self.enricher.inherit(child);
     }
 
     fn holders(&mut self, checks: &[Check]) -> Vec<Vec<u32>> {

@@ -1,6 +1,6 @@
 //! `telnet-monitor run`: monitor this host.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::{fs, io::IsTerminal as _, path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
 use jiff::Timestamp;
@@ -17,7 +17,7 @@ use crate::{
     kql::pushdown::Ports,
     pipeline::{self, Pipeline},
     probe::{AcceptorHook, LoadError, Probe, record::Hook},
-    rules::Engine,
+    rules::{Engine, Limits, Memory, Retention},
     session::tracker,
     sink::console::{Console, Format},
 };
@@ -47,6 +47,14 @@ pub(super) struct Args {
         default_value = "info"
     )]
     log: String,
+    /// Folder for what must outlast a restart: which sessions were alerted. Made when missing.
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "TELNET_MONITOR_STATE_DIR",
+        default_value = "/run/telnet-monitor"
+    )]
+    state_dir: PathBuf,
     /// Bytes of the kernel's ring buffer; a power of two of pages.
     #[arg(long, value_name = "BYTES", default_value_t = telnet_common::DEFAULT_RING_BYTES, hide_short_help = true)]
     ring_bytes: u32,
@@ -56,6 +64,20 @@ pub(super) struct Args {
     /// How long an accepted session waits for its acceptor before it is reported without.
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "100ms", hide_short_help = true)]
     acceptor_wait: Duration,
+}
+
+impl Args {
+    /// The alerts made before. Sessions do not outlive a boot, so neither need this: without it
+    /// the agent still works, and a restart repeats alerts, with the same ids.
+    fn memory(&self) -> Memory {
+        let file = self.state_dir.join("alerted");
+        let opened = fs::create_dir_all(&self.state_dir)
+            .and_then(|()| Memory::persistent(&file, Retention::default()));
+        opened.unwrap_or_else(|error| {
+            warn!(file = %file.display(), %error, "alerts made are not remembered");
+            Memory::volatile(Retention::default())
+        })
+    }
 }
 
 /// Streams on standard output.
@@ -133,7 +155,8 @@ pub(super) fn main(args: &Args) -> u8 {
         space: "default".to_owned(),
         loaded_at,
     };
-    let engine = Engine::new(rules.rules, loaded_at, settings);
+    let memory = args.memory();
+    let engine = Engine::with(rules.rules, loaded_at, settings, memory, Limits::default());
     runtime.block_on(run(args, engine, &ports))
 }
 
@@ -156,7 +179,7 @@ async fn run(args: &Args, engine: Engine, ports: &Ports) -> u8 {
         pipeline::Options {
             emit: args.emit.into(),
             attempts: args.attempts,
-            find_acceptor: probe.acceptor().is_none(),
+            find_holder: probe.acceptor().is_none(),
             limits: tracker::Limits {
                 acceptor_wait: args.acceptor_wait,
                 ..tracker::Limits::default()

@@ -3,6 +3,7 @@
 mod cache;
 pub mod cgroup;
 pub mod facts;
+mod found;
 pub mod hash;
 mod held;
 pub mod host;
@@ -146,6 +147,11 @@ impl Enricher {
     /// Reads what `/proc` knows of a process now, for events to come.
     pub fn learn(&mut self, task: &Task) {
         self.processes.describe(task);
+    }
+
+    /// Takes in that a known process made this child.
+    pub fn inherit(&mut self, child: &Task) {
+        self.processes.inherit(child);
     }
 
     /// For each check, which of its candidates hold the socket.

@@ -4,7 +4,7 @@
 //! not exist. A symbol that the probe lacks is an error when it is loaded.
 
 /// Every offset the probe has a global for.
-pub(super) const OFFSETS: [(&str, &str, &str); 39] = [
+pub(super) const OFFSETS: [(&str, &str, &str); 40] = [
     ("OFFSET_SKC_DADDR", "sock_common", "skc_daddr"),
     ("OFFSET_SKC_RCV_SADDR", "sock_common", "skc_rcv_saddr"),
     ("OFFSET_SKC_DPORT", "sock_common", "skc_dport"),
@@ -32,6 +32,7 @@ pub(super) const OFFSETS: [(&str, &str, &str); 39] = [
         "start_boottime",
     ),
     ("OFFSET_TASK_COMM", "task_struct", "comm"),
+    ("OFFSET_TASK_FLAGS", "task_struct", "flags"),
     ("OFFSET_TASK_MM", "task_struct", "mm"),
     ("OFFSET_TASK_FILES", "task_struct", "files"),
     ("OFFSET_MM_ARG_START", "mm_struct", "arg_start"),

@@ -27,9 +27,10 @@ const CHECKS_AT_ONCE: usize = 64;
 pub struct Check {
     /// The session's socket.
     pub key: SocketKey,
-    /// Its inode number.
+    /// Its inode number, 0 when not known.
     pub inode: u64,
-    /// Processes that may hold it: the acceptor first, then what it made since the accept.
+    /// Processes that may hold it: the acceptor first, then what it made since the accept. None
+    /// when no hook told who accepted: then anybody may.
     pub candidates: Vec<Arc<Task>>,
 }
 
@@ -127,28 +128,33 @@ impl Handlers {
         due
     }
 
-    /// The check of a session, when its acceptor and inode are known and its handler was not
-    /// seen in the kernel.
+    /// The check of a session, unless its handler was seen in the kernel.
     pub(super) fn check(&self, session: &Session, accepted: BootTime) -> Option<Check> {
-        let acceptor = session.owners.acceptor.as_ref()?;
         if let Some(handler) = &session.owners.handler
             && handler.source == Attribution::Exec
         {
             return None;
         }
-        let mut candidates = vec![Arc::clone(&acceptor.task)];
-        candidates.extend(
-            self.processes
-                .values()
-                .filter(|process| process.forked >= accepted)
-                .filter(|process| self.descends(process, acceptor.task.pid))
-                .map(|process| Arc::clone(&process.task)),
-        );
+        let acceptor = session.owners.acceptor.as_ref();
         Some(Check {
             key: session.key,
-            inode: session.inode?,
-            candidates,
+            inode: session.inode.unwrap_or_default(),
+            candidates: acceptor.map_or_else(Vec::new, |acceptor| {
+                self.candidates(&acceptor.task, accepted)
+            }),
         })
+    }
+
+    fn candidates(&self, acceptor: &Arc<Task>, accepted: BootTime) -> Vec<Arc<Task>> {
+        let descendants = self
+            .processes
+            .values()
+            .filter(|process| process.forked >= accepted)
+            .filter(|process| self.descends(process, acceptor.pid))
+            .map(|process| Arc::clone(&process.task));
+        std::iter::once(Arc::clone(acceptor))
+            .chain(descendants)
+            .collect()
     }
 
     fn descends(&self, process: &Process, ancestor: u32) -> bool {

@@ -15,7 +15,8 @@ const TELNET: SocketAddr = SocketAddr::new(V4, 23);
 
 /// The truth about the server's end of one session.
 struct Owners {
-    listener: Facts,
+    /// None when several sockets share the address and nothing tells which one it was.
+    listener: Option<Facts>,
     acceptor: Facts,
     handler: Facts,
 }
@@ -36,9 +37,27 @@ fn with_owner<'a>(check: Check<'a>, role: &str, owner: &Facts) -> Check<'a> {
         .is(&format!("telnet.{role}.user.name"), "root")
 }
 
+/// Whether a hook tells who accepted. Userspace only finds out who holds the socket, and the
+/// socket may have been handed on by then.
+fn acceptor_is_known() -> bool {
+    std::env::var_os("TELNET_MONITOR_ACCEPTOR").is_none_or(|hook| hook != "userspace")
+}
+
+fn with_acceptor<'a>(check: Check<'a>, owners: &Owners) -> Check<'a> {
+    if acceptor_is_known() {
+        with_owner(check, "acceptor", &owners.acceptor)
+    } else {
+        check.lacks("telnet.acceptor")
+    }
+}
+
 fn check_accepted(event: &Document, owners: &Owners) -> Result<()> {
-    let check = with_owner(Check::of(&event.json), "listener", &owners.listener);
-    with_owner(check, "acceptor", &owners.acceptor)
+    let check = Check::of(&event.json);
+    let check = match &owners.listener {
+        Some(listener) => with_owner(check, "listener", listener),
+        None => check.lacks("telnet.listener"),
+    };
+    with_acceptor(check, owners)
         .is_one_of("process.pid", [owners.acceptor.pid, owners.handler.pid])
         .done()?;
     let source = text(&event.json, "telnet.attribution").context("no telnet.attribution")?;
@@ -51,7 +70,7 @@ fn check_accepted(event: &Document, owners: &Owners) -> Result<()> {
 }
 
 fn check_closed(event: &Document, owners: &Owners) -> Result<()> {
-    let mut check = with_owner(Check::of(&event.json), "acceptor", &owners.acceptor);
+    let mut check = with_acceptor(Check::of(&event.json), owners);
     // An acceptor that serves by itself need not be told twice.
     if owners.handler.pid != owners.acceptor.pid || has(&event.json, "telnet.handler") {
         check = with_owner(check, "handler", &owners.handler);
@@ -99,13 +118,15 @@ fn test_server_is_named(kind: ServerKind, workers: u8) -> Result<()> {
         |lab| Server::start(lab, kind, TELNET, workers),
         |_, server, client| {
             let served = server.served(client)?;
-            let listener = if kind == ServerKind::ReusePort {
-                served.acceptor
+            let listener = if kind != ServerKind::ReusePort {
+                Some(Facts::of(server.pid())?)
+            } else if acceptor_is_known() {
+                Some(Facts::of(served.acceptor)?)
             } else {
-                server.pid()
+                None
             };
             Ok(Owners {
-                listener: Facts::of(listener)?,
+                listener,
                 acceptor: Facts::of(served.acceptor)?,
                 handler: Facts::of(served.handler)?,
             })
@@ -141,7 +162,7 @@ fn telnetd_is_named(kind: TelnetdKind) -> Result<()> {
             }
             let daemon = Facts::of(server.pid())?;
             Ok(Owners {
-                listener: daemon.clone(),
+                listener: Some(daemon.clone()),
                 acceptor: daemon,
                 handler,
             })
@@ -207,7 +228,7 @@ fn child_that_is_forked_and_never_executes_is_the_handler() -> Result<()> {
             let handler = holder(lab, client, server.pid(), true)?;
             let daemon = Facts::of(server.pid())?;
             Ok(Owners {
-                listener: daemon.clone(),
+                listener: Some(daemon.clone()),
                 acceptor: daemon,
                 handler,
             })

@@ -6,7 +6,7 @@ use super::{dir::ProcDir, identity::Identity, name};
 use crate::enrich::facts::Ancestor;
 
 /// Ancestors that are reported.
-const MAX_ANCESTORS: usize = 16;
+pub(super) const MAX_ANCESTORS: usize = 16;
 
 /// From `parent` up to init, as far as they can be read. `born` is when the child of `parent`
 /// started, in ticks.

@@ -157,3 +157,48 @@ fn run_deleted(folder: &Path) -> std::process::Child {
     fs::remove_file(program).expect("it is there");
     child
 }
+
+/// A child of the task above that is gone before `/proc` could be read.
+fn gone_child(parent: u32) -> Task {
+    Task {
+        pid: PID + 1,
+        tid: PID + 1,
+        start: Some(BootTime::from_nanos(10_101_234_567)),
+        parent: Some(parent),
+        ..task(0)
+    }
+}
+
+#[test]
+fn a_forked_child_is_what_its_parent_is_but_for_its_identity() {
+    let root = tempfile::tempdir().expect("a folder");
+    write(root.path(), PID, PARENT, "0 0 0 0", "/");
+    let mut reader = reader(root.path());
+    let parent = reader.describe(&task(0));
+    reader.inherit(&gone_child(PID));
+    let child = reader.describe(&gone_child(PID));
+    assert_eq!(child.pid, PID + 1);
+    assert_eq!(child.args, parent.args);
+    assert_eq!(child.ancestors.first().map(|above| above.pid), Some(PID));
+    assert_ne!(child.entity_id, parent.entity_id);
+}
+
+#[test]
+fn nothing_is_inherited_from_a_stranger() {
+    let root = tempfile::tempdir().expect("a folder");
+    write(root.path(), PID, PARENT, "0 0 0 0", "/");
+    let mut reader = reader(root.path());
+    reader.describe(&task(0));
+    let older = Task {
+        start: Some(BootTime::from_nanos(1)),
+        ..gone_child(PID)
+    };
+    let other_user = Task {
+        uid: 7,
+        ..gone_child(PID)
+    };
+    for child in [gone_child(PID + 7), older, other_user] {
+        reader.inherit(&child);
+        assert!(reader.describe(&child).args.is_empty(), "{child:?}");
+    }
+}

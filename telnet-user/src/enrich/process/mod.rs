@@ -3,6 +3,7 @@
 mod ancestors;
 mod dir;
 mod identity;
+mod inherit;
 mod membership;
 mod parse;
 mod snapshot;
@@ -40,6 +41,8 @@ pub struct ProcessReader {
     memberships: Memberships,
     hasher: Hasher,
     cache: Cache<Key, Known>,
+    /// The last complete description of each pid, for the children it makes.
+    by_pid: Cache<u32, Known>,
     counters: Counters,
 }
 
@@ -89,6 +92,7 @@ impl ProcessReader {
             memberships: Memberships::new("/sys/fs/cgroup".into()),
             hasher: Hasher::new(),
             cache: Cache::new(CAPACITY),
+            by_pid: Cache::new(CAPACITY),
             counters: Counters::default(),
         }
     }
@@ -167,6 +171,7 @@ impl ProcessReader {
             }
         }
         let process = Arc::clone(&known.process);
+        self.by_pid.insert(key.pid, known.clone());
         self.cache.insert(key, known);
         process
     }

@@ -174,10 +174,15 @@ impl Tracker {
             .map(|entry| &entry.session)
     }
 
-    /// Names the acceptor of a waiting session, as userspace found it, and reports the session.
-    pub fn attribute(&mut self, key: SocketKey, owner: Owner, out: &mut Vec<Observation>) {
+    /// Names the process that holds the socket of a waiting session, as userspace found it, and
+    /// reports the session. Who accepted stays unknown: the socket may have been handed on.
+    pub fn attribute(&mut self, key: SocketKey, holder: Owner, out: &mut Vec<Observation>) {
         if let Some(entry) = self.entry(key) {
-            entry.session.owners.acceptor = Some(owner);
+            entry.session.owners.handler = Some(holder);
+            let opened = entry.session.opened;
+            if let Some(opened) = opened {
+                self.handlers.plan(key, opened);
+            }
             self.report(key, out);
         }
     }

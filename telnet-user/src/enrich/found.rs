@@ -1,0 +1,201 @@
+//! Sockets that were open before the agent, as sessions and listeners.
+
+use std::collections::HashSet;
+
+use super::{Enricher, socket::OpenSocket};
+use crate::{
+    probe::record::{SocketKey, TcpState},
+    session::{Direction, Found, Listener, Owner, Owners, Session},
+};
+
+impl Enricher {
+    /// The sessions and listening sockets on the ports that `is_monitored`, in every network
+    /// namespace, with their holders.
+    pub fn found(&mut self, is_monitored: &dyn Fn(u16) -> bool) -> Vec<Found> {
+        let mut sockets = self.open_sockets(is_monitored);
+        sockets.retain(|socket| socket.state == TcpState::Listen || is_open(socket.state));
+        self.identify(sockets, is_monitored)
+            .into_iter()
+            .map(|(_, found)| found)
+            .collect()
+    }
+
+    /// Each of `sockets` with the session or listener that it is, and who holds it. Listeners come
+    /// first: sessions are joined to them.
+    pub fn identify(
+        &mut self,
+        sockets: Vec<OpenSocket>,
+        is_monitored: &dyn Fn(u16) -> bool,
+    ) -> Vec<(OpenSocket, Found)> {
+        let owners = self.owners_of(&sockets);
+        let (listeners, others): (Vec<_>, Vec<_>) = sockets
+            .into_iter()
+            .zip(owners)
+            .partition(|(socket, _)| socket.state == TcpState::Listen);
+        let served: HashSet<(Option<u32>, u16)> = listeners
+            .iter()
+            .map(|(socket, _)| (socket.netns, socket.local.port()))
+            .collect();
+        let listeners = listeners.into_iter().map(|(socket, owner)| {
+            let found = Found::Listener(listener(&socket, owner));
+            (socket, found)
+        });
+        let sessions = others.into_iter().map(|(socket, owner)| {
+            let is_served = served.contains(&(socket.netns, socket.local.port()));
+            let direction = direction(&socket, is_served, is_monitored);
+            let found = Found::Session(Box::new(session(&socket, direction, owner)));
+            (socket, found)
+        });
+        listeners.chain(sessions).collect()
+    }
+}
+
+/// Which side this host is on. The kernel does not keep who connected. Both ends can have a
+/// monitored port: then the served one is the server's, else the lower one, since a client's is
+/// mostly chosen by the kernel.
+fn direction(
+    socket: &OpenSocket,
+    is_served: bool,
+    is_monitored: impl Fn(u16) -> bool,
+) -> Direction {
+    let (local, remote) = (socket.local.port(), socket.remote.port());
+    let is_servers = is_served || !is_monitored(remote) || local < remote;
+    if socket.state != TcpState::SynSent && is_monitored(local) && is_servers {
+        Direction::Ingress
+    } else {
+        Direction::Egress
+    }
+}
+
+/// Data can still come in: what only waits for the last packets is no session any more.
+fn is_open(state: TcpState) -> bool {
+    matches!(state, TcpState::Established | TcpState::CloseWait)
+}
+
+fn listener(socket: &OpenSocket, owner: Option<Owner>) -> Listener {
+    Listener {
+        key: key(socket),
+        netns: socket.netns,
+        local: socket.local,
+        opened: None,
+        preexisting: true,
+        owner,
+    }
+}
+
+fn session(socket: &OpenSocket, direction: Direction, owner: Option<Owner>) -> Session {
+    let mut owners = Owners::default();
+    match direction {
+        // Who holds it now serves it; who accepted it is not known any more.
+        Direction::Ingress => owners.handler = owner,
+        Direction::Egress => owners.client = owner,
+    }
+    Session {
+        key: key(socket),
+        direction,
+        netns: socket.netns,
+        local: socket.local,
+        remote: socket.remote,
+        attempted: None,
+        opened: None,
+        preexisting: true,
+        inode: (socket.inode != 0).then_some(u64::from(socket.inode)),
+        owners,
+    }
+}
+
+/// `sock_diag` does not tell the address of the socket.
+fn key(socket: &OpenSocket) -> SocketKey {
+    SocketKey {
+        address: 0,
+        cookie: socket.cookie,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket(state: TcpState, inode: u32) -> OpenSocket {
+        OpenSocket {
+            netns: Some(1),
+            local: "192.0.2.1:23".parse().expect("address"),
+            remote: "192.0.2.2:40000".parse().expect("address"),
+            state,
+            cookie: Some(5),
+            inode,
+            counters: None,
+            pids: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_session_found_open_has_no_times_and_no_acceptor() {
+        let session = session(&socket(TcpState::Established, 9), Direction::Ingress, None);
+        assert!(session.preexisting);
+        assert_eq!((session.opened, session.attempted), (None, None));
+        assert_eq!(session.inode, Some(9));
+        assert_eq!(session.key.cookie, Some(5));
+        assert!(session.owners.acceptor.is_none());
+    }
+
+    #[test]
+    fn a_connection_that_nobody_accepted_yet_has_no_inode() {
+        let session = session(&socket(TcpState::Established, 0), Direction::Ingress, None);
+        assert_eq!(session.inode, None);
+    }
+
+    #[test]
+    fn only_what_can_still_carry_data_is_a_session() {
+        assert!(is_open(TcpState::Established) && is_open(TcpState::CloseWait));
+        for state in [
+            TcpState::SynSent,
+            TcpState::FinWait2,
+            TcpState::LastAck,
+            TcpState::Close,
+        ] {
+            assert!(!is_open(state), "{state:?}");
+        }
+    }
+
+    fn between(local: &str, remote: &str, state: TcpState) -> OpenSocket {
+        OpenSocket {
+            local: local.parse().expect("address"),
+            remote: remote.parse().expect("address"),
+            ..socket(state, 9)
+        }
+    }
+
+    #[test]
+    fn who_connected_is_told_by_listeners_then_ports() {
+        let only_23 = |port| port == 23;
+        let any = |_: u16| true;
+        let both = |port| port == 23 || port == 2323;
+        let ingress = Direction::Ingress;
+        let egress = Direction::Egress;
+        for (local, remote, listens, expected) in [
+            ("192.0.2.1:23", "192.0.2.2:50000", true, [ingress; 3]),
+            ("192.0.2.1:23", "192.0.2.2:50000", false, [ingress; 3]),
+            ("192.0.2.1:50000", "192.0.2.2:23", false, [egress; 3]),
+            // A server whose port is above that of its client.
+            (
+                "192.0.2.1:2323",
+                "192.0.2.2:23",
+                true,
+                [egress, ingress, ingress],
+            ),
+            ("192.0.2.1:2323", "192.0.2.2:23", false, [egress; 3]),
+            ("192.0.2.1:23", "192.0.2.2:23", false, [egress; 3]),
+        ] {
+            let socket = between(local, remote, TcpState::Established);
+            let found = [
+                direction(&socket, listens, only_23),
+                direction(&socket, listens, both),
+                direction(&socket, listens, any),
+            ];
+            assert_eq!(found, expected, "{local} {remote} {listens}");
+        }
+        let attempt = between("192.0.2.1:23", "192.0.2.2:50000", TcpState::SynSent);
+        assert_eq!(direction(&attempt, true, any), egress);
+    }
+}
