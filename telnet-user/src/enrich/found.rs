@@ -12,35 +12,58 @@ impl Enricher {
     /// The sessions and listening sockets on the ports that `is_monitored`, in every network
     /// namespace, with their holders.
     pub fn found(&mut self, is_monitored: &dyn Fn(u16) -> bool) -> Vec<Found> {
-        let sockets = self.open_sockets(is_monitored);
-        let served: HashSet<(Option<u32>, u16)> = sockets
-            .iter()
-            .filter(|socket| socket.state == TcpState::Listen)
-            .map(|socket| (socket.netns, socket.local.port()))
-            .collect();
-        // Listeners first: sessions are joined to them.
+        let mut sockets = self.open_sockets(is_monitored);
+        sockets.retain(|socket| socket.state == TcpState::Listen || is_open(socket.state));
+        self.identify(sockets, is_monitored)
+            .into_iter()
+            .map(|(_, found)| found)
+            .collect()
+    }
+
+    /// Each of `sockets` with the session or listener that it is, and who holds it. Listeners come
+    /// first: sessions are joined to them.
+    pub fn identify(
+        &mut self,
+        sockets: Vec<OpenSocket>,
+        is_monitored: &dyn Fn(u16) -> bool,
+    ) -> Vec<(OpenSocket, Found)> {
+        let owners = self.owners_of(&sockets);
         let (listeners, others): (Vec<_>, Vec<_>) = sockets
             .into_iter()
-            .partition(|socket| socket.state == TcpState::Listen);
-        let mut found = Vec::with_capacity(listeners.len() + others.len());
-        for socket in &listeners {
-            let owner = self.owner_of(socket);
-            found.push(Found::Listener(listener(socket, owner)));
-        }
-        for socket in others.iter().filter(|socket| is_open(socket.state)) {
-            let owner = self.owner_of(socket);
-            let local = (socket.netns, socket.local.port());
-            // Both ends can have a monitored port; the served one is the server's.
-            let is_inbound = is_monitored(socket.local.port())
-                && (served.contains(&local) || !is_monitored(socket.remote.port()));
-            let direction = if is_inbound {
-                Direction::Ingress
-            } else {
-                Direction::Egress
-            };
-            found.push(Found::Session(Box::new(session(socket, direction, owner))));
-        }
-        found
+            .zip(owners)
+            .partition(|(socket, _)| socket.state == TcpState::Listen);
+        let served: HashSet<(Option<u32>, u16)> = listeners
+            .iter()
+            .map(|(socket, _)| (socket.netns, socket.local.port()))
+            .collect();
+        let listeners = listeners.into_iter().map(|(socket, owner)| {
+            let found = Found::Listener(listener(&socket, owner));
+            (socket, found)
+        });
+        let sessions = others.into_iter().map(|(socket, owner)| {
+            let is_served = served.contains(&(socket.netns, socket.local.port()));
+            let direction = direction(&socket, is_served, is_monitored);
+            let found = Found::Session(Box::new(session(&socket, direction, owner)));
+            (socket, found)
+        });
+        listeners.chain(sessions).collect()
+    }
+}
+
+/// Which side this host is on. The kernel does not keep who connected. Both ends can have a
+/// monitored port: then the served one is the server's, else the lower one, since a client's is
+/// mostly chosen by the kernel.
+fn direction(
+    socket: &OpenSocket,
+    is_served: bool,
+    is_monitored: impl Fn(u16) -> bool,
+) -> Direction {
+    let (local, remote) = (socket.local.port(), socket.remote.port());
+    let is_servers = is_served || !is_monitored(remote) || local < remote;
+    if socket.state != TcpState::SynSent && is_monitored(local) && is_servers {
+        Direction::Ingress
+    } else {
+        Direction::Egress
     }
 }
 
@@ -133,5 +156,46 @@ mod tests {
         ] {
             assert!(!is_open(state), "{state:?}");
         }
+    }
+
+    fn between(local: &str, remote: &str, state: TcpState) -> OpenSocket {
+        OpenSocket {
+            local: local.parse().expect("address"),
+            remote: remote.parse().expect("address"),
+            ..socket(state, 9)
+        }
+    }
+
+    #[test]
+    fn who_connected_is_told_by_listeners_then_ports() {
+        let only_23 = |port| port == 23;
+        let any = |_: u16| true;
+        let both = |port| port == 23 || port == 2323;
+        let ingress = Direction::Ingress;
+        let egress = Direction::Egress;
+        for (local, remote, listens, expected) in [
+            ("192.0.2.1:23", "192.0.2.2:50000", true, [ingress; 3]),
+            ("192.0.2.1:23", "192.0.2.2:50000", false, [ingress; 3]),
+            ("192.0.2.1:50000", "192.0.2.2:23", false, [egress; 3]),
+            // A server whose port is above that of its client.
+            (
+                "192.0.2.1:2323",
+                "192.0.2.2:23",
+                true,
+                [egress, ingress, ingress],
+            ),
+            ("192.0.2.1:2323", "192.0.2.2:23", false, [egress; 3]),
+            ("192.0.2.1:23", "192.0.2.2:23", false, [egress; 3]),
+        ] {
+            let socket = between(local, remote, TcpState::Established);
+            let found = [
+                direction(&socket, listens, only_23),
+                direction(&socket, listens, both),
+                direction(&socket, listens, any),
+            ];
+            assert_eq!(found, expected, "{local} {remote} {listens}");
+        }
+        let attempt = between("192.0.2.1:23", "192.0.2.2:50000", TcpState::SynSent);
+        assert_eq!(direction(&attempt, true, any), egress);
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     enrich::socket::OpenSocket,
     probe::record::TcpState,
-    session::{Direction, Listener, Owner, Session},
+    session::{Listener, Owner, Session},
 };
 
 /// Whether a socket listens, or is one end of a session that this host has not finished with.
@@ -24,39 +24,19 @@ pub(super) const fn is_open(socket: &OpenSocket) -> bool {
     }
 }
 
-/// Which side this host is on. The kernel does not keep who connected: a listener on the local end
-/// tells, else which of the ports is a monitored one, else the lower port is the service's.
-pub(super) fn direction(
-    socket: &OpenSocket,
-    has_listener: bool,
-    is_wanted: impl Fn(u16) -> bool,
-) -> Direction {
-    let (local, remote) = (socket.local.port(), socket.remote.port());
-    let is_service = is_wanted(local) && (!is_wanted(remote) || local < remote);
-    if socket.state != TcpState::SynSent && (has_listener || is_service) {
-        Direction::Ingress
-    } else {
-        Direction::Egress
-    }
-}
-
 /// Whose listening socket a session came in through. Several can share an address
 /// (`SO_REUSEPORT`): then the one that holds the session too, or nobody rather than a guess.
-pub(super) fn listener_of(
-    session: &Session,
-    holder: Option<&Owner>,
-    listeners: &[(OpenSocket, Listener)],
-) -> Option<Owner> {
+pub(super) fn listener_of(session: &Session, listeners: &[Listener]) -> Option<Owner> {
     let owners: Vec<&Owner> = listeners
         .iter()
-        .filter(|(_, listener)| session.came_through(listener))
-        .map(|(_, listener)| listener.owner.as_ref())
+        .filter(|listener| session.came_through(listener))
+        .map(|listener| listener.owner.as_ref())
         .collect::<Option<_>>()?;
     let first = *owners.first()?;
     if owners.iter().all(|owner| is_same(owner, first)) {
         return Some(first.clone());
     }
-    let holder = holder?;
+    let holder = session.owners.closest()?;
     owners
         .into_iter()
         .find(|owner| is_same(owner, holder))
@@ -74,22 +54,8 @@ mod tests {
     use super::*;
     use crate::{
         probe::record::{SocketKey, Task},
-        session::{Attribution, Owners},
+        session::{Attribution, Direction, Owners},
     };
-
-    fn socket(local: &str, remote: &str, state: TcpState) -> OpenSocket {
-        let end = |text: &str| -> SocketAddr { text.parse().expect("an address") };
-        OpenSocket {
-            netns: Some(1),
-            local: end(local),
-            remote: end(remote),
-            state,
-            cookie: Some(7),
-            inode: 0,
-            counters: None,
-            pids: Vec::new(),
-        }
-    }
 
     fn owner(pid: u32) -> Owner {
         let task = Task {
@@ -110,39 +76,19 @@ mod tests {
     }
 
     #[test]
-    fn who_connected_is_told_by_listeners_then_ports() {
-        let only_23 = |port| port == 23;
-        let any = |_: u16| true;
-        let both = |port| port == 23 || port == 2323;
-        let ingress = Direction::Ingress;
-        let egress = Direction::Egress;
-        for (local, remote, listens, expected) in [
-            ("192.0.2.1:23", "192.0.2.2:50000", true, [ingress; 3]),
-            ("192.0.2.1:23", "192.0.2.2:50000", false, [ingress; 3]),
-            ("192.0.2.1:50000", "192.0.2.2:23", false, [egress; 3]),
-            // A server whose port is below that of its client's.
-            ("192.0.2.1:2323", "192.0.2.2:23", true, [ingress; 3]),
-            ("192.0.2.1:2323", "192.0.2.2:23", false, [egress; 3]),
-            ("192.0.2.1:23", "192.0.2.2:23", false, [egress; 3]),
-        ] {
-            let socket = socket(local, remote, TcpState::Established);
-            let found = [
-                direction(&socket, listens, only_23),
-                direction(&socket, listens, both),
-                direction(&socket, listens, any),
-            ];
-            assert_eq!(found, expected, "{local} {remote} {listens}");
-        }
-        let attempt = socket("192.0.2.1:23", "192.0.2.2:50000", TcpState::SynSent);
-        assert_eq!(direction(&attempt, true, any), egress);
-    }
-
-    #[test]
     fn what_the_kernel_only_remembers_is_not_open() {
+        let end: SocketAddr = "192.0.2.1:23".parse().expect("an address");
         let at = |state, inode| {
-            let mut socket = socket("192.0.2.1:23", "192.0.2.2:50000", state);
-            socket.inode = inode;
-            is_open(&socket)
+            is_open(&OpenSocket {
+                netns: Some(1),
+                local: end,
+                remote: end,
+                state,
+                cookie: Some(7),
+                inode,
+                counters: None,
+                pids: Vec::new(),
+            })
         };
         assert!(at(TcpState::Established, 0), "nobody has accepted it yet");
         assert!(at(TcpState::FinWait1, 0), "its last bytes are on their way");
@@ -171,18 +117,15 @@ mod tests {
 
     #[test]
     fn a_listener_is_named_when_it_is_certain() {
-        let session = session();
-        let on = |local, pid: Option<u32>| {
-            let socket = socket(local, "0.0.0.0:0", TcpState::Listen);
-            let listener = Listener {
-                key: session.key,
-                netns: socket.netns,
-                local: socket.local,
-                opened: None,
-                preexisting: true,
-                owner: pid.map(owner),
-            };
-            (socket, listener)
+        let mut session = session();
+        let key = session.key;
+        let on = |local: &str, pid: Option<u32>| Listener {
+            key,
+            netns: Some(1),
+            local: local.parse().expect("an address"),
+            opened: None,
+            preexisting: true,
+            owner: pid.map(owner),
         };
         let elsewhere = on("192.0.2.9:23", Some(9));
         for (listeners, holder, expected) in [
@@ -220,8 +163,8 @@ mod tests {
                 None,
             ),
         ] {
-            let holder = holder.map(owner);
-            let found = listener_of(&session, holder.as_ref(), &listeners);
+            session.owners.handler = holder.map(owner);
+            let found = listener_of(&session, &listeners);
             assert_eq!(found.map(|owner| owner.task.pid), expected, "{listeners:?}");
         }
     }

@@ -10,15 +10,15 @@ use std::{
 
 use serde_json::Value;
 
-use self::evidence::{direction, is_open, listener_of};
+use self::evidence::{is_open, listener_of};
 use super::table::Row;
 use crate::{
     agent::system::System,
     enrich::{facts::Facts, socket::OpenSocket},
     kql::pushdown::Ports,
     pipeline::Now,
-    probe::record::{SocketKey, TcpState},
-    session::{Direction, Fact, Listener, Observation, Owner, Owners, Session, Traffic},
+    probe::record::TcpState,
+    session::{Direction, Fact, Found, Listener, Observation, Traffic},
 };
 
 /// How long documents wait for the hashes of executables.
@@ -78,27 +78,21 @@ impl Lister {
             .enricher()
             .open_sockets_with_counters(&|port| is_wanted(ports, port));
         sockets.retain(is_open);
-        let owners = self.system.enricher().owners_of(&sockets);
-        let (listening, connected): (Vec<_>, Vec<_>) = sockets
-            .into_iter()
-            .zip(owners)
-            .partition(|(socket, _)| socket.state == TcpState::Listen);
-        let listeners: Vec<(OpenSocket, Listener)> = listening
-            .into_iter()
-            .map(|(socket, owner)| {
-                let listener = listener(&socket, owner);
-                (socket, listener)
+        let found = self
+            .system
+            .enricher()
+            .identify(sockets, &|port| is_wanted(ports, port));
+        let listeners: Vec<Listener> = found
+            .iter()
+            .filter_map(|(_, found)| match found {
+                Found::Listener(listener) => Some(listener.clone()),
+                Found::Session(_) => None,
             })
             .collect();
-        let mut open: Vec<Open> = connected
+        let mut open: Vec<Open> = found
             .into_iter()
-            .map(|(socket, holder)| self.session(socket, holder, &listeners, &now))
+            .map(|(socket, found)| self.open(socket, found, &listeners, &now))
             .collect();
-        open.extend(listeners.into_iter().map(|(socket, listener)| {
-            let time = now.boot;
-            let observation = Observation::ListenerOpened { listener, time };
-            self.open(socket, observation, None)
-        }));
         open.sort_by_key(|open| {
             let socket = &open.socket;
             let is_foreign = socket.netns != self.netns;
@@ -135,62 +129,36 @@ impl Lister {
         })
     }
 
-    fn session(
-        &mut self,
-        socket: OpenSocket,
-        holder: Option<Owner>,
-        listeners: &[(OpenSocket, Listener)],
-        now: &Now,
-    ) -> Open {
-        let mut session = Session {
-            key: key(&socket),
-            direction: Direction::Egress,
-            netns: socket.netns,
-            local: socket.local,
-            remote: socket.remote,
-            attempted: None,
-            opened: None,
-            preexisting: true,
-            inode: Some(u64::from(socket.inode)).filter(|inode| *inode != 0),
-            owners: Owners::default(),
-        };
-        let has_listener = listeners
-            .iter()
-            .any(|(_, listener)| session.came_through(listener));
-        session.direction = direction(&socket, has_listener, |port| is_wanted(&self.ports, port));
-        session.owners = match session.direction {
-            Direction::Ingress => Owners {
-                listener: listener_of(&session, holder.as_ref(), listeners),
-                handler: holder,
-                ..Owners::default()
-            },
-            Direction::Egress => Owners {
-                client: holder,
-                ..Owners::default()
-            },
-        };
-        let traffic = socket
-            .counters
-            .map(|counters| Traffic::so_far(session.direction, socket.state, counters));
-        let fact = match (socket.state, session.direction) {
-            (TcpState::SynSent, _) => Fact::Attempted,
-            (_, Direction::Ingress) => Fact::Accepted,
-            (_, Direction::Egress) => Fact::Established,
-        };
-        let observation = Observation::Session {
-            session: Box::new(session),
-            fact,
-            time: now.boot,
-        };
-        self.open(socket, observation, traffic)
-    }
-
     fn open(
         &mut self,
         socket: OpenSocket,
-        observation: Observation,
-        traffic: Option<Traffic>,
+        found: Found,
+        listeners: &[Listener],
+        now: &Now,
     ) -> Open {
+        let time = now.boot;
+        let mut traffic = None;
+        let observation = match found {
+            Found::Listener(listener) => Observation::ListenerOpened { listener, time },
+            Found::Session(mut session) => {
+                if session.direction == Direction::Ingress {
+                    session.owners.listener = listener_of(&session, listeners);
+                }
+                traffic = socket
+                    .counters
+                    .map(|counters| Traffic::so_far(session.direction, socket.state, counters));
+                let fact = match (socket.state, session.direction) {
+                    (TcpState::SynSent, _) => Fact::Attempted,
+                    (_, Direction::Ingress) => Fact::Accepted,
+                    (_, Direction::Egress) => Fact::Established,
+                };
+                Observation::Session {
+                    session,
+                    fact,
+                    time,
+                }
+            }
+        };
         Open {
             facts: self.system.enricher().facts(&observation),
             socket,
@@ -263,24 +231,5 @@ fn is_wanted(ports: &Ports, port: u16) -> bool {
     match ports {
         Ports::Any => true,
         Ports::OneOf(ports) => ports.contains(&port),
-    }
-}
-
-fn listener(socket: &OpenSocket, owner: Option<Owner>) -> Listener {
-    Listener {
-        key: key(socket),
-        netns: socket.netns,
-        local: socket.local,
-        opened: None,
-        preexisting: true,
-        owner,
-    }
-}
-
-/// Userspace does not know the socket's address; the cookie alone names it.
-const fn key(socket: &OpenSocket) -> SocketKey {
-    SocketKey {
-        address: 0,
-        cookie: socket.cookie,
     }
 }
