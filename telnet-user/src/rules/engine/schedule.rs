@@ -89,9 +89,11 @@ impl Schedule {
     pub fn push(&mut self, event: &Value, origin: Option<Origin>) -> Evaluation {
         let mut out = Evaluation::default();
         let mut origin = origin;
+        // Some slack: pruning looks at every match, which must not happen for each new one.
+        let full = self.retained_max.saturating_add(self.retained_max / 4);
         for batch in &mut self.batches {
             batch.take(event, &mut origin, &self.settings, &self.memory);
-            if batch.matches.len() > self.retained_max {
+            if batch.matches.len() > full {
                 batch.prune();
                 batch.make_room(
                     self.retained_max,
