@@ -33,6 +33,9 @@ pub(super) struct Found<'f> {
     pub(super) event: &'f Event,
 }
 
+/// What is done with each event. The progress has to be cleared before anything is printed.
+pub(super) type Visit<'v> = &'v mut dyn FnMut(&Found<'_>, &mut Progress) -> io::Result<()>;
+
 /// What reading came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
@@ -66,13 +69,10 @@ impl Args {
     /// # Errors
     ///
     /// Those of `visit`, which end the reading.
-    pub(super) fn each(
-        &self,
-        visit: &mut dyn FnMut(&Found<'_>) -> io::Result<()>,
-    ) -> io::Result<Tally> {
+    pub(super) fn each(&self, visit: Visit<'_>) -> io::Result<Tally> {
         let mut reading = Reading {
             tally: Tally::default(),
-            progress: Progress::new(io::stderr().is_terminal() && !io::stdout().is_terminal()),
+            progress: Progress::new(io::stderr().is_terminal()),
         };
         for source in self.sources() {
             reading.file(&source, visit)?;
@@ -88,11 +88,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn file(
-        &mut self,
-        source: &Source,
-        visit: &mut dyn FnMut(&Found<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
+    fn file(&mut self, source: &Source, visit: Visit<'_>) -> io::Result<()> {
         let name = source.name();
         let mut lines = match source.open() {
             Ok(lines) => lines,
@@ -117,12 +113,13 @@ impl Reading {
             match event {
                 Ok(Some((raw, event))) => {
                     self.tally.events += 1;
-                    visit(&Found {
+                    let found = Found {
                         file: &name,
                         line: number,
                         raw,
                         event: &event,
-                    })?;
+                    };
+                    visit(&found, &mut self.progress)?;
                 }
                 Ok(None) => {}
                 Err(broken) => {

@@ -63,7 +63,8 @@ pub(super) fn main(args: &Args) -> u8 {
 fn explain(args: &Args, rules: &[Rule]) -> io::Result<u8> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut any = false;
-    let tally = args.events.each(&mut |found| {
+    let tally = args.events.each(&mut |found, progress| {
+        progress.clear();
         let event = &found.event.document;
         let now = recorded_at(event).unwrap_or_else(Timestamp::now);
         for rule in rules {

@@ -73,7 +73,7 @@ fn search(args: &Args, predicate: &Predicate) -> io::Result<u8> {
     let at_once = terminal || args.events.is_live();
     let mut out = BufWriter::with_capacity(64 << 10, stdout);
     let mut matched: u64 = 0;
-    let tally = args.events.each(&mut |found| {
+    let tally = args.events.each(&mut |found, progress| {
         if predicate.matches(&found.event.document, now) == args.invert {
             return Ok(());
         }
@@ -82,6 +82,7 @@ fn search(args: &Args, predicate: &Predicate) -> io::Result<u8> {
             return Ok(());
         }
         if terminal {
+            progress.clear();
             out.write_all(printable(&String::from_utf8_lossy(found.raw)).as_bytes())?;
         } else {
             out.write_all(found.raw)?;

@@ -55,9 +55,13 @@ fn replay(args: &Args, rules: Vec<Rule>, broken: bool) -> io::Result<u8> {
         let loaded_at = first.unwrap_or(Timestamp::UNIX_EPOCH);
         Replay::new(std::mem::take(&mut rules), args.mode, NAME, loaded_at)
     };
-    let tally = args.events.each(&mut |found| {
+    let tally = args.events.each(&mut |found, progress| {
         let replay = replay.get_or_insert_with(|| start(recorded_at(&found.event.document)));
-        write(&mut console, replay.push(found.event))
+        let alerts = replay.push(found.event);
+        if !alerts.is_empty() {
+            progress.clear();
+        }
+        write(&mut console, alerts)
     })?;
     let mut replay = replay.unwrap_or_else(|| start(None));
     while let Some(alerts) = replay.next_run() {

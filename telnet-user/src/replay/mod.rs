@@ -96,8 +96,7 @@ impl Replay {
     /// there is none left.
     pub fn next_run(&mut self) -> Option<Vec<Value>> {
         let run = match &mut self.engine {
-            // What still waits is bounded, so all its runs are one step.
-            Running::Schedule(_) => None,
+            Running::Schedule(schedule) => schedule.next_run(),
             Running::Stream(engine) => {
                 let waits = engine.totals().any(|(_, numbers)| numbers.deferred_out > 0);
                 let next = engine.next_tick().filter(|_| waits);

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use serde_json::{Value, json};
 
+use super::stored::Stored;
 use super::windows::{Windows, timestamp};
 use crate::alert::{self, Suppressed};
 use crate::rules::field;
@@ -71,7 +72,7 @@ impl Group {
 /// An alert that takes in further events.
 #[derive(Clone, Debug)]
 struct Live {
-    document: Value,
+    document: Stored,
     suppressed: Suppressed,
     /// Run that made the alert.
     run: i64,
@@ -113,7 +114,7 @@ impl Groups {
     }
 
     /// Keeps the alert `document` of `key`, made by run `index`, open.
-    pub(crate) fn open(&mut self, key: String, document: Value, suppressed: Suppressed, run: i64) {
+    pub(crate) fn open(&mut self, key: String, document: &Value, suppressed: Suppressed, run: i64) {
         self.remove(&key);
         while self.live.len() >= LIVE {
             let Some(oldest) = self.order.front().cloned() else {
@@ -125,7 +126,7 @@ impl Groups {
         self.live.insert(
             key,
             Live {
-                document,
+                document: Stored::of(document),
                 suppressed,
                 run,
                 changed: false,
@@ -138,7 +139,7 @@ impl Groups {
         if let Some(live) = self.live.remove(key) {
             self.order.retain(|other| other != key);
             if live.changed {
-                let mut document = live.document;
+                let mut document = live.document.read();
                 alert::update(&mut document, &live.suppressed, live.suppressed.end);
                 self.evicted.push(document);
             }
@@ -157,9 +158,10 @@ impl Groups {
         let mut out = std::mem::take(&mut self.evicted);
         for key in &self.order {
             if let Some(live) = self.live.get_mut(key).filter(|live| live.changed) {
-                alert::update(&mut live.document, &live.suppressed, now);
+                let mut document = live.document.read();
+                alert::update(&mut document, &live.suppressed, now);
                 live.changed = false;
-                out.push(live.document.clone());
+                out.push(document);
             }
         }
         self.live

@@ -5,26 +5,12 @@ use uuid::Uuid;
 
 use super::groups::{Group, Groups};
 use super::memory::{Kind, Memory};
+use super::stored::Stored;
 use super::time::EventTime;
 use super::windows::{Windows, timestamp};
 use crate::alert::{self, AlertId, Context, Origin, Settings};
 use crate::rules::field;
 use crate::rules::rule::Rule;
-
-/// An event that waits for its alert, as text: a tenth of the memory.
-#[derive(Clone, Debug)]
-pub(crate) struct Stored(Box<str>);
-
-impl Stored {
-    fn of(event: &Value) -> Self {
-        Self(event.to_string().into())
-    }
-
-    /// The event again; every document reads back as it was written.
-    fn read(&self) -> Value {
-        serde_json::from_str(&self.0).unwrap_or_default()
-    }
-}
 
 /// An event that a rule alerts on.
 #[derive(Clone, Debug)]
@@ -131,8 +117,8 @@ impl Run<'_> {
         suppressed.end = timestamp(end);
         let document = self.document(hit, Some(&suppressed));
         memory.insert(Kind::Alerted, hit.id, at);
-        alerts.push(document.clone());
-        groups.open(group.key, document, suppressed, self.index);
+        groups.open(group.key, &document, suppressed, self.index);
+        alerts.push(document);
         Outcome {
             alerted: 1,
             suppressed: members.count,

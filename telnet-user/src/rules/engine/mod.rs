@@ -6,6 +6,7 @@ mod memory;
 mod numbers;
 mod queue;
 mod schedule;
+mod stored;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -89,9 +89,11 @@ impl Schedule {
     pub fn push(&mut self, event: &Value, origin: Option<Origin>) -> Evaluation {
         let mut out = Evaluation::default();
         let mut origin = origin;
+        // Some slack: pruning looks at every match, which must not happen for each new one.
+        let full = self.retained_max.saturating_add(self.retained_max / 4);
         for batch in &mut self.batches {
             batch.take(event, &mut origin, &self.settings, &self.memory);
-            if batch.matches.len() > self.retained_max {
+            if batch.matches.len() > full {
                 batch.prune();
                 batch.make_room(
                     self.retained_max,
@@ -104,13 +106,27 @@ impl Schedule {
         out
     }
 
+    /// Does the earliest of the remaining runs that find anything; `None` when
+    /// there is none. For the end of the events: what comes after is late.
+    pub fn next_run(&mut self) -> Option<Evaluation> {
+        let waiting = self
+            .batches
+            .iter_mut()
+            .filter_map(|batch| Some((batch.next_run()?, batch)));
+        let (_, batch) = waiting.min_by_key(|(index, batch)| batch.windows.run(*index))?;
+        let mut out = Evaluation::default();
+        batch.run(&self.settings, &mut self.memory, &mut out);
+        Some(out)
+    }
+
     /// Does the remaining runs and sums up.
     pub fn finish(&mut self) -> Evaluation {
         let mut out = Evaluation::default();
+        while let Some(run) = self.next_run() {
+            out.alerts.extend(run.alerts);
+            out.updates.extend(run.updates);
+        }
         for batch in &mut self.batches {
-            while !batch.matches.is_empty() {
-                batch.run(&self.settings, &mut self.memory, &mut out);
-            }
             let next = batch.next.unwrap_or_default();
             let now = timestamp(batch.windows.run(next));
             let updates = batch.groups.updates(&batch.rule, &batch.windows, next, now);
@@ -236,16 +252,10 @@ impl Batch {
         out: &mut Evaluation,
     ) {
         while self.matches.len() > most {
-            let span = self
-                .matches
-                .first_key_value()
-                .zip(self.matches.last_key_value());
-            let Some(((oldest, _), (newest, _))) = span else {
+            let newest = self.matches.last_key_value().map(|(key, _)| *key);
+            let (Some(run), Some(newest)) = (self.next_run(), newest) else {
                 return;
             };
-            let (oldest, newest) = (*oldest, *newest);
-            let first = self.windows.index_of(oldest.0.searched);
-            let run = self.next.map_or(first, |next| next.max(first));
             if newest.0.searched > self.windows.closes(run) {
                 self.run(settings, memory, out);
             } else {
@@ -262,13 +272,18 @@ impl Batch {
         }
     }
 
+    /// The next run that finds anything.
+    fn next_run(&self) -> Option<i64> {
+        let ((oldest, _), _) = self.matches.first_key_value()?;
+        let first = self.windows.index_of(oldest.searched);
+        Some(self.next.map_or(first, |next| next.max(first)))
+    }
+
     /// Does the next run that finds anything.
     fn run(&mut self, settings: &Settings, memory: &mut Memory, out: &mut Evaluation) {
-        let Some(((oldest, _), _)) = self.matches.first_key_value() else {
+        let Some(index) = self.next_run() else {
             return;
         };
-        let first = self.windows.index_of(oldest.searched);
-        let index = self.next.map_or(first, |next| next.max(first));
         let (from, to) = (self.windows.oldest(index), self.windows.closes(index));
         let now = timestamp(self.windows.run(index));
         let (mut used, mut capped) = (0, false);

@@ -66,7 +66,7 @@ pub struct LoadReport {
     pub rules: Vec<Rule>,
     /// Everything found, in the order of files and lines.
     pub problems: Vec<Problem>,
-    /// Rules, or files that should hold one, that are broken.
+    /// Rules, lines of an export, or files that should hold a rule, that are broken.
     pub broken: usize,
     /// Rules that need something this agent does not do.
     pub unsupported: usize,

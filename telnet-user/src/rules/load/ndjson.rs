@@ -70,7 +70,10 @@ fn object(
             }
         }
     }
-    into.problems.extend(findings.into_inner());
+    let found = findings.into_inner();
+    let is_broken = found.iter().any(|problem| problem.level == Level::Error);
+    into.broken += usize::from(is_broken);
+    into.problems.extend(found);
     0
 }
 

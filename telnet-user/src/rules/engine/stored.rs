@@ -1,0 +1,19 @@
+//! Documents that are kept for a while.
+
+use serde_json::Value;
+
+/// A document as text: a tenth of the memory of the parsed one.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored(Box<str>);
+
+impl Stored {
+    /// Keeps `document`.
+    pub(crate) fn of(document: &Value) -> Self {
+        Self(document.to_string().into())
+    }
+
+    /// The document again: what was written from a value reads back as that value.
+    pub(crate) fn read(&self) -> Value {
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
+}
