@@ -1,5 +1,6 @@
 //! What a live test stands on, and when it may be left out.
 
+use std::fs::File;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::symlink;
@@ -22,6 +23,9 @@ pub const V4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 pub const V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
 const FENCE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 250));
 
+/// Held by every live test of the machine, shared or alone.
+const LOCK: &str = "/run/telnet-live.lock";
+
 /// Two namespaces, a folder and the agent's path.
 #[derive(Debug)]
 pub struct Lab {
@@ -31,26 +35,53 @@ pub struct Lab {
     pub fence_net: Netns,
     dir: TempDir,
     agent: Option<PathBuf>,
+    /// Released last.
+    _lock: File,
 }
 
-/// Runs a test that needs the agent.
+/// Runs a test that needs the agent. Others may run meanwhile.
 pub fn live(test: impl FnOnce(&Lab) -> Result<()>) -> Result<()> {
-    run(|| tools::agent().map(Some), test)
+    run(Lock::Shared, || tools::agent().map(Some), test)
+}
+
+/// Like [`live`], while no other live test runs on this machine: for tests with more sessions
+/// than the shipped rule makes alerts of. Every agent sees them, and would have no alerts
+/// left for its own test.
+pub fn live_alone(test: impl FnOnce(&Lab) -> Result<()>) -> Result<()> {
+    run(Lock::Alone, || tools::agent().map(Some), test)
 }
 
 /// Runs a test of the harness itself, which needs everything but the agent.
 pub fn harness(test: impl FnOnce(&Lab) -> Result<()>) -> Result<()> {
-    run(|| Ok(None), test)
+    run(Lock::Shared, || Ok(None), test)
+}
+
+#[derive(Clone, Copy)]
+enum Lock {
+    Shared,
+    Alone,
+}
+
+impl Lock {
+    fn take(self) -> Result<File> {
+        let file = File::create(LOCK).context(LOCK)?;
+        match self {
+            Self::Shared => file.lock_shared()?,
+            Self::Alone => file.lock()?,
+        }
+        Ok(file)
+    }
 }
 
 fn run(
+    lock: Lock,
     agent: impl FnOnce() -> Result<Option<PathBuf>>,
     test: impl FnOnce(&Lab) -> Result<()>,
 ) -> Result<()> {
     let ready = require_root()
         .and_then(|()| tools::require_all())
         .and_then(|()| agent())
-        .and_then(Lab::open);
+        .and_then(|agent| Lab::open(agent, lock.take()?));
     match ready {
         Ok(lab) => test(&lab),
         Err(reason) if env::var_os(LIVE_VAR).is_some_and(|value| value == "optional") => {
@@ -76,12 +107,13 @@ fn require_root() -> Result<()> {
 }
 
 impl Lab {
-    fn open(agent: Option<PathBuf>) -> Result<Self> {
+    fn open(agent: Option<PathBuf>, lock: File) -> Result<Self> {
         let lab = Self {
             net: Netns::create()?,
             fence_net: Netns::create()?,
             dir: tempfile::Builder::new().prefix("telnet-live-").tempdir()?,
             agent,
+            _lock: lock,
         };
         lab.net.add_address(V4)?;
         lab.net.add_address(V6)?;

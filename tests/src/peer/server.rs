@@ -103,18 +103,17 @@ impl Server {
                 let Some((event, client, pid)) = parse(&line.text) else {
                     continue;
                 };
-                match event.as_str() {
-                    "accepted" => drop(acceptors.insert(client, pid)),
-                    "serving" => drop(served.insert(client, pid)),
-                    _ => {}
+                if event == "accepted" {
+                    acceptors.insert(client, pid);
+                } else if event == "serving"
+                    // Said by the acceptor before it gave the session away.
+                    && let Some(&acceptor) = acceptors.get(&client)
+                {
+                    let handler = pid;
+                    served.insert(client, Served { acceptor, handler });
                 }
             }
-            let both = served.iter().filter_map(|(client, &handler)| {
-                let acceptor = *acceptors.get(client)?;
-                Some((*client, Served { acceptor, handler }))
-            });
-            let both = both.collect();
-            enough(&both).then_some(both)
+            enough(&served).then(|| std::mem::take(&mut served))
         });
         all.with_context(|| format!("sessions not served\n{}", self.process.report()))
     }

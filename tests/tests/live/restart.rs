@@ -71,7 +71,7 @@ fn sessions_open_at_start_are_reported_once_with_their_owners() -> Result<()> {
 
 #[test]
 fn a_killed_and_restarted_agent_reports_every_session_once() -> Result<()> {
-    lab::live(|lab| {
+    lab::live_alone(|lab| {
         let mut first = Agent::start(lab, ["--emit", "events"])?;
         let server = Server::start(lab, ServerKind::Fork, TELNET, 1)?;
         let mut command = tools::peer()?.command();

@@ -54,7 +54,7 @@ fn run_client(command: &mut Command, text: String) -> Result<Client> {
 
 #[test]
 fn clients_that_are_gone_at_once_are_named_with_their_arguments() -> Result<()> {
-    lab::live(|lab| {
+    lab::live_alone(|lab| {
         let mut agent = Agent::start(lab, ["--emit", "events"])?;
         let _server = Server::start(lab, ServerKind::Threads, TELNET, 1)?;
         let peer = tools::peer()?;
@@ -93,7 +93,7 @@ fn clients_that_are_gone_at_once_are_named_with_their_arguments() -> Result<()> 
 
 #[test]
 fn concurrent_sessions_of_a_forking_server_have_their_own_handlers() -> Result<()> {
-    lab::live(|lab| {
+    lab::live_alone(|lab| {
         let mut agent = Agent::start(lab, ["--emit", "events"])?;
         let server = Server::start(lab, ServerKind::Fork, TELNET, 1)?;
         let mut command = tools::peer()?.command();

@@ -140,7 +140,7 @@ fn harness_plays_every_sequence_without_the_agent() -> Result<()> {
 
 #[test]
 fn every_sequence_is_reported_as_what_it_was() -> Result<()> {
-    lab::live(|lab| {
+    lab::live_alone(|lab| {
         prepare(lab)?;
         // The shipped rule caps its alerts below what this test makes.
         let query = "destination.port:23 and not event.action:(denied or timeout or \
