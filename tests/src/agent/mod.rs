@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::Signal;
@@ -29,6 +29,7 @@ pub struct Agent {
     documents: Vec<Document>,
     lines_read: usize,
     fence_port: u16,
+    patience: Duration,
 }
 
 /// One document and when the test read it.
@@ -127,6 +128,7 @@ impl Agent {
             documents: Vec::new(),
             lines_read: 0,
             fence_port: 23,
+            patience: PATIENCE,
         })
     }
 
@@ -134,6 +136,14 @@ impl Agent {
     #[must_use]
     pub fn with_fence_port(mut self, port: u16) -> Self {
         self.fence_port = port;
+        self
+    }
+
+    /// Waits this much longer for documents: for tests that give the agent so much to do that
+    /// an emulated guest falls behind.
+    #[must_use]
+    pub fn with_patience(mut self, factor: u32) -> Self {
+        self.patience = PATIENCE * factor;
         self
     }
 
@@ -146,7 +156,7 @@ impl Agent {
     ) -> Result<Document> {
         let capture = self.process.stdout.clone();
         let mut looked_at = 0;
-        let found = capture.wait_for(PATIENCE, |captured| {
+        let found = capture.wait_for(self.patience, |captured| {
             if let Err(error) = self.read(captured) {
                 return Some(Err(error));
             }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -55,7 +56,7 @@ fn run_client(command: &mut Command, text: String) -> Result<Client> {
 #[test]
 fn clients_that_are_gone_at_once_are_named_with_their_arguments() -> Result<()> {
     lab::live_alone(|lab| {
-        let mut agent = Agent::start(lab, ["--emit", "events"])?;
+        let mut agent = Agent::start(lab, ["--emit", "events"])?.with_patience(6);
         let _server = Server::start(lab, ServerKind::Threads, TELNET, 1)?;
         let peer = tools::peer()?;
         let clients: Vec<Client> = lab.net.run(|| {
@@ -94,7 +95,7 @@ fn clients_that_are_gone_at_once_are_named_with_their_arguments() -> Result<()> 
 #[test]
 fn concurrent_sessions_of_a_forking_server_have_their_own_handlers() -> Result<()> {
     lab::live_alone(|lab| {
-        let mut agent = Agent::start(lab, ["--emit", "events"])?;
+        let mut agent = Agent::start(lab, ["--emit", "events"])?.with_patience(6);
         let server = Server::start(lab, ServerKind::Fork, TELNET, 1)?;
         let mut command = tools::peer()?.command();
         command.args(["many", &TELNET.to_string(), &SESSIONS.to_string()]);
@@ -105,13 +106,16 @@ fn concurrent_sessions_of_a_forking_server_have_their_own_handlers() -> Result<(
         clients.close_stdin();
         clients.wait(wait::PATIENCE)?;
         agent.fence(lab)?;
-        let closed = wait::until("closing events of all sessions", || {
-            agent.fence(lab)?;
+        let deadline = Instant::now() + wait::PATIENCE * 6;
+        let closed = loop {
             let mut documents = agent.of(lab);
             documents.retain(|d| text(&d.json, "network.direction") == Some("ingress"));
             let closed = by_port(&documents, "network_flow")?;
-            Ok((closed.len() >= SESSIONS).then_some(closed))
-        })?;
+            if closed.len() >= SESSIONS || Instant::now() > deadline {
+                break closed;
+            }
+            agent.read_more(deadline);
+        };
         for (client, owners) in &sessions {
             let port = u64::from(client.port());
             let event = closed
