@@ -21,3 +21,4 @@ pub mod replay;
 pub mod rules;
 pub mod session;
 pub mod sink;
+pub mod state;

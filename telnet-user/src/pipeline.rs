@@ -4,7 +4,7 @@
 //! what it must ask the system for goes through [`Enrich`], so that a test can drive it with
 //! recorded bytes.
 
-use std::{collections::HashMap, io, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -15,10 +15,21 @@ use crate::{
     rules::{Engine, Evaluation},
     session::{
         Check, Fact, Found, Observation, Owner, Session,
+        kept::{Keeper, Kept},
         tracker::{self, Tracker},
     },
     sink::Document,
+    state::Change,
 };
+
+/// What leaves the pipeline, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// To be delivered.
+    Document(Document),
+    /// To be made once the documents before it are delivered.
+    State(Change),
+}
 
 /// Facts about processes, users and the host, and how they become an ECS event.
 pub trait Enrich {
@@ -40,6 +51,15 @@ pub trait Enrich {
 
     /// For each check, which of its candidates hold the socket.
     fn holders(&mut self, checks: &[Check]) -> Vec<Vec<u32>>;
+}
+
+/// What keeps a restart from saying things twice.
+#[derive(Debug)]
+pub struct Memories {
+    /// What an earlier run of the agent knew of what is open.
+    pub kept: Kept,
+    /// Tells the next one; absent when nothing is kept.
+    pub keeper: Option<Keeper>,
 }
 
 /// The moment at which something is done, on both clocks.
@@ -101,6 +121,7 @@ pub struct Pipeline<E> {
     enrich: E,
     engine: Engine,
     options: Options,
+    memories: Memories,
     next_look: Option<BootTime>,
     /// Who held the socket of each waiting session at the last look.
     holders: HashMap<SocketKey, u32>,
@@ -110,12 +131,13 @@ pub struct Pipeline<E> {
 
 impl<E: Enrich> Pipeline<E> {
     /// A pipeline that has seen nothing yet.
-    pub fn new(enrich: E, engine: Engine, options: Options) -> Self {
+    pub fn new(enrich: E, engine: Engine, memories: Memories, options: Options) -> Self {
         Self {
             tracker: Tracker::new(options.limits),
             enrich,
             engine,
             options,
+            memories,
             next_look: None,
             holders: HashMap::new(),
             observations: Vec::new(),
@@ -124,29 +146,30 @@ impl<E: Enrich> Pipeline<E> {
 
     /// Takes in what is open already. To be called once the probe is attached; reported by
     /// [`Self::report_found`], after the records that came meanwhile.
-    pub fn find_open(&mut self, is_monitored: &dyn Fn(u16) -> bool) {
+    pub fn find_open(
+        &mut self,
+        is_monitored: &dyn Fn(u16) -> bool,
+        now: &Now,
+        out: &mut Vec<Output>,
+    ) {
         let found = self.enrich.found(is_monitored);
-        self.tracker.found(found);
-    }
-
-    /// Reports what was open before the probe and is not known from records.
-    pub fn report_found(&mut self, now: &Now, out: &mut Vec<Document>) {
-        self.tracker.report_found(now.boot, &mut self.observations);
+        let kept = std::mem::take(&mut self.memories.kept);
+        self.tracker
+            .found(found, kept, now.boot, &mut self.observations);
         self.flush(now, out);
     }
 
-    /// Remembers the alerts made so far, which are where they were to go. After a restart they
-    /// are not made again.
-    ///
-    /// # Errors
-    ///
-    /// When the memory cannot be written.
-    pub fn persist(&mut self) -> io::Result<()> {
-        self.engine.persist()
+    /// Reports what was open before the probe and is not known from records.
+    pub fn report_found(&mut self, now: &Now, out: &mut Vec<Output>) {
+        self.tracker.report_found(now.boot, &mut self.observations);
+        if let Some(keeper) = &mut self.memories.keeper {
+            keeper.clean_up();
+        }
+        self.flush(now, out);
     }
 
     /// Takes one kernel record; what it leads to is appended to `out`.
-    pub fn push(&mut self, record: Record, now: &Now, out: &mut Vec<Document>) {
+    pub fn push(&mut self, record: Record, now: &Now, out: &mut Vec<Output>) {
         match &record.event {
             KernelEvent::Exec(Exec { task, .. }) | KernelEvent::Close(_, task) => {
                 self.enrich.learn(task);
@@ -163,23 +186,25 @@ impl<E: Enrich> Pipeline<E> {
     }
 
     /// Does what is due by now: sessions that waited long enough, rule windows that end.
-    pub fn tick(&mut self, now: &Now, out: &mut Vec<Document>) {
+    pub fn tick(&mut self, now: &Now, out: &mut Vec<Output>) {
         self.look_for_holders(now);
         self.check_handlers(now);
         self.tracker.tick(now.boot, &mut self.observations);
         self.flush(now, out);
         let evaluation = self.engine.tick(now.wall);
         self.deliver(evaluation, out);
+        self.remember(out);
     }
 
     /// Ends: nothing waits any longer, and the rules say what they held back.
-    pub fn finish(&mut self, now: &Now, out: &mut Vec<Document>) {
+    pub fn finish(&mut self, now: &Now, out: &mut Vec<Output>) {
         let forever = BootTime::from_nanos(u64::MAX);
         self.look_for_holders(now);
         self.tracker.tick(forever, &mut self.observations);
         self.flush(now, out);
         let evaluation = self.engine.finish(now.wall);
         self.deliver(evaluation, out);
+        self.remember(out);
     }
 
     /// When [`Self::tick`] has something to do next, on the boot-time clock.
@@ -196,18 +221,19 @@ impl<E: Enrich> Pipeline<E> {
         self.tracker.counters()
     }
 
-    fn flush(&mut self, now: &Now, out: &mut Vec<Document>) {
+    fn flush(&mut self, now: &Now, out: &mut Vec<Output>) {
         let mut observations = std::mem::take(&mut self.observations);
         for observation in observations.drain(..) {
             self.observe(&observation, now, out);
         }
         self.observations = observations;
+        self.remember(out);
         if self.options.find_holder && self.next_look.is_none() {
             self.next_look = self.tracker.awaiting().next().map(|_| now.boot);
         }
     }
 
-    fn observe(&mut self, observation: &Observation, now: &Now, out: &mut Vec<Document>) {
+    fn observe(&mut self, observation: &Observation, now: &Now, out: &mut Vec<Output>) {
         let is_attempt = matches!(
             observation,
             Observation::Session {
@@ -223,22 +249,38 @@ impl<E: Enrich> Pipeline<E> {
             // When the rules got it, which is what their windows are cut on.
             fields.insert("ingested".to_owned(), now.wall.to_string().into());
         }
+        // Even if it was reported before: the rules may be others now, and they remember their alerts.
         let evaluation = self.engine.evaluate(&event, now.wall);
-        if self.options.emit != Emit::Alerts {
-            out.push(Document::Event(event));
+        if self.options.emit != Emit::Alerts && !was_reported(observation) {
+            out.push(Output::Document(Document::Event(event)));
         }
         self.deliver(evaluation, out);
+        if let Some(keeper) = &mut self.memories.keeper {
+            keeper.note(observation);
+        }
     }
 
-    fn deliver(&self, evaluation: Evaluation, out: &mut Vec<Document>) {
+    /// Keeps what the documents so far have told, for the next run.
+    fn remember(&mut self, out: &mut Vec<Output>) {
+        let open = self
+            .memories
+            .keeper
+            .as_mut()
+            .and_then(|keeper| keeper.take_change(&self.tracker));
+        let alerted = self.engine.take_change();
+        out.extend(open.into_iter().chain(alerted).map(Output::State));
+    }
+
+    fn deliver(&self, evaluation: Evaluation, out: &mut Vec<Output>) {
         let Evaluation {
             alerts,
             updates,
             summaries,
         } = evaluation;
         if self.options.emit != Emit::Events {
-            out.extend(alerts.into_iter().chain(updates).map(Document::Alert));
-            out.extend(summaries.into_iter().map(Document::Health));
+            let alerts = alerts.into_iter().chain(updates).map(Document::Alert);
+            let documents = alerts.chain(summaries.into_iter().map(Document::Health));
+            out.extend(documents.map(Output::Document));
         }
     }
 
@@ -295,5 +337,16 @@ impl<E: Enrich> Pipeline<E> {
             .awaiting()
             .next()
             .map(|_| now.boot.plus(LOOK_EVERY));
+    }
+}
+
+/// Whether an earlier run of the agent has written the event of this.
+fn was_reported(observation: &Observation) -> bool {
+    match observation {
+        Observation::Session { session, fact, .. } => {
+            session.reported && matches!(fact, Fact::Accepted | Fact::Established)
+        }
+        Observation::ListenerOpened { listener, .. } => listener.reported,
+        Observation::ListenerClosed { .. } => false,
     }
 }

@@ -12,30 +12,34 @@ use std::{
 };
 
 /// Which modules each module may use: data flows one way, see ARCHITECTURE.md.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("clock", &[]),
     ("kql", &[]),
     ("input", &[]),
     ("probe", &["clock"]),
-    ("session", &["clock", "probe"]),
+    ("session", &["clock", "probe", "state"]),
     ("enrich", &["clock", "probe", "session"]),
     ("ecs", &["clock", "enrich", "probe", "session"]),
-    ("rules", &["alert", "kql"]),
+    ("rules", &["alert", "kql", "state"]),
     ("alert", &["rules"]),
     ("sink", &[]),
+    ("state", &[]),
     ("replay", &["alert", "input", "rules"]),
-    ("pipeline", &["clock", "probe", "rules", "session", "sink"]),
+    (
+        "pipeline",
+        &["clock", "probe", "rules", "session", "sink", "state"],
+    ),
     (
         "agent",
         &[
-            "clock", "ecs", "enrich", "pipeline", "probe", "session", "sink",
+            "clock", "ecs", "enrich", "pipeline", "probe", "session", "sink", "state",
         ],
     ),
     (
         "cli",
         &[
             "agent", "alert", "ecs", "enrich", "input", "kql", "pipeline", "probe", "replay",
-            "rules", "session", "sink",
+            "rules", "session", "sink", "state",
         ],
     ),
     ("main", &["cli"]),

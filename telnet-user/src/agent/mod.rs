@@ -24,18 +24,19 @@ use tracing::{error, info, warn};
 
 use crate::{
     clock::BootTime,
-    pipeline::{Enrich, Now, Pipeline},
+    pipeline::{Enrich, Now, Output, Pipeline},
     probe::{Ledger, Probe, filter::Filter, record::Record},
     session::tracker::Counters,
-    sink::{Document, console::Console},
+    sink::console::Console,
+    state::{Change, Folder},
 };
 
 /// Records handed over at once.
 const BATCH: usize = 256;
 /// Batches between reader and pipeline.
 const BATCHES: usize = 16;
-/// Documents between pipeline and writer.
-const DOCUMENTS: usize = 4_096;
+/// Documents and changes of state between pipeline and writer.
+const OUTPUTS: usize = 4_096;
 /// Longest sleep of the pipeline: rule windows end with the clock, not with an event.
 const IDLE: Duration = Duration::from_secs(1);
 /// How long the writer may take to finish at the end.
@@ -59,6 +60,8 @@ pub struct Agent<E> {
     pub pipeline: Pipeline<E>,
     /// Where documents go.
     pub console: Console<io::Stdout>,
+    /// What outlasts this run; absent when it cannot be kept.
+    pub state: Option<Folder>,
     /// What the kernel reports.
     pub filter: Filter,
     /// What is monitored, for the log.
@@ -87,12 +90,13 @@ impl<E: Enrich + Send + 'static> Agent<E> {
             mut probe,
             pipeline,
             console,
+            state,
             filter,
             ports,
             duration,
         } = self;
         let mut ends = Ends::new(duration)?;
-        let (mut workers, inputs) = Workers::start(pipeline, console)?;
+        let (mut workers, inputs) = Workers::start(pipeline, Writer { console, state })?;
         probe
             .set_filter(filter.clone())
             .context("cannot fill the kernel's port filter")?;
@@ -161,17 +165,17 @@ struct Workers {
 impl Workers {
     fn start<E: Enrich + Send + 'static>(
         pipeline: Pipeline<E>,
-        console: Console<io::Stdout>,
+        writer: Writer,
     ) -> anyhow::Result<(Self, SyncSender<Input>)> {
         let (inputs, from_reader) = sync_channel(BATCHES);
-        let (documents, from_pipeline) = sync_channel(DOCUMENTS);
+        let (outputs, from_pipeline) = sync_channel(OUTPUTS);
         let pipeline = spawn("pipeline", move || {
-            run_pipeline(pipeline, &from_reader, &documents);
+            run_pipeline(pipeline, &from_reader, &outputs);
         })?;
         let (written, outcome) = oneshot::channel();
         let writer = spawn("writer", move || {
             // The receiver is gone only when the run is over.
-            let _unheard = written.send(write(console, &from_pipeline));
+            let _unheard = written.send(writer.write(&from_pipeline));
         })?;
         let workers = Self {
             pipeline,
@@ -272,7 +276,7 @@ async fn send_input(inputs: &SyncSender<Input>, input: Input) -> bool {
 fn run_pipeline<E: Enrich>(
     mut pipeline: Pipeline<E>,
     inputs: &Receiver<Input>,
-    documents: &SyncSender<Document>,
+    outputs: &SyncSender<Output>,
 ) {
     let mut out = Vec::new();
     loop {
@@ -285,7 +289,7 @@ fn run_pipeline<E: Enrich>(
                 }
             }
             Ok(Input::FindOpen(filter, done)) => {
-                pipeline.find_open(&|port| filter.contains(port));
+                pipeline.find_open(&|port| filter.contains(port), &now, &mut out);
                 // Nobody waits any more when the agent is ending already.
                 let _unheard = done.send(());
             }
@@ -293,27 +297,15 @@ fn run_pipeline<E: Enrich>(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 pipeline.finish(&now, &mut out);
-                send(&mut out, documents);
-                persist(&mut pipeline);
+                send(&mut out, outputs);
                 log_counters(&pipeline);
                 return;
             }
         }
         pipeline.tick(&now, &mut out);
-        let has_news = !out.is_empty();
-        if !send(&mut out, documents) {
+        if !send(&mut out, outputs) {
             return;
         }
-        if has_news {
-            persist(&mut pipeline);
-        }
-    }
-}
-
-/// After the alerts were handed over: a crash in between repeats an alert instead of losing it.
-fn persist<E: Enrich>(pipeline: &mut Pipeline<E>) {
-    if let Err(error) = pipeline.persist() {
-        warn!(%error, "alerts made are not remembered, a restart may repeat them");
     }
 }
 
@@ -329,18 +321,42 @@ fn until(deadline: Option<BootTime>) -> Duration {
 }
 
 /// Waits for room; `false` when the writer is gone.
-fn send(out: &mut Vec<Document>, documents: &SyncSender<Document>) -> bool {
-    out.drain(..)
-        .all(|document| documents.send(document).is_ok())
+fn send(out: &mut Vec<Output>, outputs: &SyncSender<Output>) -> bool {
+    out.drain(..).all(|output| outputs.send(output).is_ok())
 }
 
-fn write(mut console: Console<io::Stdout>, documents: &Receiver<Document>) -> io::Result<u64> {
-    let mut written = 0;
-    for document in documents {
-        console.write(&document)?;
-        written += 1;
+/// Writes what leaves the pipeline.
+struct Writer {
+    console: Console<io::Stdout>,
+    state: Option<Folder>,
+}
+
+impl Writer {
+    /// Writes until the pipeline is gone; the number of documents.
+    fn write(mut self, outputs: &Receiver<Output>) -> io::Result<u64> {
+        let mut written = 0;
+        for output in outputs {
+            match output {
+                Output::Document(document) => {
+                    self.console.write(&document)?;
+                    written += 1;
+                }
+                Output::State(change) => self.keep(&change),
+            }
+        }
+        Ok(written)
     }
-    Ok(written)
+
+    /// The documents that the change speaks of are out: a crash before this repeats them instead
+    /// of losing them.
+    fn keep(&mut self, change: &Change) {
+        let Some(folder) = &mut self.state else {
+            return;
+        };
+        if let Err(error) = folder.apply(change) {
+            warn!(%error, name = ?change.name, "state not written, a restart may repeat documents");
+        }
+    }
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {

@@ -1,6 +1,10 @@
 //! `telnet-monitor run`: monitor this host.
 
-use std::{fs, io::IsTerminal as _, path::PathBuf, time::Duration};
+use std::{
+    io::{self, IsTerminal as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::ValueEnum;
 use jiff::Timestamp;
@@ -13,13 +17,17 @@ use crate::{
         self, Agent,
         system::{NAME, System},
     },
-    alert,
+    alert, enrich,
     kql::pushdown::Ports,
-    pipeline::{self, Pipeline},
+    pipeline::{self, Memories, Pipeline},
     probe::{AcceptorHook, LoadError, Probe, record::Hook},
     rules::{Engine, Limits, Memory, Retention},
-    session::tracker,
+    session::{
+        kept::{Keeper, Kept},
+        tracker,
+    },
     sink::console::{Console, Format},
+    state::{Folder, Name},
 };
 
 /// What is monitored, and how documents are written.
@@ -47,7 +55,8 @@ pub(super) struct Args {
         default_value = "info"
     )]
     log: String,
-    /// Folder for what must outlast a restart: which sessions were alerted. Made when missing.
+    /// Folder for what must outlast a restart: which sessions are open and were reported, and
+    /// which were alerted. Made when missing.
     #[arg(
         long,
         value_name = "DIR",
@@ -66,16 +75,45 @@ pub(super) struct Args {
     acceptor_wait: Duration,
 }
 
-impl Args {
-    /// The alerts made before. Sessions do not outlive a boot, so neither need this: without it
-    /// the agent still works, and a restart repeats alerts, with the same ids.
-    fn memory(&self) -> Memory {
-        let file = self.state_dir.join("alerted");
-        let opened = fs::create_dir_all(&self.state_dir)
-            .and_then(|()| Memory::persistent(&file, Retention::default()));
-        opened.unwrap_or_else(|error| {
-            warn!(file = %file.display(), %error, "alerts made are not remembered");
-            Memory::volatile(Retention::default())
+/// What an earlier run left, and where this one leaves the same.
+struct State {
+    /// Absent when it cannot be kept.
+    folder: Option<Folder>,
+    memory: Memory,
+    memories: Memories,
+}
+
+impl State {
+    /// Without the folder the agent still works, and a restart repeats events of open sessions and
+    /// their alerts, with the same ids.
+    fn restore(args: &Args) -> Self {
+        let reports = args.emit != Emit::Alerts;
+        Self::read(&args.state_dir, reports).unwrap_or_else(|error| {
+            let folder = args.state_dir.display();
+            warn!(%folder, %error, "nothing is remembered over a restart");
+            Self {
+                folder: None,
+                memory: Memory::volatile(Retention::default()),
+                memories: Memories {
+                    kept: Kept::default(),
+                    keeper: None,
+                },
+            }
+        })
+    }
+
+    fn read(path: &Path, reports: bool) -> io::Result<Self> {
+        let folder = Folder::open(path)?;
+        let alerted = folder.read(Name::Alerted)?;
+        // What is open is open until the kernel restarts.
+        let boot = enrich::host::boot_id(&enrich::Roots::default().proc);
+        let boot = boot.ok_or_else(|| io::Error::other("this boot of the kernel has no id"))?;
+        let kept = Kept::restored(&folder.read(Name::Open)?, &boot);
+        let keeper = Some(Keeper::new(boot, reports, &kept));
+        Ok(Self {
+            folder: Some(folder),
+            memory: Memory::restored(&alerted, Retention::default()),
+            memories: Memories { kept, keeper },
         })
     }
 }
@@ -155,12 +193,22 @@ pub(super) fn main(args: &Args) -> u8 {
         space: "default".to_owned(),
         loaded_at,
     };
-    let memory = args.memory();
+    let State {
+        folder,
+        memory,
+        memories,
+    } = State::restore(args);
     let engine = Engine::with(rules.rules, loaded_at, settings, memory, Limits::default());
-    runtime.block_on(run(args, engine, &ports))
+    runtime.block_on(run(args, engine, memories, folder, &ports))
 }
 
-async fn run(args: &Args, engine: Engine, ports: &Ports) -> u8 {
+async fn run(
+    args: &Args,
+    engine: Engine,
+    memories: Memories,
+    state: Option<Folder>,
+    ports: &Ports,
+) -> u8 {
     let options = crate::probe::Options {
         ring_bytes: args.ring_bytes,
         acceptor: args.acceptor.into(),
@@ -176,6 +224,7 @@ async fn run(args: &Args, engine: Engine, ports: &Ports) -> u8 {
     let pipeline = Pipeline::new(
         System::new(),
         engine,
+        memories,
         pipeline::Options {
             emit: args.emit.into(),
             attempts: args.attempts,
@@ -190,6 +239,7 @@ async fn run(args: &Args, engine: Engine, ports: &Ports) -> u8 {
         probe,
         pipeline,
         console: Console::stdout(args.format),
+        state,
         filter: super::filter(ports),
         ports: ports.to_string(),
         duration: args.duration,
@@ -224,8 +274,8 @@ pub(super) fn init_log(level: &str) -> Result<(), String> {
         .map_err(|error| format!("invalid log level \"{}\": {error}", level.escape_default()))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .try_init()
         .map_err(|error| error.to_string())

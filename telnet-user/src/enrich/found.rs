@@ -79,6 +79,7 @@ fn listener(socket: &OpenSocket, owner: Option<Owner>) -> Listener {
         local: socket.local,
         opened: None,
         preexisting: true,
+        reported: false,
         owner,
     }
 }
@@ -99,6 +100,7 @@ fn session(socket: &OpenSocket, direction: Direction, owner: Option<Owner>) -> S
         attempted: None,
         opened: None,
         preexisting: true,
+        reported: false,
         inode: (socket.inode != 0).then_some(u64::from(socket.inode)),
         owners,
     }

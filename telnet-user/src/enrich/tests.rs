@@ -46,6 +46,7 @@ fn session(local: SocketAddr, remote: SocketAddr, cookie: Option<u64>) -> Sessio
         attempted: None,
         opened: None,
         preexisting: false,
+        reported: false,
         owners: Owners::default(),
     }
 }

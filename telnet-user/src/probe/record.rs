@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::BootTime;
 
 /// One record from the kernel.
@@ -93,7 +95,7 @@ pub struct Socket {
 }
 
 /// Identity of a live socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SocketKey {
     /// Address of `struct sock`: unique among live sockets, reused after CLOSE.
     pub address: u64,

@@ -56,6 +56,7 @@ impl Listeners {
             local: socket.local,
             opened: Some(time),
             preexisting: false,
+            reported: false,
             owner: Some(Owner {
                 task: Arc::new(task),
                 source: Attribution::Listen,

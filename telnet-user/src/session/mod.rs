@@ -5,11 +5,14 @@
 
 mod ending;
 mod handlers;
+pub mod kept;
 mod listeners;
 mod table;
 pub mod tracker;
 
 use std::{net::SocketAddr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
 
 pub use self::handlers::Check;
 use crate::{
@@ -18,7 +21,8 @@ use crate::{
 };
 
 /// Which side this host is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// The peer connected to this host (`network.direction: ingress`).
     Ingress,
@@ -45,6 +49,8 @@ pub struct Session {
     pub opened: Option<BootTime>,
     /// It was open when the agent started: its times before that are unknown.
     pub preexisting: bool,
+    /// An earlier run of the agent has written the event of its opening.
+    pub reported: bool,
     /// Inode number of the socket, as in `/proc/PID/fd`, once it has one and it was learnt.
     pub inode: Option<u64>,
     /// Who is on this end.
@@ -193,6 +199,8 @@ pub struct Listener {
     pub opened: Option<BootTime>,
     /// It was listening when the agent started.
     pub preexisting: bool,
+    /// An earlier run of the agent has written the event of its opening.
+    pub reported: bool,
     /// Who called listen(2), or holds the socket.
     pub owner: Option<Owner>,
 }

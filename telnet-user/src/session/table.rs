@@ -59,7 +59,7 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
     }
 
     /// All values, in no order.
-    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
+    pub(super) fn values(&self) -> impl ExactSizeIterator<Item = &V> {
         self.entries.values().map(|(_, value)| value)
     }
 

@@ -75,10 +75,16 @@ impl Ended {
     }
 }
 
-/// A command line of the agent; `args` come after the subcommand `run`.
-pub fn run_command<S: AsRef<OsStr>>(agent: &Path, args: impl IntoIterator<Item = S>) -> Command {
+/// A command line of the lab's agent, or of a copy of it; `args` come after the subcommand `run`.
+/// What it remembers it keeps in the lab, apart from any other agent's.
+pub fn run_command<S: AsRef<OsStr>>(
+    lab: &Lab,
+    agent: &Path,
+    args: impl IntoIterator<Item = S>,
+) -> Command {
     let mut command = Command::new(agent);
     command.arg("run").args(args).env_remove("RUST_LOG");
+    command.env("TELNET_MONITOR_STATE_DIR", lab.dir().join("state"));
     command
 }
 
@@ -120,7 +126,7 @@ impl Agent {
     /// Starts `telnet-monitor run --format ndjson ARGS` outside the lab's namespaces and
     /// waits until it monitors.
     pub fn start<S: AsRef<OsStr>>(lab: &Lab, args: impl IntoIterator<Item = S>) -> Result<Self> {
-        let mut command = run_command(lab.agent()?, ["--format", "ndjson"]);
+        let mut command = run_command(lab, lab.agent()?, ["--format", "ndjson"]);
         command.args(args);
         let process = start(&mut command)?;
         Ok(Self {

@@ -30,7 +30,7 @@ fn fails_with<S: AsRef<OsStr>>(
     codes: &[i32],
     parts: &[&str],
 ) -> Result<String> {
-    must_fail(&mut run_command(lab.agent()?, args), codes, parts)
+    must_fail(&mut run_command(lab, lab.agent()?, args), codes, parts)
 }
 
 fn must_fail(command: &mut Command, codes: &[i32], parts: &[&str]) -> Result<String> {
@@ -86,7 +86,7 @@ fn an_ordinary_user_is_told_what_is_not_permitted() -> Result<()> {
         fs::set_permissions(lab.dir(), fs::Permissions::from_mode(0o755))?;
         let agent = lab.dir().join("telnet-monitor");
         fs::copy(lab.agent()?, &agent)?;
-        let mut command = run_command(&agent, ["--emit", "alerts"]);
+        let mut command = run_command(lab, &agent, ["--emit", "alerts"]);
         command.uid(NOBODY).gid(NOBODY).current_dir(lab.dir());
         must_fail(&mut command, &[3], &["root"]).map(drop)
     })

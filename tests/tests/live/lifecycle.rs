@@ -62,7 +62,7 @@ fn unmonitored_traffic_is_counted_as_filtered() -> Result<()> {
 fn duration_ends_it_by_itself() -> Result<()> {
     lab::live(|lab| {
         let before = Instant::now();
-        let mut agent = start(&mut run_command(lab.agent()?, ["--duration", "1s"]))?;
+        let mut agent = start(&mut run_command(lab, lab.agent()?, ["--duration", "1s"]))?;
         let ended = collect(&mut agent)?;
         ended.must_be_clean()?;
         let took = before.elapsed();
@@ -76,7 +76,7 @@ fn a_reader_that_goes_away_ends_it_without_panic() -> Result<()> {
     lab::live(|lab| {
         let (reader, writer) = std::io::pipe()?;
         // Spawned pipes standard output itself, so the shell swaps in the one to be closed.
-        let mut command = run_command(lab.agent()?, ["--format", "ndjson"]);
+        let mut command = run_command(lab, lab.agent()?, ["--format", "ndjson"]);
         let mut agent = command.stdout(writer).stderr(Stdio::piped()).spawn()?;
         drop(command);
         let stderr = agent.stderr.take().map(telnet_tests::process::Capture::of);

@@ -18,7 +18,7 @@ const HOSTILE_NAME: &str = "t\u{1b}[31m\u{7}\r\nX";
 #[test]
 fn control_characters_of_a_process_name_are_escaped() -> Result<()> {
     lab::live(|lab| {
-        let agent = start(&mut run_command(lab.agent()?, ["--format", "pretty"]))?;
+        let agent = start(&mut run_command(lab, lab.agent()?, ["--format", "pretty"]))?;
         let address = SocketAddr::new(V4, 23);
         let _server = Telnetd::start(lab, TelnetdKind::Busybox, address)?;
 

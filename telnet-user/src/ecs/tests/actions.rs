@@ -219,6 +219,7 @@ fn a_session_open_before_the_agent_has_no_start() {
     let session = Session {
         opened: None,
         preexisting: true,
+        reported: false,
         ..inbound()
     };
     let accepted = document(

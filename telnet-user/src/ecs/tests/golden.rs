@@ -44,6 +44,7 @@ fn found_listener() -> Value {
     let listener = Listener {
         opened: None,
         preexisting: true,
+        reported: false,
         ..listener()
     };
     let time = at(100_000);

@@ -64,6 +64,7 @@ fn ids_are_hashes_of_boot_cookie_and_fact() {
         opened: None,
         netns: None,
         preexisting: true,
+        reported: false,
         ..inbound()
     };
     assert_eq!(ids(found, &Fact::Accepted, at(900_000)), expected);
@@ -79,6 +80,7 @@ fn facts_differ_and_the_session_stays() {
         key,
         opened: None,
         preexisting: true,
+        reported: false,
         ..inbound()
     };
     for session in [

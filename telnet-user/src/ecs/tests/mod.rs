@@ -71,6 +71,7 @@ pub(super) fn inbound() -> Session {
         attempted: None,
         opened: Some(at(100_000)),
         preexisting: false,
+        reported: false,
         owners: Owners::default(),
     }
 }
@@ -103,6 +104,7 @@ pub(super) fn listener() -> Listener {
         local: end("0.0.0.0:23"),
         opened: Some(at(40_000)),
         preexisting: false,
+        reported: false,
         owner: None,
     }
 }

@@ -279,13 +279,13 @@ prop_compose! {
         let key = SocketKey { address, cookie };
         let local = if is_chosen { local } else { end("[::]:0") };
         let (opened, time) = (opened.map(BootTime::from_nanos), BootTime::from_nanos(time));
-        let listener = Listener { key, netns, local, opened, preexisting, owner: None };
+        let listener = Listener { key, netns, local, opened, preexisting, reported: false, owner: None };
         match kind {
             0 => Observation::ListenerOpened { listener, time },
             1 => Observation::ListenerClosed { listener, time },
             _ => observed(
                 Session {
-inode: None,
+                    inode: None,
                     key,
                     direction: if is_ingress { Direction::Ingress } else { Direction::Egress },
                     netns,
@@ -294,6 +294,7 @@ inode: None,
                     attempted: attempted.map(BootTime::from_nanos),
                     opened,
                     preexisting,
+                    reported: false,
                     owners: Owners::default(),
                 },
                 fact,

@@ -2,16 +2,9 @@
 //! a restart.
 
 use std::collections::{HashSet, VecDeque};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
 
 use crate::alert::AlertId;
-
-/// First line of the file; another version would not be read.
-const HEADER: &str = "telnet-monitor alerted ids, version 1";
-/// Largest file read, in bytes: twice the largest one written.
-const FILE_BYTES: u64 = 32 << 20;
+use crate::state::{Change, Name};
 
 /// Why an id is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +23,7 @@ pub struct Retention {
     pub entries: usize,
     /// How long an id is kept, in milliseconds. At least the longest look-back
     /// of a rule plus clock slack; sessions that stay open over an agent restart
-    /// are reported again under the same id, so days are better than minutes.
+    /// are evaluated again under the same id, so days are better than minutes.
     pub millis: i64,
 }
 
@@ -82,18 +75,16 @@ pub struct Memory {
     retention: Retention,
     alerted: Ring,
     suppressed: Ring,
-    store: Option<Store>,
+    file: Option<Lines>,
 }
 
+/// The lines of the file that outlasts a restart.
 #[derive(Debug)]
-struct Store {
-    path: PathBuf,
-    /// Lines not written yet.
+struct Lines {
+    /// Not taken yet.
     pending: String,
-    /// Lines in the file.
-    lines: usize,
-    /// Open for appending; absent until the first line and after an error.
-    file: Option<File>,
+    /// How many there are without those.
+    count: usize,
 }
 
 impl Memory {
@@ -104,84 +95,39 @@ impl Memory {
             retention,
             alerted,
             suppressed,
-            store: None,
-        }
-    }
-
-    /// A memory kept in the file at `path`, with what it holds already.
-    ///
-    /// Damaged lines are passed over with a warning in the log, and an unreadable
-    /// file is set aside as `PATH.damaged`: a new alert too many is better than
-    /// no agent. An error of the file system is returned.
-    pub fn persistent(path: &Path, retention: Retention) -> io::Result<Self> {
-        let mut memory = Self::volatile(retention);
-        let store = Store {
-            path: path.to_owned(),
-            pending: String::new(),
-            lines: 0,
             file: None,
-        };
-        memory.store = Some(store);
-        match fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(memory),
-            Err(error) => return Err(error),
-            Ok(metadata) if metadata.len() > FILE_BYTES => {
-                memory.set_aside("larger than this agent writes it")?;
-                return Ok(memory);
-            }
-            Ok(_) => {}
         }
-        let bytes = fs::read(path)?;
-        let text = String::from_utf8_lossy(&bytes);
-        let mut lines = text.lines();
-        match lines.next() {
-            Some(HEADER) => memory.restore(lines),
-            None => {}
-            Some(_) => memory.set_aside("not a file of alerted ids")?,
-        }
-        Ok(memory)
     }
 
-    fn restore<'l>(&mut self, lines: impl Iterator<Item = &'l str>) {
+    /// A memory with what the lines of its file hold, which tells how they change.
+    ///
+    /// Damaged lines are passed over with a warning in the log.
+    pub fn restored(lines: &str, retention: Retention) -> Self {
+        let mut memory = Self::volatile(retention);
         let (mut damaged, mut count) = (0_usize, 0_usize);
-        for line in lines {
+        for line in lines.lines().filter(|line| !line.is_empty()) {
             count += 1;
             match entry(line) {
                 Some((kind, id, at)) => {
-                    let entries = self.retention.entries;
-                    self.ring(kind).insert(id, at, entries);
+                    memory.ring(kind).insert(id, at, retention.entries);
                 }
                 None => damaged += 1,
             }
         }
-        if let Some(store) = &mut self.store {
-            store.lines = count;
-            if damaged > 0 {
-                // Forces the next write to rewrite the file without them.
-                store.lines = usize::MAX;
-                tracing::warn!(
-                    path = %store.path.display(),
-                    lines = count,
-                    damaged,
-                    "damaged lines in the file of alerted ids, their alerts may be made again"
-                );
-            }
+        if damaged > 0 {
+            tracing::warn!(
+                lines = count,
+                damaged,
+                "damaged lines in the file of alerted ids, their alerts may be made again"
+            );
+            // The next change replaces the lines, without the damaged ones.
+            count = usize::MAX;
         }
-    }
-
-    fn set_aside(&mut self, why: &str) -> io::Result<()> {
-        let Some(store) = &self.store else {
-            return Ok(());
-        };
-        let mut aside = store.path.clone().into_os_string();
-        aside.push(".damaged");
-        tracing::warn!(
-            path = %store.path.display(),
-            kept = %Path::new(&aside).display(),
-            why,
-            "the file of alerted ids cannot be used, alerts may be made again"
-        );
-        fs::rename(&store.path, aside)
+        memory.file = Some(Lines {
+            pending: String::new(),
+            count,
+        });
+        memory
     }
 
     fn ring(&mut self, kind: Kind) -> &mut Ring {
@@ -197,14 +143,14 @@ impl Memory {
         self.alerted.ids.contains(&id) || self.suppressed.ids.contains(&id)
     }
 
-    /// Remembers `id`, and in the file at the next [`persist`](Self::persist).
+    /// Remembers `id`, and in the file with the next [`take_change`](Self::take_change).
     pub(crate) fn insert(&mut self, kind: Kind, id: AlertId, at: i64) {
         let entries = self.retention.entries;
         let id = id.short();
         if self.ring(kind).insert(id, at, entries)
-            && let Some(store) = &mut self.store
+            && let Some(file) = &mut self.file
         {
-            store.pending.push_str(&line(kind, id, at));
+            file.pending.push_str(&line(kind, id, at));
         }
     }
 
@@ -215,58 +161,37 @@ impl Memory {
         self.suppressed.expire(before);
     }
 
-    /// Writes what is new to the file. Called after the alerts were handed over,
-    /// so that a crash in between repeats an alert instead of losing it.
-    pub fn persist(&mut self) -> io::Result<()> {
+    /// What is new for the file. To be written after the alerts were handed over, so that a
+    /// crash in between repeats an alert instead of losing it.
+    pub fn take_change(&mut self) -> Option<Change> {
         let live = self.alerted.order.len() + self.suppressed.order.len();
-        let Some(store) = &mut self.store else {
-            return Ok(());
-        };
-        if store.pending.is_empty() {
-            return Ok(());
+        let file = self.file.as_mut()?;
+        if file.pending.is_empty() {
+            return None;
         }
-        if store.file.is_none() || store.lines > 2 * live + 1_024 {
-            let rings = [
+        let mut lines = std::mem::take(&mut file.pending);
+        let replaces = file.count > 2 * live + 1_024;
+        if replaces {
+            let all = [
                 (Kind::Alerted, &self.alerted),
                 (Kind::Suppressed, &self.suppressed),
             ];
-            return store.rewrite(&rings);
+            let ids = |(kind, ring): (Kind, &Ring)| {
+                let entries = ring.order.iter();
+                entries
+                    .map(|(id, at)| line(kind, *id, *at))
+                    .collect::<String>()
+            };
+            lines = all.into_iter().map(ids).collect();
+            file.count = live;
+        } else {
+            file.count += lines.lines().count();
         }
-        store.append()
-    }
-}
-
-impl Store {
-    fn append(&mut self) -> io::Result<()> {
-        let Some(file) = &mut self.file else {
-            return Ok(());
-        };
-        if let Err(error) = file.write_all(self.pending.as_bytes()) {
-            // A torn line may stand at the end: the next write starts afresh.
-            self.file = None;
-            return Err(error);
-        }
-        self.lines = self.lines.saturating_add(self.pending.lines().count());
-        self.pending.clear();
-        Ok(())
-    }
-
-    /// Replaces the file by what is remembered now, in one step.
-    fn rewrite(&mut self, rings: &[(Kind, &Ring)]) -> io::Result<()> {
-        let mut text = format!("{HEADER}\n");
-        for (kind, ring) in rings {
-            for (id, at) in &ring.order {
-                text.push_str(&line(*kind, *id, *at));
-            }
-        }
-        let mut temporary = self.path.clone().into_os_string();
-        temporary.push(".new");
-        fs::write(&temporary, &text)?;
-        fs::rename(&temporary, &self.path)?;
-        self.file = Some(OpenOptions::new().append(true).open(&self.path)?);
-        self.lines = text.lines().count();
-        self.pending.clear();
-        Ok(())
+        Some(Change {
+            name: Name::Alerted,
+            lines,
+            replaces,
+        })
     }
 }
 

@@ -13,8 +13,6 @@ mod tests;
 mod time;
 mod windows;
 
-use std::io;
-
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -26,6 +24,7 @@ pub(crate) use self::time::is_date;
 pub use self::time::recorded_at;
 use super::rule::Rule;
 use crate::alert::{Origin, Settings};
+use crate::state::Change;
 
 /// Bounds of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,9 +217,9 @@ impl Engine {
         out
     }
 
-    /// Writes the ids of new alerts to the file of the memory. Call it after the
-    /// alerts were handed over to where they are safe.
-    pub fn persist(&mut self) -> io::Result<()> {
-        self.memory.persist()
+    /// How the file of the memory changes with the alerts made since the last time. To be
+    /// written once they are where they are safe.
+    pub fn take_change(&mut self) -> Option<Change> {
+        self.memory.take_change()
     }
 }

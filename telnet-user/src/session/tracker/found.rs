@@ -4,24 +4,20 @@
 //! between is in both. The kernel's record is then the better one: it comes first, out of the
 //! ring buffer, and what is left of the list is reported after it.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::collections::HashMap;
 
 use super::{Entry, State, Tracker, observed};
 use crate::{
     clock::BootTime,
-    probe::record::Socket,
-    session::{Direction, Fact, Found, Observation, Session},
+    probe::record::{Socket, SocketKey},
+    session::{
+        Direction, Fact, Found, Listener, Observation, Session,
+        kept::{Flow, Kept},
+    },
 };
 
-/// What tells connections apart where the socket's address is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Flow {
-    netns: Option<u32>,
-    local: SocketAddr,
-    remote: SocketAddr,
-}
-
-/// Where the session table keeps each session that was found open. Kernel addresses are never
+/// Where the session table keeps each session that was found open: under the address of its
+/// socket if an earlier run of the agent knew it, else under a number. Kernel addresses are never
 /// this small.
 #[derive(Debug, Default)]
 pub(super) struct FoundSessions {
@@ -30,39 +26,51 @@ pub(super) struct FoundSessions {
 }
 
 impl Tracker {
-    /// Takes in what was open at start; nothing is reported before [`Self::report_found`].
-    pub fn found(&mut self, found: Vec<Found>) {
+    /// Takes in what was open at start, and what an earlier run of the agent knew of it. Reported
+    /// by [`Self::report_found`], or before if there is no room for all.
+    pub fn found(
+        &mut self,
+        found: Vec<Found>,
+        mut kept: Kept,
+        time: BootTime,
+        out: &mut Vec<Observation>,
+    ) {
         for found in found {
             match found {
-                Found::Session(session) => self.found_session(*session),
-                Found::Listener(listener) => self.listeners.found(listener),
+                Found::Session(mut session) => {
+                    kept.complete_session(&mut session);
+                    self.found_session(*session, time, out);
+                }
+                Found::Listener(mut listener) => {
+                    kept.complete_listener(&mut listener);
+                    self.listeners.found(listener);
+                }
             }
         }
+        self.counters.unseen_ends = kept.sessions_left();
     }
 
-    fn found_session(&mut self, mut session: Session) {
-        self.found.next += 1;
-        let key = self.found.next;
-        session.key.address = key;
+    fn found_session(&mut self, mut session: Session, time: BootTime, out: &mut Vec<Observation>) {
+        if session.key.address == 0 {
+            self.found.next += 1;
+            session.key.address = self.found.next;
+        }
         session.owners.listener = self.listeners.owner_for(&session);
+        let key = session.key.address;
         self.found.keys.insert(flow(&session), key);
         let entry = Entry {
             session,
             state: State::Found,
             closed: None,
         };
-        self.sessions.insert(key, entry);
+        self.put(entry, time, out);
     }
 
     /// Reports what was found open and not reported by the kernel meanwhile.
     pub fn report_found(&mut self, time: BootTime, out: &mut Vec<Observation>) {
         let mut listeners = self.listeners.unreported();
         listeners.sort_by_key(|listener| listener.local);
-        out.extend(
-            listeners
-                .into_iter()
-                .map(|listener| Observation::ListenerOpened { listener, time }),
-        );
+        out.extend(listeners.into_iter().map(|listener| opened(listener, time)));
         let entries = self.sessions.values_mut();
         for entry in entries.filter(|entry| entry.state == State::Found) {
             out.push(report(entry, time));
@@ -75,11 +83,15 @@ impl Tracker {
         let Some(mut entry) = self.take_found(socket) else {
             return;
         };
-        entry.session.key = socket.key;
+        // Its name stays what it was reported under: a kernel without cookies tells none.
+        entry.session.key = SocketKey {
+            address: socket.key.address,
+            cookie: entry.session.key.cookie.or(socket.key.cookie),
+        };
         if entry.state == State::Found {
             out.push(report(&mut entry, time));
         }
-        self.sessions.insert(socket.key.address, entry);
+        self.put(entry, time, out);
     }
 
     /// Forgets a session that was found open: the kernel reported the same one from its start.
@@ -88,26 +100,26 @@ impl Tracker {
     }
 
     fn take_found(&mut self, socket: &Socket) -> Option<Entry> {
-        let flow = Flow {
-            netns: socket.netns,
-            local: socket.local,
-            remote: socket.remote,
-        };
+        let flow = Flow::new(socket.netns, socket.local, socket.remote);
         let key = self.found.keys.remove(&flow)?;
         self.sessions.remove(&key)
     }
 }
 
 fn flow(session: &Session) -> Flow {
-    Flow {
-        netns: session.netns,
-        local: session.local,
-        remote: session.remote,
-    }
+    Flow::new(session.netns, session.local, session.remote)
 }
 
-fn report(entry: &mut Entry, time: BootTime) -> Observation {
+/// The listener is there: since when, if an earlier run saw it open, else at `time`.
+fn opened(listener: Listener, time: BootTime) -> Observation {
+    let time = listener.opened.unwrap_or(time);
+    Observation::ListenerOpened { listener, time }
+}
+
+/// The session is there: since when, if an earlier run saw it open, else at `time`.
+pub(super) fn report(entry: &mut Entry, time: BootTime) -> Observation {
     entry.state = State::Open;
+    let time = entry.session.opened.unwrap_or(time);
     let fact = match entry.session.direction {
         Direction::Ingress => Fact::Accepted,
         Direction::Egress => Fact::Established,

@@ -55,6 +55,9 @@ pub struct Counters {
     pub evicted_listeners: u64,
     /// Accept records for which no session came.
     pub unmatched_accepts: u64,
+    /// Sessions that an earlier run of the agent reported open and that ended while none ran:
+    /// their closing event is lost.
+    pub unseen_ends: usize,
     /// Sockets that closed and were not known: opened before the agent, or their record was lost.
     pub unknown_closes: u64,
 }
@@ -238,6 +241,11 @@ impl Tracker {
             .map(|entry| &entry.session)
     }
 
+    /// How many sessions and listening sockets are known now.
+    pub fn known(&self) -> usize {
+        self.sessions.values().len() + self.listeners.all().count()
+    }
+
     /// Sockets listening now.
     pub fn listeners(&self) -> impl Iterator<Item = &Listener> {
         self.listeners.all()
@@ -291,13 +299,19 @@ impl Tracker {
             state,
             closed: None,
         };
+        let opened = entry.session.opened.unwrap_or_default();
+        self.put(entry, opened, out);
+    }
+
+    /// Puts an entry where its socket is looked for. The session that gives way in a full table is
+    /// reported first, at `time` if it is not known since when it is open: its closing event is
+    /// lost, the session itself is not.
+    fn put(&mut self, entry: Entry, time: BootTime, out: &mut Vec<Observation>) {
         let key = entry.session.key.address;
-        if let Some(evicted) = self.sessions.insert(key, entry)
-            && evicted.state == State::AwaitingAcceptor
+        if let Some(mut evicted) = self.sessions.insert(key, entry)
+            && matches!(evicted.state, State::Found | State::AwaitingAcceptor)
         {
-            // Its closing event is lost, the session itself is not.
-            let opened = evicted.session.opened.unwrap_or_default();
-            out.push(observed(&evicted.session, Fact::Accepted, opened));
+            out.push(found::report(&mut evicted, time));
         }
     }
 
@@ -338,6 +352,7 @@ fn new_session(socket: &Socket, direction: Direction) -> Session {
         attempted: None,
         opened: None,
         preexisting: false,
+        reported: false,
         inode: None,
         owners: Owners::default(),
     }

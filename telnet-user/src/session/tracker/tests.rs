@@ -10,7 +10,7 @@ use crate::{
             self, Close, CloseWait, Established, FinWait2, LastAck, Listen, SynRecv, SynSent,
         },
     },
-    session::{Ending, Found},
+    session::{Ending, Found, kept::Kept},
 };
 
 const MS: u64 = 1_000_000;
@@ -400,14 +400,20 @@ fn who_holds_the_socket_is_asked_of_the_acceptor_and_its_children_only() {
 fn found(id: u64) -> Found {
     let mut session = new_session(&socket(id), Direction::Ingress);
     session.preexisting = true;
+    session.key.address = 0;
     Found::Session(Box::new(session))
 }
 
 #[test]
 fn what_was_open_at_start_is_reported_once_whoever_tells_first() {
     let mut tracker = Tracker::new(Limits::default());
-    tracker.found(vec![found(1), found(2), found(3), found(4)]);
     let mut out = Vec::new();
+    tracker.found(
+        vec![found(1), found(2), found(3), found(4)],
+        Kept::default(),
+        at(0),
+        &mut out,
+    );
     let mut push = |tracker: &mut Tracker, millis, event| {
         let record = Record {
             cpu: 0,
@@ -468,12 +474,18 @@ fn a_listener_found_at_start_is_known_by_its_cookie() {
             local: socket(id).local,
             opened: None,
             preexisting: true,
+            reported: false,
             owner: None,
         })
     };
     let mut tracker = Tracker::new(Limits::default());
-    tracker.found(vec![listener(1), listener(2)]);
     let mut out = Vec::new();
+    tracker.found(
+        vec![listener(1), listener(2)],
+        Kept::default(),
+        at(0),
+        &mut out,
+    );
     for event in [
         KernelEvent::Listen(socket(1), task(5)),
         state(socket(2), Listen, Close),

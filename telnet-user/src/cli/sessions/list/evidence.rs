@@ -110,6 +110,7 @@ mod tests {
             attempted: None,
             opened: None,
             preexisting: true,
+            reported: false,
             inode: None,
             owners: Owners::default(),
         }
@@ -125,6 +126,7 @@ mod tests {
             local: local.parse().expect("an address"),
             opened: None,
             preexisting: true,
+            reported: false,
             owner: pid.map(owner),
         };
         let elsewhere = on("192.0.2.9:23", Some(9));

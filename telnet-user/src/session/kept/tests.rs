@@ -1,0 +1,239 @@
+use super::*;
+use crate::{
+    probe::record::{
+        KernelEvent, Record, Socket, StateChange, Task,
+        TcpState::{self, Close, Established, FinWait2, LastAck, SynRecv, SynSent},
+    },
+    session::{Found, tracker::Limits},
+};
+
+const BOOT: &str = "5e0d6f39-8a8f-4b2b-8a34-6c0a39a0a9a1";
+
+fn at(millis: u64) -> BootTime {
+    BootTime::from_nanos(millis * 1_000_000)
+}
+
+/// This host's port 23 and one of a peer's; with a cookie where the kernel has them.
+fn socket(port: u16, cookie: Option<u64>) -> Socket {
+    Socket {
+        key: SocketKey {
+            address: 0xffff_8880_0000_0000 + u64::from(port),
+            cookie,
+        },
+        netns: Some(1),
+        error: None,
+        mptcp: false,
+        local: "192.0.2.1:23".parse().expect("address"),
+        remote: SocketAddr::new("198.51.100.9".parse().expect("address"), port),
+    }
+}
+
+/// As the list of open sockets has it, where each has a cookie and none an address.
+fn found(socket: &Socket, cookie: u64) -> Found {
+    Found::Session(Box::new(Session {
+        key: SocketKey {
+            address: 0,
+            cookie: Some(cookie),
+        },
+        direction: Direction::Ingress,
+        netns: socket.netns,
+        local: socket.local,
+        remote: socket.remote,
+        attempted: None,
+        opened: None,
+        preexisting: true,
+        reported: false,
+        inode: Some(cookie),
+        owners: crate::session::Owners::default(),
+    }))
+}
+
+fn change(socket: Socket, old: TcpState, new: TcpState) -> KernelEvent {
+    KernelEvent::State(StateChange {
+        socket,
+        old,
+        new,
+        counters: None,
+    })
+}
+
+/// One run of the agent.
+struct Run {
+    tracker: Tracker,
+    keeper: Keeper,
+    lines: String,
+    out: Vec<Observation>,
+}
+
+impl Run {
+    fn start(lines: &str, boot: &str, reports: bool, found: Vec<Found>) -> Self {
+        let kept = Kept::restored(lines, boot);
+        let mut run = Self {
+            tracker: Tracker::new(Limits::default()),
+            keeper: Keeper::new(boot.to_owned(), reports, &kept),
+            lines: lines.to_owned(),
+            out: Vec::new(),
+        };
+        run.tracker.found(found, kept, at(9_000), &mut run.out);
+        run.tracker.report_found(at(9_000), &mut run.out);
+        run.keeper.clean_up();
+        run.keep();
+        run
+    }
+
+    fn push(&mut self, millis: u64, event: KernelEvent) {
+        let record = Record {
+            cpu: 0,
+            sequence: 0,
+            time: at(millis),
+            event,
+        };
+        let before = self.out.len();
+        self.tracker.push(record, &mut self.out);
+        self.tracker.tick(at(millis + 200), &mut self.out);
+        for observation in self.out.get(before..).unwrap_or_default() {
+            self.keeper.note(observation);
+        }
+        self.keep();
+    }
+
+    fn keep(&mut self) {
+        if let Some(change) = self.keeper.take_change(&self.tracker) {
+            if change.replaces {
+                self.lines.clear();
+            }
+            self.lines.push_str(&change.lines);
+        }
+    }
+
+    fn sessions(&self) -> Vec<(&Session, &Fact, BootTime)> {
+        let session = |observation| match observation {
+            &Observation::Session {
+                ref session,
+                ref fact,
+                time,
+            } => Some((&**session, fact, time)),
+            Observation::ListenerOpened { .. } | Observation::ListenerClosed { .. } => None,
+        };
+        self.out.iter().filter_map(session).collect()
+    }
+}
+
+fn opened(reports: bool, cookie: Option<u64>) -> Run {
+    let mut run = Run::start("", BOOT, reports, Vec::new());
+    run.push(5, change(socket(1, cookie), SynRecv, Established));
+    run
+}
+
+#[test]
+fn the_next_run_knows_a_session_by_its_name_and_since_when_it_is_open() {
+    for cookie in [Some(7), None] {
+        let first = opened(true, cookie);
+        let there = found(&socket(1, None), 7);
+        let mut next = Run::start(&first.lines, BOOT, true, vec![there]);
+        next.push(9_500, change(socket(1, cookie), LastAck, Close));
+        let sessions = next.sessions();
+        let [
+            (session, Fact::Accepted, time),
+            (closed, Fact::Closed(..), _),
+        ] = *sessions
+        else {
+            panic!("{sessions:?}");
+        };
+        assert!(session.reported && !session.preexisting);
+        assert_eq!((time, closed.opened), (at(5), Some(at(5))));
+        assert_eq!(
+            (session.key, closed.key),
+            (socket(1, cookie).key, session.key)
+        );
+        assert_eq!(
+            next.tracker.counters(),
+            crate::session::tracker::Counters::default()
+        );
+        let last = Run::start(&next.lines, BOOT, true, Vec::new());
+        assert_eq!(last.tracker.counters().unseen_ends, 0, "{}", next.lines);
+    }
+}
+
+#[test]
+fn what_ended_meanwhile_is_counted_once() {
+    let first = opened(true, Some(7));
+    let next = Run::start(&first.lines, BOOT, true, Vec::new());
+    assert_eq!(next.tracker.counters().unseen_ends, 1);
+    let last = Run::start(&next.lines, BOOT, true, Vec::new());
+    assert_eq!(last.tracker.counters().unseen_ends, 0);
+}
+
+#[test]
+fn another_session_on_the_same_ports_is_not_the_one_of_before() {
+    let first = opened(true, Some(7));
+    for boot in [BOOT, "another boot"] {
+        let cookie = if boot == BOOT { 8 } else { 7 };
+        let there = found(&socket(1, None), cookie);
+        let next = Run::start(&first.lines, boot, true, vec![there]);
+        let sessions = next.sessions();
+        let [(session, Fact::Accepted, _)] = *sessions else {
+            panic!("{sessions:?}");
+        };
+        assert!(!session.reported && session.preexisting);
+    }
+}
+
+#[test]
+fn events_that_no_run_wrote_are_not_called_reported() {
+    let mut lines = opened(false, Some(7)).lines;
+    for (reports, was_reported) in [(false, false), (true, false), (false, true), (true, true)] {
+        let there = found(&socket(1, None), 7);
+        let next = Run::start(&lines, BOOT, reports, vec![there]);
+        let sessions = next.sessions();
+        assert_eq!(
+            sessions.first().map(|(s, ..)| s.reported),
+            Some(was_reported)
+        );
+        lines = next.lines;
+    }
+}
+
+#[test]
+fn who_connected_is_not_guessed_again() {
+    let task = Task {
+        pid: 9,
+        tid: 9,
+        uid: 0,
+        gid: 0,
+        start: None,
+        comm: String::new(),
+        parent: None,
+        cgroup: None,
+        args: None,
+    };
+    let mut first = Run::start("", BOOT, true, Vec::new());
+    first.push(4, KernelEvent::Connect(socket(1, Some(7)), task));
+    first.push(5, change(socket(1, Some(7)), SynSent, Established));
+    let there = found(&socket(1, None), 7);
+    let next = Run::start(&first.lines, BOOT, true, vec![there]);
+    let sessions = next.sessions();
+    let [(session, Fact::Established, _)] = *sessions else {
+        panic!("{sessions:?}");
+    };
+    assert_eq!(session.attempted, Some(at(4)));
+}
+
+#[test]
+fn damaged_lines_spoil_nothing_else() {
+    let mut lines = opened(true, Some(7)).lines;
+    lines.push_str("{\"opened\":{}}\nnot JSON\n\n{\"opened\"");
+    let next = Run::start(&lines, BOOT, true, vec![found(&socket(1, None), 7)]);
+    assert!(next.sessions().iter().all(|(session, ..)| session.reported));
+    assert_eq!(next.lines.lines().count(), 2, "{}", next.lines);
+}
+
+#[test]
+fn the_file_does_not_grow_for_ever() {
+    let mut run = Run::start("", BOOT, true, Vec::new());
+    for round in 0..3_000 {
+        run.push(round, change(socket(1, Some(round)), SynRecv, Established));
+        run.push(round, change(socket(1, Some(round)), FinWait2, Close));
+    }
+    assert!(run.lines.lines().count() < 1_100);
+}
