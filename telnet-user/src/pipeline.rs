@@ -104,8 +104,9 @@ pub struct Options {
     pub emit: Emit,
     /// Make an event of each connection attempt too.
     pub attempts: bool,
-    /// No kernel hook reports who accepted: look for the holder of the socket.
-    pub find_holder: bool,
+    /// Look for the holder of a socket whose acceptor the kernel has not reported for this long;
+    /// absent when the kernel misses none.
+    pub look_after: Option<Duration>,
     /// Bounds of the session table.
     pub limits: tracker::Limits,
 }
@@ -228,8 +229,8 @@ impl<E: Enrich> Pipeline<E> {
         }
         self.observations = observations;
         self.remember(out);
-        if self.options.find_holder && self.next_look.is_none() {
-            self.next_look = self.tracker.awaiting().next().map(|_| now.boot);
+        if self.next_look.is_none() {
+            self.next_look = self.first_look();
         }
     }
 
@@ -311,13 +312,25 @@ impl<E: Enrich> Pipeline<E> {
         }
     }
 
-    /// Without a hook: who holds the socket of a waiting session at two looks in a row serves it.
-    /// One look would name a child between fork and exec, which holds whatever its parent does.
+    /// When the oldest of the waiting sessions is due to be looked at.
+    fn first_look(&self) -> Option<BootTime> {
+        let after = self.options.look_after?;
+        let session = self.tracker.awaiting().next()?;
+        session.opened.map(|opened| opened.plus(after))
+    }
+
+    /// Who holds the socket of a waiting session at two looks in a row serves it. One look would
+    /// name a child between fork and exec, which holds whatever its parent does.
     fn look_for_holders(&mut self, now: &Now) {
         if self.next_look.is_none_or(|due| due > now.boot) {
             return;
         }
-        let waiting: Vec<Session> = self.tracker.awaiting().cloned().collect();
+        let after = self.options.look_after.unwrap_or_default();
+        let is_due = |session: &&Session| {
+            let opened = session.opened;
+            opened.is_none_or(|opened| opened.plus(after) <= now.boot)
+        };
+        let waiting: Vec<Session> = self.tracker.awaiting().filter(is_due).cloned().collect();
         let owners = self.enrich.find_owners(&waiting);
         let mut seen = HashMap::with_capacity(waiting.len());
         for (session, owner) in waiting.iter().zip(owners) {
@@ -332,11 +345,8 @@ impl<E: Enrich> Pipeline<E> {
             }
         }
         self.holders = seen;
-        self.next_look = self
-            .tracker
-            .awaiting()
-            .next()
-            .map(|_| now.boot.plus(LOOK_EVERY));
+        let again = now.boot.plus(LOOK_EVERY);
+        self.next_look = self.first_look().map(|first| first.max(again));
     }
 }
 

@@ -79,6 +79,15 @@ impl<'a> Check<'a> {
         self
     }
 
+    /// The document has the field, with whatever value.
+    #[must_use]
+    pub fn knows(mut self, path: &str) -> Self {
+        if get(self.document, path).is_none() {
+            self.differ(path, "any value", None);
+        }
+        self
+    }
+
     /// The document has no such field.
     #[must_use]
     pub fn lacks(mut self, path: &str) -> Self {

@@ -25,7 +25,11 @@ use tracing::{error, info, warn};
 use crate::{
     clock::BootTime,
     pipeline::{Enrich, Now, Output, Pipeline},
-    probe::{Ledger, Probe, filter::Filter, record::Record},
+    probe::{
+        Ledger, Probe,
+        filter::Filter,
+        record::{Hook, Record},
+    },
     session::tracker::Counters,
     sink::console::Console,
     state::{Change, Folder},
@@ -102,7 +106,8 @@ impl<E: Enrich + Send + 'static> Agent<E> {
             .context("cannot fill the kernel's port filter")?;
         // What opens from here on is in the ring buffer; what was open before is listed now.
         take_in_open(&mut probe, &inputs, filter).await?;
-        info!(ports, acceptor = ?probe.acceptor(), "monitoring");
+        let acceptor = probe.acceptor().map_or("userspace", Hook::as_str);
+        info!(ports, acceptor, "monitoring");
 
         loop {
             tokio::select! {

@@ -1,9 +1,12 @@
 //! The running system behind the pipeline: processes, users, the host, and how they become events.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
+    clock::BootTime,
     ecs::{AgentInfo, Builder},
     enrich::{
         Enricher, Roots,
@@ -17,6 +20,10 @@ use crate::{
 /// Name of the agent in documents (`agent.type`).
 pub const NAME: &str = "telnet-monitor";
 
+/// Host name and addresses change now and then. Read again with the next event after this long: a
+/// host without events needs none.
+const REFRESH_EVERY: Duration = Duration::from_mins(1);
+
 /// Namespace of the agent's ids: any UUID that nothing else uses.
 const AGENT_NAMESPACE: Uuid = Uuid::from_u128(0x7d1d_5f0e_4a53_4c36_9f5e_23a1_6c1f_0b17);
 
@@ -25,6 +32,8 @@ const AGENT_NAMESPACE: Uuid = Uuid::from_u128(0x7d1d_5f0e_4a53_4c36_9f5e_23a1_6c
 pub struct System {
     enricher: Enricher,
     builder: Builder,
+    /// When the host's facts are to be read again.
+    refresh: BootTime,
 }
 
 impl System {
@@ -40,6 +49,7 @@ impl System {
         Self {
             enricher,
             builder: Builder::new(agent),
+            refresh: BootTime::now().plus(REFRESH_EVERY),
         }
     }
 
@@ -77,6 +87,10 @@ fn agent_id(host: &Host) -> Uuid {
 
 impl Enrich for System {
     fn event(&mut self, observation: &Observation, now: &Now) -> Value {
+        if now.boot >= self.refresh {
+            self.enricher.refresh_host();
+            self.refresh = now.boot.plus(REFRESH_EVERY);
+        }
         let facts = self.enricher.facts(observation);
         self.builder
             .event(observation, &facts, &now.clocks(), now.wall)

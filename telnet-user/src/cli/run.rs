@@ -228,7 +228,7 @@ async fn run(
         pipeline::Options {
             emit: args.emit.into(),
             attempts: args.attempts,
-            find_holder: probe.acceptor().is_none(),
+            look_after: look_after(probe.acceptor(), args.acceptor_wait),
             limits: tracker::Limits {
                 acceptor_wait: args.acceptor_wait,
                 ..tracker::Limits::default()
@@ -245,6 +245,15 @@ async fn run(
         duration: args.duration,
     };
     finish(agent.run().await)
+}
+
+/// The hook at the end of accept(2) sees no accept by `io_uring`; the others see every accept.
+fn look_after(acceptor: Option<Hook>, acceptor_wait: Duration) -> Option<Duration> {
+    match acceptor {
+        Some(Hook::Fentry | Hook::Kprobe) => None,
+        Some(Hook::SyscallExit) => Some(acceptor_wait / 2),
+        None => Some(Duration::ZERO),
+    }
 }
 
 fn finish(outcome: anyhow::Result<agent::Summary>) -> u8 {

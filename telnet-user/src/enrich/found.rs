@@ -13,29 +13,33 @@ impl Enricher {
     /// namespace, with their holders.
     pub fn found(&mut self, is_monitored: &dyn Fn(u16) -> bool) -> Vec<Found> {
         let mut sockets = self.open_sockets(is_monitored);
-        sockets.retain(|socket| socket.state == TcpState::Listen || is_open(socket.state));
+        sockets.retain(|socket| socket.state == TcpState::Listen || is_open(socket));
         self.identify(sockets, is_monitored)
             .into_iter()
             .map(|(_, found)| found)
             .collect()
     }
 
-    /// Each of `sockets` with the session or listener that it is, and who holds it. Listeners come
-    /// first: sessions are joined to them.
+    /// Each of `sockets` with the session or monitored listener that it is, and who holds it.
+    /// Listeners come first: sessions are joined to them.
     pub fn identify(
         &mut self,
         sockets: Vec<OpenSocket>,
         is_monitored: &dyn Fn(u16) -> bool,
     ) -> Vec<(OpenSocket, Found)> {
+        let is_listener = |socket: &OpenSocket| socket.state == TcpState::Listen;
+        let served: HashSet<(Option<u32>, u16)> = sockets
+            .iter()
+            .filter(|socket| is_listener(socket))
+            .map(|socket| (socket.netns, socket.local.port()))
+            .collect();
+        let mut sockets = sockets;
+        sockets.retain(|socket| !is_listener(socket) || is_monitored(socket.local.port()));
         let owners = self.owners_of(&sockets);
         let (listeners, others): (Vec<_>, Vec<_>) = sockets
             .into_iter()
             .zip(owners)
-            .partition(|(socket, _)| socket.state == TcpState::Listen);
-        let served: HashSet<(Option<u32>, u16)> = listeners
-            .iter()
-            .map(|(socket, _)| (socket.netns, socket.local.port()))
-            .collect();
+            .partition(|(socket, _)| is_listener(socket));
         let listeners = listeners.into_iter().map(|(socket, owner)| {
             let found = Found::Listener(listener(&socket, owner));
             (socket, found)
@@ -50,26 +54,37 @@ impl Enricher {
     }
 }
 
-/// Which side this host is on. The kernel does not keep who connected. Both ends can have a
-/// monitored port: then the served one is the server's, else the lower one, since a client's is
-/// mostly chosen by the kernel.
+/// Which side this host is on. The kernel does not keep who connected. It does keep clients off
+/// the ports that are listened on, so a served port is the server's, whatever port the peer has
+/// chosen. Both ends can have a monitored port and no listener any more: then the lower one is the
+/// server's, since a client's is mostly chosen by the kernel.
 fn direction(
     socket: &OpenSocket,
     is_served: bool,
     is_monitored: impl Fn(u16) -> bool,
 ) -> Direction {
     let (local, remote) = (socket.local.port(), socket.remote.port());
-    let is_servers = is_served || !is_monitored(remote) || local < remote;
-    if socket.state != TcpState::SynSent && is_monitored(local) && is_servers {
+    let is_servers = is_monitored(local) && (!is_monitored(remote) || local < remote);
+    if socket.state != TcpState::SynSent && (is_served || is_servers) {
         Direction::Ingress
     } else {
         Direction::Egress
     }
 }
 
-/// Data can still come in: what only waits for the last packets is no session any more.
-fn is_open(state: TcpState) -> bool {
-    matches!(state, TcpState::Established | TcpState::CloseWait)
+/// Somebody can still read from it: what only waits for the last packets is no session any more.
+/// A side that shut down sending alone still holds its socket, and one that closed it does not.
+const fn is_open(socket: &OpenSocket) -> bool {
+    match socket.state {
+        TcpState::Established | TcpState::CloseWait => true,
+        TcpState::FinWait1 | TcpState::FinWait2 => socket.inode != 0,
+        TcpState::SynSent
+        | TcpState::SynRecv
+        | TcpState::Close
+        | TcpState::LastAck
+        | TcpState::Listen
+        | TcpState::Closing => false,
+    }
 }
 
 fn listener(socket: &OpenSocket, owner: Option<Owner>) -> Listener {
@@ -149,14 +164,21 @@ mod tests {
 
     #[test]
     fn only_what_can_still_carry_data_is_a_session() {
-        assert!(is_open(TcpState::Established) && is_open(TcpState::CloseWait));
-        for state in [
-            TcpState::SynSent,
-            TcpState::FinWait2,
-            TcpState::LastAck,
-            TcpState::Close,
+        for (state, inode, expected) in [
+            (TcpState::Established, 0, true),
+            (TcpState::Established, 9, true),
+            (TcpState::CloseWait, 9, true),
+            (TcpState::FinWait2, 9, true),
+            (TcpState::FinWait2, 0, false),
+            (TcpState::SynSent, 9, false),
+            (TcpState::LastAck, 0, false),
+            (TcpState::Close, 9, false),
         ] {
-            assert!(!is_open(state), "{state:?}");
+            assert_eq!(
+                is_open(&socket(state, inode)),
+                expected,
+                "{state:?} {inode}"
+            );
         }
     }
 
@@ -180,12 +202,9 @@ mod tests {
             ("192.0.2.1:23", "192.0.2.2:50000", false, [ingress; 3]),
             ("192.0.2.1:50000", "192.0.2.2:23", false, [egress; 3]),
             // A server whose port is above that of its client.
-            (
-                "192.0.2.1:2323",
-                "192.0.2.2:23",
-                true,
-                [egress, ingress, ingress],
-            ),
+            ("192.0.2.1:2323", "192.0.2.2:23", true, [ingress; 3]),
+            // A peer that chose the monitored port to look like a server.
+            ("192.0.2.1:5000", "192.0.2.2:23", true, [ingress; 3]),
             ("192.0.2.1:2323", "192.0.2.2:23", false, [egress; 3]),
             ("192.0.2.1:23", "192.0.2.2:23", false, [egress; 3]),
         ] {

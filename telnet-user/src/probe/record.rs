@@ -161,6 +161,17 @@ pub enum Hook {
     SyscallExit,
 }
 
+impl Hook {
+    /// The word in documents and in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fentry => "fentry",
+            Self::Kprobe => "kprobe",
+            Self::SyscallExit => "syscall_exit",
+        }
+    }
+}
+
 /// TCP states that a state change can carry (`include/net/tcp_states.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TcpState {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Attribution, Listener, Owner, Session, table::Table};
+use super::{Attribution, Listener, Owner, Owners, Session, table::Table};
 use crate::{
     clock::BootTime,
     probe::record::{Socket, Task},
@@ -88,25 +88,6 @@ impl Listeners {
         Some(self.found.swap_remove(index).listener)
     }
 
-    /// Who listens where `session` came in. Several sockets can share an address
-    /// (`SO_REUSEPORT`): then the acceptor's own, or nobody rather than a guess.
-    pub(super) fn owner_for(&self, session: &Session) -> Option<Owner> {
-        let mut owners = self
-            .all()
-            .filter(|listener| session.came_through(listener))
-            .filter_map(|listener| listener.owner.as_ref());
-        let first = owners.next()?;
-        let others: Vec<&Owner> = owners.filter(|other| !is_same(first, other)).collect();
-        if others.is_empty() {
-            return Some(first.clone());
-        }
-        let acceptor = session.owners.acceptor.as_ref()?;
-        std::iter::once(first)
-            .chain(others)
-            .find(|owner| is_same(owner, acceptor))
-            .cloned()
-    }
-
     /// All of them.
     pub(super) fn all(&self) -> impl Iterator<Item = &Listener> {
         let found = self.found.iter().map(|found| &found.listener);
@@ -119,7 +100,155 @@ impl Listeners {
     }
 }
 
+/// The owner of the listener that `session` came in through, if it is certain.
+pub(super) fn owner_for<'a>(
+    session: &Session,
+    listeners: impl Iterator<Item = &'a Listener>,
+) -> Option<&'a Owner> {
+    let mut closest = None;
+    let mut owners = Vec::new();
+    for listener in listeners {
+        let Some(closeness) = closeness(session, listener) else {
+            continue;
+        };
+        if closest < Some(closeness) {
+            closest = Some(closeness);
+            owners.clear();
+        }
+        if closest == Some(closeness) {
+            owners.push(listener.owner.as_ref());
+        }
+    }
+    // One without a known owner may be anybody's.
+    let owners = owners.into_iter().collect::<Option<Vec<_>>>()?;
+    let first = *owners.first()?;
+    if owners.iter().all(|owner| is_same(first, owner)) {
+        return Some(first);
+    }
+    let Owners {
+        acceptor, handler, ..
+    } = &session.owners;
+    let witness = acceptor.as_ref().or(handler.as_ref())?;
+    owners.into_iter().find(|owner| is_same(owner, witness))
+}
+
+/// How the kernel ranks the listeners that a connection can come in through: one on the address
+/// itself, then one on any address of its family (`compute_score` in `inet_hashtables.c`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Closeness {
+    /// On any address of both families.
+    Any,
+    /// On any address of the session's family.
+    Family,
+    /// On the session's address.
+    Exact,
+}
+
+/// Absent when the session cannot have come in through `listener`.
+fn closeness(session: &Session, listener: &Listener) -> Option<Closeness> {
+    let (local, bound) = (session.local, listener.local);
+    if session.netns != listener.netns || local.port() != bound.port() {
+        None
+    } else if local.ip() == bound.ip() {
+        Some(Closeness::Exact)
+    } else if !bound.ip().is_unspecified() {
+        None
+    } else if local.is_ipv4() == bound.is_ipv4() {
+        Some(Closeness::Family)
+    } else {
+        // `[::]` takes IPv4 unless it was told not to, `0.0.0.0` never takes IPv6.
+        bound.is_ipv6().then_some(Closeness::Any)
+    }
+}
+
 /// Whether two owners are one process.
 fn is_same(left: &Owner, right: &Owner) -> bool {
     left.task.pid == right.task.pid && left.task.start == right.task.start
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{probe::record::SocketKey, session::Direction};
+
+    fn owner(pid: u32) -> Owner {
+        let task = Task {
+            pid,
+            tid: pid,
+            uid: 0,
+            gid: 0,
+            start: None,
+            comm: "x".to_owned(),
+            parent: None,
+            cgroup: None,
+            args: None,
+        };
+        Owner {
+            task: Arc::new(task),
+            source: Attribution::SockDiag,
+        }
+    }
+
+    fn session() -> Session {
+        Session {
+            key: SocketKey {
+                address: 0,
+                cookie: None,
+            },
+            direction: Direction::Ingress,
+            netns: Some(1),
+            local: "192.0.2.1:23".parse().expect("an address"),
+            remote: "192.0.2.2:50000".parse().expect("an address"),
+            attempted: None,
+            opened: None,
+            preexisting: true,
+            reported: false,
+            inode: None,
+            owners: Owners::default(),
+        }
+    }
+
+    #[test]
+    fn a_listener_is_named_when_it_is_certain() {
+        /// Listeners and their owners, who serves the session, whose listener it was.
+        type Case<'a> = (&'a [(&'a str, Option<u32>)], Option<u32>, Option<u32>);
+
+        const ANY: &str = "0.0.0.0:23";
+        const BOTH: &str = "[::]:23";
+        let cases: [Case<'_>; 9] = [
+            (&[], None, None),
+            (&[(ANY, Some(3)), ("192.0.2.9:23", Some(9))], None, Some(3)),
+            (&[(BOTH, Some(3))], Some(8), Some(3)),
+            // Workers with a socket each.
+            (&[(ANY, Some(3)), (ANY, Some(4))], None, None),
+            (&[(ANY, Some(3)), (ANY, Some(4))], Some(4), Some(4)),
+            (&[(ANY, Some(3)), (ANY, Some(4))], Some(8), None),
+            // The closest is asked first.
+            (
+                &[(ANY, Some(3)), ("192.0.2.1:23", Some(4)), (BOTH, None)],
+                None,
+                Some(4),
+            ),
+            (&[(BOTH, Some(3)), (ANY, Some(4))], None, Some(4)),
+            // One of them may be anybody's.
+            (&[(ANY, Some(3)), (ANY, None)], Some(3), None),
+        ];
+        let mut session = session();
+        for (listeners, holder, expected) in cases {
+            let key = session.key;
+            let listeners = listeners.iter().map(|(local, pid)| Listener {
+                key,
+                netns: Some(1),
+                local: local.parse().expect("an address"),
+                opened: None,
+                preexisting: true,
+                reported: false,
+                owner: pid.map(owner),
+            });
+            let listeners: Vec<Listener> = listeners.collect();
+            session.owners.handler = holder.map(owner);
+            let found = owner_for(&session, listeners.iter());
+            assert_eq!(found.map(|owner| owner.task.pid), expected, "{listeners:?}");
+        }
+    }
 }

@@ -58,12 +58,10 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether its local end is one that `listener` may have accepted it from.
-    pub fn came_through(&self, listener: &Listener) -> bool {
-        let (local, bound) = (self.local, listener.local);
-        self.netns == listener.netns
-            && local.port() == bound.port()
-            && (bound.ip().is_unspecified() || bound.ip() == local.ip())
+    /// Whose of `listeners` it came in through. Several sockets can share an address
+    /// (`SO_REUSEPORT`): then the one that accepted or serves it, or nobody rather than a guess.
+    pub fn came_through<'a>(&self, listeners: impl Iterator<Item = &'a Listener>) -> Option<Owner> {
+        listeners::owner_for(self, listeners).cloned()
     }
 }
 
@@ -126,9 +124,7 @@ impl Attribution {
         match self {
             Self::Connect => "connect",
             Self::Listen => "listen",
-            Self::Accept(Hook::Fentry) => "fentry",
-            Self::Accept(Hook::Kprobe) => "kprobe",
-            Self::Accept(Hook::SyscallExit) => "syscall_exit",
+            Self::Accept(hook) => hook.as_str(),
             Self::SockDiag => "sock_diag",
             Self::Exec => "exec",
             Self::Close => "close",

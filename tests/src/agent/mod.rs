@@ -240,6 +240,15 @@ impl Agent {
         ours.cloned().collect()
     }
 
+    /// The hook that tells it who accepted, as it says in its log; `userspace` for none.
+    pub fn acceptor_hook(&self) -> Result<String> {
+        let log = self.process.stderr.text();
+        let word = log.split("acceptor=\"").nth(1);
+        let word = word.and_then(|rest| rest.split('"').next());
+        word.map(str::to_owned)
+            .with_context(|| format!("no hook in the log:\n{log}"))
+    }
+
     /// The agent's process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()

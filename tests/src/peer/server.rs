@@ -24,6 +24,8 @@ pub enum ServerKind {
     Pool,
     /// Workers have a listener each, on the same port.
     ReusePort,
+    /// One process accepts by `io_uring`, without accept(2), and serves.
+    Uring,
     /// The acceptor passes every socket to one handler process.
     Pass,
 }
@@ -52,6 +54,7 @@ impl Server {
             ServerKind::Fork => "fork",
             ServerKind::Pool => "pool",
             ServerKind::ReusePort => "reuseport",
+            ServerKind::Uring => "uring",
             ServerKind::Pass => "pass",
         };
         let mut command = lab.command_named(&tools::peer()?, "server")?;

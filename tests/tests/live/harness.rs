@@ -115,6 +115,7 @@ fn xinetd_serves_over_ipv4_and_ipv6() -> Result<()> {
 fn servers_share_their_work_out_as_they_say() -> Result<()> {
     for kind in [
         ServerKind::Threads,
+        ServerKind::Uring,
         ServerKind::Fork,
         ServerKind::Pool,
         ServerKind::ReusePort,
@@ -134,7 +135,7 @@ fn servers_share_their_work_out_as_they_say() -> Result<()> {
             let accepts_itself = owners.acceptor == server.pid();
             let serves_itself = owners.handler == owners.acceptor;
             let expected = match kind {
-                ServerKind::Threads => (true, true),
+                ServerKind::Threads | ServerKind::Uring => (true, true),
                 ServerKind::Fork | ServerKind::Pass => (true, false),
                 ServerKind::Pool | ServerKind::ReusePort => (false, true),
             };

@@ -10,6 +10,8 @@ mod harness;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod listeners;
+#[cfg(test)]
 mod owners;
 #[cfg(test)]
 mod pretty;

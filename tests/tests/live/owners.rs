@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use telnet_tests::agent::{Agent, Document};
+use telnet_tests::agent::{Agent, Document, list};
 use telnet_tests::check::{Check, get, number, text};
 use telnet_tests::lab::{self, Lab, V4};
 use telnet_tests::peer::{Handle, Scripted, Server, ServerKind, Telnetd, TelnetdKind};
@@ -17,11 +17,19 @@ const TELNET: SocketAddr = SocketAddr::new(V4, 23);
 /// How long the agent holds an accepted session back for its acceptor.
 const ACCEPTOR_WAIT: SignedDuration = SignedDuration::from_millis(100);
 
+/// Where a session happens.
+struct Scene<'a> {
+    lab: &'a Lab,
+    /// What tells the agent who accepted.
+    hook: String,
+}
+
 /// The truth about the server's end of one session.
 struct Owners {
     /// None when several sockets share the address and nothing tells which one it was.
     listener: Option<Facts>,
-    acceptor: Facts,
+    /// None when this hook does not see it.
+    acceptor: Option<Facts>,
     handler: Facts,
 }
 
@@ -48,10 +56,9 @@ fn acceptor_is_known() -> bool {
 }
 
 fn with_acceptor<'a>(check: Check<'a>, owners: &Owners) -> Check<'a> {
-    if acceptor_is_known() {
-        with_owner(check, "acceptor", &owners.acceptor)
-    } else {
-        check.lacks("telnet.acceptor")
+    match &owners.acceptor {
+        Some(acceptor) if acceptor_is_known() => with_owner(check, "acceptor", acceptor),
+        _ => check.lacks("telnet.acceptor"),
     }
 }
 
@@ -59,7 +66,7 @@ fn with_acceptor<'a>(check: Check<'a>, owners: &Owners) -> Check<'a> {
 /// agent must have waited, and must not have guessed.
 fn accepted_too_late(event: &Document, owners: &Owners) -> Result<bool> {
     let json = &event.json;
-    if !acceptor_is_known() || get(json, "telnet.acceptor").is_some() {
+    if !acceptor_is_known() || owners.acceptor.is_none() || has(json, "telnet.acceptor") {
         return Ok(false);
     }
     let time = |path| -> Result<Timestamp> {
@@ -71,8 +78,9 @@ fn accepted_too_late(event: &Document, owners: &Owners) -> Result<bool> {
         waited >= ACCEPTOR_WAIT,
         "no acceptor after {waited:?}: {json:#}"
     );
-    let known = [&owners.acceptor, &owners.handler].into_iter();
-    let known: Vec<_> = known
+    let known: Vec<_> = [&owners.handler]
+        .into_iter()
+        .chain(&owners.acceptor)
         .chain(&owners.listener)
         .map(|o| u64::from(o.pid))
         .collect();
@@ -96,7 +104,13 @@ fn check_accepted(event: &Document, owners: &Owners) -> Result<()> {
         None => check.lacks("telnet.listener"),
     };
     with_acceptor(check, owners)
-        .is_one_of("process.pid", [owners.acceptor.pid, owners.handler.pid])
+        .is_one_of(
+            "process.pid",
+            [owners.acceptor.as_ref(), Some(&owners.handler)]
+                .into_iter()
+                .flatten()
+                .map(|owner| owner.pid),
+        )
         .done()?;
     let source = text(&event.json, "telnet.attribution").context("no telnet.attribution")?;
     ensure!(
@@ -110,7 +124,8 @@ fn check_accepted(event: &Document, owners: &Owners) -> Result<()> {
 fn check_closed(event: &Document, owners: &Owners) -> Result<()> {
     let mut check = with_acceptor(Check::of(&event.json), owners);
     // An acceptor that serves by itself need not be told twice.
-    if owners.handler.pid != owners.acceptor.pid || has(&event.json, "telnet.handler") {
+    let serves_itself = |acceptor: &Facts| acceptor.pid == owners.handler.pid;
+    if !owners.acceptor.as_ref().is_some_and(serves_itself) || has(&event.json, "telnet.handler") {
         check = with_owner(check, "handler", &owners.handler);
     }
     check
@@ -128,14 +143,21 @@ fn has(json: &Value, path: &str) -> bool {
 /// One session; `start` starts the server, `truth` says who is on its end.
 fn owners_are_named<S>(
     start: impl FnOnce(&Lab) -> Result<S>,
-    truth: impl FnOnce(&Lab, &S, SocketAddr) -> Result<Owners>,
+    truth: impl FnOnce(&Scene<'_>, &S, SocketAddr) -> Result<Owners>,
 ) -> Result<()> {
     lab::live(|lab| {
         let mut agent = Agent::start(lab, ["--emit", "events"])?;
         let server = start(lab)?;
         let mut peer = Scripted::start(lab, "client")?;
         let client = peer.connect(TELNET)?;
-        let owners = truth(lab, &server, client.local)?;
+        let owners = truth(
+            &Scene {
+                lab,
+                hook: agent.acceptor_hook()?,
+            },
+            &server,
+            client.local,
+        )?;
         let what = "the accepted event";
         let accepted = agent.wait_for(lab, what, ingress("connection_accepted", client))?;
         check_accepted(&accepted, &owners).context(what)?;
@@ -165,7 +187,7 @@ fn test_server_is_named(kind: ServerKind, workers: u8) -> Result<()> {
             };
             Ok(Owners {
                 listener,
-                acceptor: Facts::of(served.acceptor)?,
+                acceptor: Some(Facts::of(served.acceptor)?),
                 handler: Facts::of(served.handler)?,
             })
         },
@@ -188,7 +210,7 @@ fn holder(lab: &Lab, client: SocketAddr, acceptor: u32, hands_over: bool) -> Res
 fn telnetd_is_named(kind: TelnetdKind) -> Result<()> {
     owners_are_named(
         |lab| Telnetd::start(lab, kind, TELNET),
-        |lab, server, client| {
+        |Scene { lab, .. }, server, client| {
             let hands_over = kind != TelnetdKind::Busybox;
             let mut handler = holder(lab, client, server.pid(), hands_over)?;
             if hands_over {
@@ -201,7 +223,7 @@ fn telnetd_is_named(kind: TelnetdKind) -> Result<()> {
             let daemon = Facts::of(server.pid())?;
             Ok(Owners {
                 listener: Some(daemon.clone()),
-                acceptor: daemon,
+                acceptor: Some(daemon),
                 handler,
             })
         },
@@ -226,6 +248,24 @@ fn telnetd_under_xinetd_is_the_handler() -> Result<()> {
 #[test]
 fn threads_belong_to_their_process() -> Result<()> {
     test_server_is_named(ServerKind::Threads, 1)
+}
+
+#[test]
+fn server_that_accepts_by_io_uring_is_named() -> Result<()> {
+    owners_are_named(
+        |lab| Server::start(lab, ServerKind::Uring, TELNET, 1),
+        |scene, server, client| {
+            let served = server.served(client)?;
+            let daemon = Facts::of(served.acceptor)?;
+            // There is no accept(2) for the hook at its end to see.
+            let sees_it = scene.hook != "syscall_exit";
+            Ok(Owners {
+                listener: Some(daemon.clone()),
+                acceptor: sees_it.then(|| daemon.clone()),
+                handler: daemon,
+            })
+        },
+    )
 }
 
 #[test]
@@ -262,12 +302,12 @@ fn child_that_is_forked_and_never_executes_is_the_handler() -> Result<()> {
                 .with_context(|| process.report())?;
             Ok(process)
         },
-        |lab, server, client| {
+        |Scene { lab, .. }, server, client| {
             let handler = holder(lab, client, server.pid(), true)?;
             let daemon = Facts::of(server.pid())?;
             Ok(Owners {
                 listener: Some(daemon.clone()),
-                acceptor: daemon,
+                acceptor: Some(daemon),
                 handler,
             })
         },
@@ -319,4 +359,76 @@ fn owner_that_cannot_be_found_stays_absent() -> Result<()> {
             .done()?;
         agent.finish().map(drop)
     })
+}
+
+/// Handshakes, resets and timeouts are the work of softirqs, which run on top of whatever process
+/// has the CPU. With all CPUs busy that is a stranger, and nothing may say that it had a part.
+#[test]
+fn whoever_happens_to_have_the_cpu_is_never_named() -> Result<()> {
+    const SESSIONS: usize = 40;
+    lab::live(|lab| {
+        lab.net
+            .ip(&["route", "add", "198.51.100.0/24", "dev", "lo"])?;
+        lab.net.set_sysctl("net/ipv4/tcp_syn_retries", "1")?;
+        let mut agent = Agent::start(lab, ["--emit", "all", "--attempts"])?;
+        let busybox = tools::find("busybox")?;
+        let mut strangers = Vec::new();
+        for _ in 0..2 * std::thread::available_parallelism()?.get() {
+            let mut command = busybox.command();
+            // It takes what nobody else wants.
+            command.args(["nice", "-n", "19"]).arg(busybox.path());
+            command.args(["ash", "-c", "while :; do :; done"]);
+            strangers.push(Spawned::start("stranger", Some(&lab.net), &mut command)?);
+        }
+        let mut server = Scripted::start(lab, "server")?;
+        let mut client = Scripted::start(lab, "client")?;
+        server.listen(TELNET)?;
+        for _ in 0..SESSIONS {
+            let session = client.connect(TELNET)?;
+            client.with("reset", session)?;
+        }
+        client.must_fail("connect 198.51.100.7:23", rustix::io::Errno::TIMEDOUT)?;
+        server.step("unlisten")?;
+        let documents = agent.fence(lab)?;
+        let count = |action: &str| {
+            let of = |d: &&Document| text(&d.json, "event.action") == Some(action);
+            documents.iter().filter(of).count()
+        };
+        ensure!(
+            count("connection_accepted") >= SESSIONS,
+            "{}",
+            list(&documents)
+        );
+        ensure!(count("timeout") == 1, "{}", list(&documents));
+        let pids: Vec<u32> = strangers.iter().map(Spawned::pid).collect();
+        for document in &documents {
+            let named = numbers(&document.json, "pid");
+            ensure!(
+                !named
+                    .iter()
+                    .any(|pid| pids.iter().any(|stranger| u64::from(*stranger) == *pid)),
+                "one of {pids:?} in {:#}",
+                document.json
+            );
+        }
+        agent.finish().map(drop)
+    })
+}
+
+/// The numbers of all fields of this name, wherever they are.
+fn numbers(json: &Value, name: &str) -> Vec<u64> {
+    match json {
+        Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(key, value)| {
+                let own = value.as_u64().filter(|_| key == name);
+                own.into_iter().chain(numbers(value, name))
+            })
+            .collect(),
+        Value::Array(values) => values
+            .iter()
+            .flat_map(|value| numbers(value, name))
+            .collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    }
 }

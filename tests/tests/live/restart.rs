@@ -80,6 +80,79 @@ fn sessions_open_at_start_are_reported_once_with_their_owners() -> Result<()> {
 }
 
 #[test]
+fn a_session_that_is_half_closed_at_start_is_one_and_what_is_left_of_others_is_not() -> Result<()> {
+    lab::live(|lab| {
+        let mut server = Scripted::start(lab, "server")?;
+        let mut client = Scripted::start(lab, "client")?;
+        server.listen(TELNET)?;
+        let open = client.connect(TELNET)?;
+        let half = server.accept()?;
+        server.with("shutdown", half)?;
+        // The server has closed this one, and the client has not noticed: FIN_WAIT2, which only
+        // the kernel still holds, and CLOSE_WAIT.
+        let left = client.connect(TELNET)?;
+        let closed = server.accept()?;
+        server.with("close", closed)?;
+        client.with("receive", left)?;
+        let mut agent = Agent::start(lab, ["--emit", "events"])?;
+        let documents = agent.fence(lab)?;
+        let ends = |port: u16| {
+            let of = documents
+                .iter()
+                .filter(|d| number(&d.json, "source.port") == Some(u64::from(port)));
+            let mut ends: Vec<_> = of
+                .filter_map(|d| text(&d.json, "network.direction"))
+                .collect();
+            ends.sort_unstable();
+            ends
+        };
+        ensure!(
+            ends(open.local.port()) == ["egress", "ingress"],
+            "{}",
+            list(&documents)
+        );
+        ensure!(
+            ends(left.local.port()) == ["egress"],
+            "{}",
+            list(&documents)
+        );
+        agent.finish().map(drop)
+    })
+}
+
+#[test]
+fn a_peer_that_connects_from_port_23_is_not_taken_for_a_server() -> Result<()> {
+    lab::live(|lab| {
+        let unmonitored = SocketAddr::new(V4, 5_023);
+        let mut server = Scripted::start(lab, "server")?;
+        server.listen(unmonitored)?;
+        let mut client = Scripted::start(lab, "client")?;
+        client.open(&format!("connect-from {TELNET} {unmonitored}"))?;
+        server.accept()?;
+        let mut agent = Agent::start(lab, ["--emit", "events"])?;
+        let documents = agent.fence(lab)?;
+        // What the server has is inbound: nobody here has connected to a telnet server.
+        let of_server = documents
+            .iter()
+            .find(|d| number(&d.json, "destination.port") == Some(5_023));
+        let of_server = of_server.with_context(|| list(&documents))?;
+        Check::of(&of_server.json)
+            .is("source.port", 23_u16)
+            .is("network.direction", "ingress")
+            .is("process.pid", server.pid())
+            .done()?;
+        ensure!(
+            !documents
+                .iter()
+                .any(|d| text(&d.json, "network.direction") == Some("egress")),
+            "{}",
+            list(&documents)
+        );
+        agent.finish().map(drop)
+    })
+}
+
+#[test]
 fn a_killed_and_restarted_agent_reports_every_session_once() -> Result<()> {
     lab::live_alone(|lab| {
         let mut first = Agent::start(lab, ["--emit", "all"])?;

@@ -196,8 +196,8 @@ impl SocketFinder {
         held
     }
 
-    /// Open sockets with a local or remote port that `ports` wants, in every network namespace
-    /// that a process is in.
+    /// Connections with a local or remote port that `ports` wants, and all listening sockets,
+    /// which tell who connected; in every network namespace that a process is in.
     pub fn list(&mut self, ports: &dyn Fn(u16) -> bool) -> Vec<OpenSocket> {
         self.list_by(ports, |diag, each| diag.list(each))
     }
@@ -219,8 +219,9 @@ impl SocketFinder {
             namespaces.push((None, self.proc_root.join("self")));
         }
         let is_wanted = |entry: &Entry| {
-            let connected = entry.state != TcpState::Listen;
-            ports(entry.local.port()) || (connected && ports(entry.remote.port()))
+            entry.state == TcpState::Listen
+                || ports(entry.local.port())
+                || ports(entry.remote.port())
         };
         let mut sockets = Vec::new();
         for (netns, process) in namespaces {

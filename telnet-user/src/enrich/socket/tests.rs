@@ -94,6 +94,11 @@ fn both_ends_of_a_connection_are_held_by_this_process() {
     }
 }
 
+/// All listening sockets are listed, those of other tests too.
+fn is_on(port: u16) -> impl Fn(&OpenSocket) -> bool {
+    move |socket| socket.state != TcpState::Listen || socket.local.port() == port
+}
+
 #[test]
 fn sockets_on_wanted_ports_are_listed() {
     let Some(mut finder) = finder() else { return };
@@ -114,6 +119,7 @@ fn sockets_on_wanted_ports_are_listed() {
             let listed = finder.list(&|wanted| wanted == port);
             let mut found: Vec<_> = listed
                 .into_iter()
+                .filter(is_on(port))
                 .map(|socket| (socket.cookie, format!("{:?}", socket.state), socket.pids))
                 .collect();
             found.sort();
@@ -147,6 +153,7 @@ fn traffic_is_counted_on_request() {
         let mut found: Vec<_> = finder
             .list_with_counters(&|wanted| wanted == port)
             .into_iter()
+            .filter(is_on(port))
             .map(|socket| {
                 let counters = socket.counters.map(|counters| {
                     (

@@ -55,7 +55,7 @@ impl Tracker {
             self.found.next += 1;
             session.key.address = self.found.next;
         }
-        session.owners.listener = self.listeners.owner_for(&session);
+        session.owners.listener = session.came_through(self.listeners.all());
         let key = session.key.address;
         self.found.keys.insert(flow(&session), key);
         let entry = Entry {

@@ -275,7 +275,7 @@ impl Tracker {
         let mut session = entry.session.clone();
         if session.owners.listener.is_none() {
             // Of several that share the address the acceptor tells which one it was.
-            session.owners.listener = self.listeners.owner_for(&session);
+            session.owners.listener = session.came_through(self.listeners.all());
         }
         let opened = session.opened.unwrap_or_default();
         out.push(observed(&session, Fact::Accepted, opened));

@@ -54,7 +54,7 @@ impl Tracker {
         let mut session = new_session(socket, Direction::Ingress);
         session.opened = Some(time);
         // Now: by the time the session is reported the listener may be gone.
-        session.owners.listener = self.listeners.owner_for(&session);
+        session.owners.listener = session.came_through(self.listeners.all());
         let early = self
             .accepts
             .iter()
@@ -111,7 +111,7 @@ impl Tracker {
             return;
         }
         let mut session = new_session(&change.socket, Direction::Ingress);
-        session.owners.listener = self.listeners.owner_for(&session);
+        session.owners.listener = session.came_through(self.listeners.all());
         let errno = change.socket.error;
         out.push(observed(&session, Fact::Failed(Failure { errno }), time));
     }

@@ -54,6 +54,12 @@ pub(crate) fn run(kind: &str, address: SocketAddr, count: usize) -> Result<()> {
             report::event("listening", address)?;
             thread::spawn(move || accept_each(&listener, serve_in_thread));
         }
+        // Accepts by io_uring: no accept(2) is called.
+        "uring" => {
+            let listener = TcpListener::from(socket::listener(address, false, false)?);
+            report::event("listening", address)?;
+            thread::spawn(move || tokio_uring::start(accept_by_ring(listener)));
+        }
         // Accepts, and passes each socket to one handler process over a unix socket.
         "pass" => {
             let (ours, theirs) = UnixStream::pair()?;
@@ -107,6 +113,26 @@ fn accept_each(
         let (stream, client) = listener.accept().context("accept")?;
         report::event("accepted", client)?;
         serve(stream)?;
+    }
+}
+
+/// Accepts and serves in one thread.
+async fn accept_by_ring(listener: TcpListener) -> Result<()> {
+    let listener = tokio_uring::net::TcpListener::from_std(listener);
+    loop {
+        let (stream, client) = listener.accept().await.context("accept")?;
+        report::event("accepted", client)?;
+        tokio_uring::spawn(async move {
+            report::event("serving", client)?;
+            let mut buffer = Vec::with_capacity(4_096);
+            loop {
+                let (read, returned) = stream.read(buffer).await;
+                if read? == 0 {
+                    return anyhow::Ok(());
+                }
+                buffer = returned;
+            }
+        });
     }
 }
 

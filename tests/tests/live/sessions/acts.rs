@@ -86,6 +86,13 @@ pub(super) fn no_route(stage: &mut Stage<'_>) -> Result<()> {
         .must_fail("connect 203.0.113.77:23", Errno::NETUNREACH)
 }
 
+/// A route forbids it on this host.
+pub(super) fn prohibited(stage: &mut Stage<'_>) -> Result<()> {
+    stage
+        .client
+        .must_fail("connect 198.19.0.1:23", Errno::ACCESS)
+}
+
 pub(super) fn given_up(stage: &mut Stage<'_>) -> Result<()> {
     let client = stage
         .client

@@ -18,6 +18,8 @@ use telnet_tests::peer::Scripted;
 const SILENT: &str = "198.51.100.0/24";
 /// The test's end of a wire with no other host on it: connections there are unreachable.
 const WIRE: &str = "198.18.0.1/24";
+/// Addresses that this host may not send to.
+const FORBIDDEN: &str = "198.19.0.0/24";
 /// How long a row's last event may be under way: the kernel closes MPTCP sockets in the
 /// background.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -121,6 +123,7 @@ fn prepare(lab: &Lab) -> Result<()> {
     lab.net
         .set_sysctl("net/ipv4/neigh/wire/retrans_time_ms", "50")?;
     lab.net.ip(&["route", "add", SILENT, "dev", "lo"])?;
+    lab.net.ip(&["route", "add", "prohibit", FORBIDDEN])?;
     lab.net.set_sysctl("net/ipv4/tcp_syn_retries", "1")?;
     // Client and server side, for every listener, without a cookie first.
     lab.net.set_sysctl("net/ipv4/tcp_fastopen", "1543")

@@ -96,6 +96,12 @@ const ROWS: &[Row] = &[
         expected: &[],
     },
     Row {
+        // Neither is there when it may not be sent.
+        name: "blocked on this host",
+        act: acts::prohibited,
+        expected: &[],
+    },
+    Row {
         name: "non-blocking connect, given up",
         act: acts::given_up,
         expected: &["egress flow_terminated failure aborted client"],

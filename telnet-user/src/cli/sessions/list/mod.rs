@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-use self::evidence::{is_open, listener_of};
+use self::evidence::is_open;
 use super::table::Row;
 use crate::{
     agent::system::System,
@@ -142,7 +142,7 @@ impl Lister {
             Found::Listener(listener) => Observation::ListenerOpened { listener, time },
             Found::Session(mut session) => {
                 if session.direction == Direction::Ingress {
-                    session.owners.listener = listener_of(&session, listeners);
+                    session.owners.listener = session.came_through(listeners.iter());
                 }
                 traffic = socket
                     .counters
