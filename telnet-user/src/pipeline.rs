@@ -104,9 +104,6 @@ pub struct Options {
     pub emit: Emit,
     /// Make an event of each connection attempt too.
     pub attempts: bool,
-    /// Look for the holder of a socket whose acceptor the kernel has not reported for this long;
-    /// absent when the kernel misses none.
-    pub look_after: Option<Duration>,
     /// Bounds of the session table.
     pub limits: tracker::Limits,
 }
@@ -314,7 +311,7 @@ impl<E: Enrich> Pipeline<E> {
 
     /// When the oldest of the waiting sessions is due to be looked at.
     fn first_look(&self) -> Option<BootTime> {
-        let after = self.options.look_after?;
+        let after = self.options.limits.look_after?;
         let session = self.tracker.awaiting().next()?;
         session.opened.map(|opened| opened.plus(after))
     }
@@ -325,7 +322,7 @@ impl<E: Enrich> Pipeline<E> {
         if self.next_look.is_none_or(|due| due > now.boot) {
             return;
         }
-        let after = self.options.look_after.unwrap_or_default();
+        let after = self.options.limits.look_after.unwrap_or_default();
         let is_due = |session: &&Session| {
             let opened = session.opened;
             opened.is_none_or(|opened| opened.plus(after) <= now.boot)

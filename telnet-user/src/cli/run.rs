@@ -228,9 +228,9 @@ async fn run(
         pipeline::Options {
             emit: args.emit.into(),
             attempts: args.attempts,
-            look_after: look_after(probe.acceptor(), args.acceptor_wait),
             limits: tracker::Limits {
                 acceptor_wait: args.acceptor_wait,
+                look_after: look_after(probe.acceptor(), args.acceptor_wait),
                 ..tracker::Limits::default()
             },
         },

@@ -33,6 +33,9 @@ pub struct Limits {
     pub processes: usize,
     /// How long an accepted session waits for its acceptor before it is reported without.
     pub acceptor_wait: Duration,
+    /// Look for the holder of a socket whose acceptor the kernel has not reported for this long;
+    /// absent when the kernel misses none.
+    pub look_after: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -42,6 +45,7 @@ impl Default for Limits {
             listeners: 4_096,
             processes: 16_384,
             acceptor_wait: Duration::from_millis(100),
+            look_after: None,
         }
     }
 }
@@ -149,6 +153,7 @@ impl Tracker {
         {
             self.waiting.pop_front();
             self.report(key, out);
+            self.look_again(key);
         }
         while self
             .accepts
@@ -284,6 +289,18 @@ impl Tracker {
             out.push(observed(&session, fact, time));
         } else if let Some(entry) = self.entry(key) {
             entry.session.owners.listener = session.owners.listener;
+        }
+    }
+
+    /// Plans looks for the holder of a session that was reported without acceptor, but may have
+    /// one.
+    fn look_again(&mut self, key: SocketKey) {
+        let may_have = |session: &&Session| session.owners.acceptor.is_none();
+        if self.limits.look_after.is_some()
+            && let Some(session) = self.session(key).filter(may_have)
+            && let Some(opened) = session.opened
+        {
+            self.handlers.plan(key, opened);
         }
     }
 
