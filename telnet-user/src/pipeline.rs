@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
+    canary::{Mark, Sighting, Whose},
     clock::{BootTime, ClockPair},
     probe::record::{Exec, KernelEvent, Record, SocketKey, Task},
     rules::{Engine, Evaluation},
@@ -27,6 +28,8 @@ use crate::{
 pub enum Output {
     /// To be delivered.
     Document(Document),
+    /// A session of the agent's own has come this far.
+    Canary(Sighting),
     /// To be made once the documents before it are delivered.
     State(Change),
 }
@@ -104,6 +107,8 @@ pub struct Options {
     pub emit: Emit,
     /// Make an event of each connection attempt too.
     pub attempts: bool,
+    /// Tells the sessions of canaries, which become neither event nor alert.
+    pub canary: Mark,
     /// Bounds of the session table.
     pub limits: tracker::Limits,
 }
@@ -242,7 +247,15 @@ impl<E: Enrich> Pipeline<E> {
         if is_attempt && !self.options.attempts {
             return;
         }
+        let canary = self.options.canary.of(observation);
+        if canary == Some(Whose::Other) {
+            return;
+        }
         let mut event = self.enrich.event(observation, now);
+        if canary == Some(Whose::Own) {
+            out.extend(Sighting::of(observation).map(Output::Canary));
+            return;
+        }
         if let Some(fields) = event.get_mut("event").and_then(Value::as_object_mut) {
             // When the rules got it, which is what their windows are cut on.
             fields.insert("ingested".to_owned(), now.wall.to_string().into());

@@ -12,8 +12,9 @@ use std::{
 };
 
 /// Which modules each module may use: data flows one way, see ARCHITECTURE.md.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("clock", &[]),
+    ("canary", &["session"]),
     ("kql", &[]),
     ("input", &[]),
     ("probe", &["clock"]),
@@ -27,19 +28,21 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("replay", &["alert", "input", "rules"]),
     (
         "pipeline",
-        &["clock", "probe", "rules", "session", "sink", "state"],
+        &[
+            "canary", "clock", "probe", "rules", "session", "sink", "state",
+        ],
     ),
     (
         "agent",
         &[
-            "clock", "ecs", "enrich", "pipeline", "probe", "session", "sink", "state",
+            "canary", "clock", "ecs", "enrich", "pipeline", "probe", "session", "sink", "state",
         ],
     ),
     (
         "cli",
         &[
-            "agent", "alert", "ecs", "enrich", "input", "kql", "pipeline", "probe", "replay",
-            "rules", "session", "sink", "state",
+            "canary", "agent", "alert", "ecs", "enrich", "input", "kql", "pipeline", "probe",
+            "replay", "rules", "session", "sink", "state",
         ],
     ),
     ("main", &["cli"]),

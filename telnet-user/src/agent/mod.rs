@@ -4,7 +4,9 @@
 //! the pipeline, one thread writes. When writing stalls, the channels fill and the ring buffer
 //! becomes the queue: what does not fit there is counted by the kernel.
 
+mod ends;
 pub mod system;
+pub mod watch;
 
 use std::{
     io,
@@ -16,13 +18,14 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 use tokio::{
     runtime,
-    signal::unix::{Signal, SignalKind, signal},
-    sync::oneshot,
-    time::{Instant, sleep, sleep_until, timeout},
+    sync::{mpsc::Sender, oneshot},
+    time::{sleep, timeout},
 };
 use tracing::{error, info, warn};
 
+use self::{ends::Ends, watch::Watch};
 use crate::{
+    canary::{Canary, Sighting},
     clock::BootTime,
     pipeline::{Enrich, Now, Output, Pipeline},
     probe::{
@@ -64,6 +67,8 @@ pub struct Agent<E> {
     pub pipeline: Pipeline<E>,
     /// Where documents go.
     pub console: Console<io::Stdout>,
+    /// The canary, and where its sightings go; absent where none can be made.
+    pub canary: io::Result<(Canary, Sender<Sighting>)>,
     /// What outlasts this run; absent when it cannot be kept.
     pub state: Option<Folder>,
     /// What the kernel reports.
@@ -94,13 +99,23 @@ impl<E: Enrich + Send + 'static> Agent<E> {
             mut probe,
             pipeline,
             console,
+            canary,
             state,
             filter,
             ports,
             duration,
         } = self;
         let mut ends = Ends::new(duration)?;
-        let (mut workers, inputs) = Workers::start(pipeline, Writer { console, state })?;
+        let (canary, sightings) = canary.map_or_else(
+            |error| (Err(error), None),
+            |(canary, seen)| (Ok(canary), Some(seen)),
+        );
+        let writer = Writer {
+            console,
+            sightings,
+            state,
+        };
+        let (mut workers, inputs) = Workers::start(pipeline, writer)?;
         probe
             .set_filter(filter.clone())
             .context("cannot fill the kernel's port filter")?;
@@ -108,6 +123,7 @@ impl<E: Enrich + Send + 'static> Agent<E> {
         take_in_open(&mut probe, &inputs, filter).await?;
         let acceptor = probe.acceptor().map_or("userspace", Hook::as_str);
         info!(ports, acceptor, "monitoring");
+        let mut watch = canary.map_or_else(|error| Watch::absent(&error), Watch::start);
 
         loop {
             tokio::select! {
@@ -117,6 +133,10 @@ impl<E: Enrich + Send + 'static> Agent<E> {
                     break;
                 }
                 () = workers.ended() => break,
+                step = watch.step() => {
+                    let ledger = probe.ledger().context("cannot read the kernel's counters")?;
+                    watch.take(step, &ledger);
+                }
             }
             if !drain(&mut probe, &inputs).await {
                 break;
@@ -215,38 +235,6 @@ impl Workers {
     }
 }
 
-/// What ends a run from outside.
-struct Ends {
-    interrupt: Signal,
-    terminate: Signal,
-    deadline: Option<Instant>,
-}
-
-impl Ends {
-    fn new(duration: Option<Duration>) -> anyhow::Result<Self> {
-        let on = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self {
-            interrupt: on(SignalKind::interrupt())?,
-            terminate: on(SignalKind::terminate())?,
-            deadline: duration.and_then(|duration| Instant::now().checked_add(duration)),
-        })
-    }
-
-    async fn any(&mut self) -> &'static str {
-        let elapsed = async {
-            match self.deadline {
-                Some(deadline) => sleep_until(deadline).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-            () = elapsed => "duration elapsed",
-        }
-    }
-}
-
 /// Empties the ring buffer into the pipeline; `false` when the pipeline is gone.
 async fn drain(probe: &mut Probe, inputs: &SyncSender<Input>) -> bool {
     loop {
@@ -333,6 +321,8 @@ fn send(out: &mut Vec<Output>, outputs: &SyncSender<Output>) -> bool {
 /// Writes what leaves the pipeline.
 struct Writer {
     console: Console<io::Stdout>,
+    /// Where the canary waits.
+    sightings: Option<Sender<Sighting>>,
     state: Option<Folder>,
 }
 
@@ -345,6 +335,12 @@ impl Writer {
                 Output::Document(document) => {
                     self.console.write(&document)?;
                     written += 1;
+                }
+                Output::Canary(sighting) => {
+                    if let Some(sightings) = &self.sightings {
+                        // Full or gone: then nobody waits for this one.
+                        let _unheard = sightings.try_send(sighting);
+                    }
                 }
                 Output::State(change) => self.keep(&change),
             }

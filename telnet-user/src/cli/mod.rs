@@ -170,6 +170,16 @@ fn filter(ports: &Ports) -> Filter {
     }
 }
 
+/// The port of canary sessions: telnet's own where rules are about any.
+fn canary_port(ports: &Ports) -> u16 {
+    const TELNET: u16 = 23;
+    match ports {
+        Ports::Any => TELNET,
+        Ports::OneOf(ports) if ports.contains(&TELNET) => TELNET,
+        Ports::OneOf(ports) => ports.first().copied().unwrap_or(TELNET),
+    }
+}
+
 /// The exit code after writing to standard output; `failed` when it could not be written.
 ///
 /// A reader that has seen enough, such as `head`, is no failure.

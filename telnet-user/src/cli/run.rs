@@ -17,7 +17,9 @@ use crate::{
         self, Agent,
         system::{NAME, System},
     },
-    alert, enrich,
+    alert,
+    canary::{Canary, Mark},
+    enrich,
     kql::pushdown::Ports,
     pipeline::{self, Memories, Pipeline},
     probe::{AcceptorHook, LoadError, Probe, record::Hook},
@@ -221,6 +223,7 @@ async fn run(
     for missing in probe.degraded() {
         warn!(missing, "this kernel gives less than the agent can use");
     }
+    let canary = Canary::build(super::canary_port(ports), probe.acceptor().is_some());
     let pipeline = Pipeline::new(
         System::new(),
         engine,
@@ -228,6 +231,9 @@ async fn run(
         pipeline::Options {
             emit: args.emit.into(),
             attempts: args.attempts,
+            canary: canary
+                .as_ref()
+                .map_or_else(|_| Mark::of_others(), |(canary, _)| canary.mark()),
             limits: tracker::Limits {
                 acceptor_wait: args.acceptor_wait,
                 look_after: look_after(probe.acceptor(), args.acceptor_wait),
@@ -239,6 +245,7 @@ async fn run(
         probe,
         pipeline,
         console: Console::stdout(args.format),
+        canary,
         state,
         filter: super::filter(ports),
         ports: ports.to_string(),

@@ -1,0 +1,268 @@
+//! Sessions of the agent's own, to know that sessions are seen.
+//!
+//! A probe that reports nothing looks like a quiet host. So now and then a session is opened on a
+//! monitored port, where nobody else can reach it, and awaited where documents leave the pipeline.
+//! It becomes no event and no alert.
+
+mod namespace;
+
+use std::{fmt, io, net::IpAddr, os::unix::fs::MetadataExt as _, time::Duration};
+
+use tokio::{
+    sync::mpsc::{Receiver, Sender, channel},
+    time::{Instant, timeout_at},
+};
+
+use self::namespace::Namespace;
+use crate::session::{Direction, Fact, Observation, Owner, Session};
+
+/// Name of the agent's process, as the kernel has it.
+const AGENT: &str = "telnet-monitor";
+/// How long a session may take from its opening to the output.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Sightings that wait for the round to take them; a session makes four.
+const SIGHTINGS: usize = 64;
+
+/// Tells the sessions of canaries from all others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mark {
+    /// Inode number of the network namespace of this agent's own canary.
+    own: Option<u32>,
+    /// That of the host.
+    host: Option<u32>,
+}
+
+/// Whose canary a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// This agent's.
+    Own,
+    /// That of another agent on this host, such as `telnet-monitor doctor`.
+    Other,
+}
+
+impl Mark {
+    /// Tells only the canaries of other agents.
+    pub fn of_others() -> Self {
+        let host = std::fs::metadata("/proc/self/ns/net").ok();
+        Self {
+            own: None,
+            host: host.and_then(|host| u32::try_from(host.ino()).ok()),
+        }
+    }
+
+    /// Whose canary made this; none for all that matters.
+    ///
+    /// Of another agent's it must be certain at each end that both are on loopback in a namespace
+    /// that is not the host's, and that an agent is on this end. Whoever takes that name can hide
+    /// what he does with himself.
+    pub fn of(self, observation: &Observation) -> Option<Whose> {
+        let (netns, ips, owner) = match observation {
+            Observation::Session { session, .. } => (
+                session.netns,
+                [session.local.ip(), session.remote.ip()],
+                session.owners.closest(),
+            ),
+            Observation::ListenerOpened { listener, .. }
+            | Observation::ListenerClosed { listener, .. } => {
+                let ip = listener.local.ip();
+                (listener.netns, [ip, ip], listener.owner.as_ref())
+            }
+        };
+        let netns = netns?;
+        if self.own == Some(netns) {
+            return Some(Whose::Own);
+        }
+        let is_private = self.host.is_some_and(|host| host != netns);
+        let is_agent = |owner: &Owner| owner.task.comm == AGENT;
+        let is_other =
+            is_private && ips.iter().all(IpAddr::is_loopback) && owner.is_some_and(is_agent);
+        is_other.then_some(Whose::Other)
+    }
+}
+
+/// What came out of the pipeline of a canary's session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    end: End,
+    is_over: bool,
+    client_port: u16,
+    /// The closest process.
+    owner: Option<u32>,
+    acceptor: Option<u32>,
+}
+
+/// One end of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Client,
+    Server,
+}
+
+impl Sighting {
+    /// The sighting in an observation; none in those of listeners and attempts.
+    pub fn of(observation: &Observation) -> Option<Self> {
+        let Observation::Session { session, fact, .. } = observation else {
+            return None;
+        };
+        let is_over = match fact {
+            Fact::Accepted | Fact::Established => false,
+            Fact::Closed(..) => true,
+            Fact::Attempted | Fact::Failed(_) => return None,
+        };
+        let Session {
+            local,
+            remote,
+            owners,
+            ..
+        } = &**session;
+        let (end, client_port) = match session.direction {
+            Direction::Egress => (End::Client, local.port()),
+            Direction::Ingress => (End::Server, remote.port()),
+        };
+        let pid = |owner: &Owner| owner.task.pid;
+        Some(Self {
+            end,
+            is_over,
+            client_port,
+            owner: owners.closest().map(pid),
+            acceptor: owners.acceptor.as_ref().map(pid),
+        })
+    }
+}
+
+/// What was wrong with a round.
+#[derive(Debug)]
+pub enum Failure {
+    /// The session could not be opened: nothing is known of the probe.
+    NotOpened(io::Error),
+    /// These did not come out in time.
+    Missing(Vec<&'static str>),
+    /// They came out with another process, or none.
+    WrongProcess {
+        /// What came out.
+        what: &'static str,
+        /// Which process it named.
+        named: Option<u32>,
+    },
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotOpened(error) => write!(f, "the canary session could not be opened: {error}"),
+            Self::Missing(what) => write!(
+                f,
+                "of the canary session, {} did not come out within {PATIENCE:?}",
+                what.join(" and ")
+            ),
+            Self::WrongProcess { what, named } => match named {
+                Some(pid) => write!(f, "{what} of the canary session named process {pid}"),
+                None => write!(f, "{what} of the canary session named no process"),
+            },
+        }
+    }
+}
+
+/// Opens sessions and waits for them.
+#[derive(Debug)]
+pub struct Canary {
+    namespace: Namespace,
+    port: u16,
+    /// A kernel hook tells who accepts.
+    names_acceptors: bool,
+    sightings: Receiver<Sighting>,
+}
+
+/// What is expected of each session, in words.
+const EXPECTED: [(End, bool, &str); 4] = [
+    (End::Client, false, "the established session"),
+    (End::Server, false, "the accepted session"),
+    (End::Client, true, "the end at the client"),
+    (End::Server, true, "the end at the server"),
+];
+
+impl Canary {
+    /// Makes the place for sessions on the monitored `port`, and where their sightings are to be
+    /// put. `names_acceptors`: a kernel hook tells who accepts.
+    ///
+    /// # Errors
+    ///
+    /// When this process may not make a network namespace.
+    pub fn build(port: u16, names_acceptors: bool) -> io::Result<(Self, Sender<Sighting>)> {
+        let (seen, sightings) = channel(SIGHTINGS);
+        let namespace = Namespace::create()?;
+        let canary = Self {
+            namespace,
+            port,
+            names_acceptors,
+            sightings,
+        };
+        Ok((canary, seen))
+    }
+
+    /// Tells its sessions from others.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            own: Some(self.namespace.inode()),
+            ..Mark::of_others()
+        }
+    }
+
+    /// Opens a session and waits for all of it; how long it took until both ends were reported
+    /// open.
+    ///
+    /// # Errors
+    ///
+    /// What was wrong.
+    pub async fn round(&mut self) -> Result<Duration, Failure> {
+        // Of a round that was given up.
+        while self.sightings.try_recv().is_ok() {}
+        let started = Instant::now();
+        let client_port = self
+            .namespace
+            .open_session(self.port)
+            .await
+            .map_err(Failure::NotOpened)?;
+        let mut missing = EXPECTED.to_vec();
+        let mut took = None;
+        while !missing.is_empty() {
+            let next = timeout_at(started + PATIENCE, self.sightings.recv()).await;
+            let Ok(Some(sighting)) = next else {
+                let words = missing.iter().map(|(.., words)| *words).collect();
+                return Err(Failure::Missing(words));
+            };
+            if sighting.client_port != client_port {
+                continue;
+            }
+            let of = |(end, is_over, _): &(End, bool, &str)| {
+                (*end, *is_over) == (sighting.end, sighting.is_over)
+            };
+            if let Some(index) = missing.iter().position(of) {
+                let (.., what) = missing.swap_remove(index);
+                self.check_process(&sighting, what)?;
+            }
+            if took.is_none() && missing.iter().all(|(_, is_over, _)| *is_over) {
+                took = Some(started.elapsed());
+            }
+        }
+        Ok(took.unwrap_or_else(|| started.elapsed()))
+    }
+
+    fn check_process(&self, sighting: &Sighting, what: &'static str) -> Result<(), Failure> {
+        let me = Some(std::process::id());
+        let must_accept = self.names_acceptors && sighting.end == End::Server;
+        let named = if sighting.owner != me {
+            sighting.owner
+        } else if must_accept {
+            sighting.acceptor
+        } else {
+            me
+        };
+        if named == me {
+            Ok(())
+        } else {
+            Err(Failure::WrongProcess { what, named })
+        }
+    }
+}
