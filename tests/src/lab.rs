@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, io};
@@ -22,6 +22,9 @@ pub const V4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 /// The server's IPv6 address in the lab (documentation prefix).
 pub const V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
 const FENCE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 250));
+
+/// A user and a group without any rights.
+pub const NOBODY: u32 = 65_534;
 
 /// Held by every live test of the machine, shared or alone.
 const LOCK: &str = "/run/telnet-live.lock";
@@ -136,6 +139,14 @@ impl Lab {
     /// A folder of the test's own, removed at its end.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// A copy of the agent where an ordinary user may go: build folders are often below `/root`.
+    pub fn agent_for_anybody(&self) -> Result<PathBuf> {
+        fs::set_permissions(self.dir(), fs::Permissions::from_mode(0o755))?;
+        let agent = self.dir().join("telnet-monitor");
+        fs::copy(self.agent()?, &agent)?;
+        Ok(agent)
     }
 
     /// Writes a file into [`Lab::dir`].

@@ -69,6 +69,8 @@ pub struct Agent<E> {
     pub console: Console<io::Stdout>,
     /// The canary, and where its sightings go; absent where none can be made.
     pub canary: io::Result<(Canary, Sender<Sighting>)>,
+    /// Time between two canary sessions.
+    pub canary_pause: Duration,
     /// What outlasts this run; absent when it cannot be kept.
     pub state: Option<Folder>,
     /// What the kernel reports.
@@ -100,6 +102,7 @@ impl<E: Enrich + Send + 'static> Agent<E> {
             pipeline,
             console,
             canary,
+            canary_pause,
             state,
             filter,
             ports,
@@ -123,7 +126,10 @@ impl<E: Enrich + Send + 'static> Agent<E> {
         take_in_open(&mut probe, &inputs, filter).await?;
         let acceptor = probe.acceptor().map_or("userspace", Hook::as_str);
         info!(ports, acceptor, "monitoring");
-        let mut watch = canary.map_or_else(|error| Watch::absent(&error), Watch::start);
+        let mut watch = canary.map_or_else(
+            |error| Watch::absent(&error),
+            |canary| Watch::start(canary, canary_pause),
+        );
 
         loop {
             tokio::select! {

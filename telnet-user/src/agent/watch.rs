@@ -13,9 +13,6 @@ use crate::{
     probe::Ledger,
 };
 
-/// Time between rounds: a probe that is gone is noticed within a minute.
-pub const EVERY: Duration = Duration::from_secs(45);
-
 /// What the canary says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -56,10 +53,10 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts rounds, the first one at once.
-    pub fn start(canary: Canary) -> Self {
+    /// Starts rounds, the first one at once and the others with `pause` between them.
+    pub fn start(canary: Canary, pause: Duration) -> Self {
         let (sender, steps) = channel(1);
-        tokio::spawn(rounds(canary, sender));
+        tokio::spawn(rounds(canary, pause, sender));
         Self {
             steps,
             before: Ledger::default(),
@@ -121,7 +118,7 @@ impl Watch {
     }
 }
 
-async fn rounds(mut canary: Canary, steps: Sender<Step>) {
+async fn rounds(mut canary: Canary, pause: Duration, steps: Sender<Step>) {
     loop {
         if steps.send(Step::Started).await.is_err() {
             return;
@@ -130,7 +127,7 @@ async fn rounds(mut canary: Canary, steps: Sender<Step>) {
         if steps.send(Step::Ended(outcome)).await.is_err() {
             return;
         }
-        sleep(EVERY).await;
+        sleep(pause).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Command line: what the user may type, one file per command.
 
 mod check;
+mod doctor;
 mod duration;
 mod events;
 mod explain;
@@ -61,6 +62,8 @@ enum Command {
     Explain(explain::Args),
     /// List telnet sessions and listeners open now, with their processes.
     Sessions(sessions::Args),
+    /// Say what works on this host, what is degraded and what to do.
+    Doctor(doctor::Args),
 }
 
 /// Runs what the user typed and returns the exit code. Errors are on standard error by then.
@@ -73,6 +76,7 @@ pub fn main(cli: Cli) -> u8 {
         Some(Command::Check(args)) => check::main(&args),
         Some(Command::Explain(args)) => explain::main(&args),
         Some(Command::Sessions(args)) => sessions::main(&args),
+        Some(Command::Doctor(args)) => doctor::main(&args),
     }
 }
 

@@ -75,6 +75,10 @@ pub(super) struct Args {
     /// How long an accepted session waits for its acceptor before it is reported without.
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "100ms", hide_short_help = true)]
     acceptor_wait: Duration,
+    /// Time between two sessions of the agent's own, by which it knows that it sees sessions. A
+    /// probe that was unloaded is noticed this much later.
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "45s", hide_short_help = true)]
+    canary_pause: Duration,
 }
 
 /// What an earlier run left, and where this one leaves the same.
@@ -246,6 +250,7 @@ async fn run(
         pipeline,
         console: Console::stdout(args.format),
         canary,
+        canary_pause: args.canary_pause,
         state,
         filter: super::filter(ports),
         ports: ports.to_string(),

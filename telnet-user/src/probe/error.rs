@@ -64,7 +64,7 @@ pub enum LoadError {
     #[error("the kernel refused the probe: {0}")]
     Refused(String),
     /// The forced accept hook does not work here.
-    #[error("the accept hook {} does not work on this kernel: {reason}", name(*.hook))]
+    #[error("the accept hook {} does not work on this kernel: {reason}", .hook.as_str())]
     Hook {
         /// The hook.
         hook: Hook,
@@ -74,15 +74,6 @@ pub enum LoadError {
     /// Built without the probe.
     #[error(transparent)]
     Object(#[from] object::Missing),
-}
-
-/// The name of an accept hook on the command line and in documents.
-pub(super) const fn name(hook: Hook) -> &'static str {
-    match hook {
-        Hook::Fentry => "fentry",
-        Hook::Kprobe => "kprobe",
-        Hook::SyscallExit => "syscall_exit",
-    }
 }
 
 /// One line: the kernel's errno and the verifier's last words.

@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     btf::{self, Btf},
-    error::{LoadError, MINIMUM, chain, name, reason},
+    error::{LoadError, MINIMUM, chain, reason},
     object,
     offsets::OFFSETS,
     record::Hook,
@@ -30,6 +30,16 @@ pub struct Options {
     pub acceptor: AcceptorHook,
     /// Let the probe log each match at debug level.
     pub log: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            ring_bytes: telnet_common::DEFAULT_RING_BYTES,
+            acceptor: AcceptorHook::Auto,
+            log: false,
+        }
+    }
 }
 
 /// Which hook reports who accepted.
@@ -233,12 +243,12 @@ fn attach_acceptor(
     for &hook in candidates {
         match attach_hook(ebpf, kernel, hook) {
             Ok(()) => {
-                info!(hook = name(hook), "accept hook attached");
+                info!(hook = hook.as_str(), "accept hook attached");
                 return Ok(Some(hook));
             }
             Err(error) if wanted == AcceptorHook::Auto => {
                 debug!(
-                    hook = name(hook),
+                    hook = hook.as_str(),
                     error = reason(&error),
                     "accept hook refused"
                 );

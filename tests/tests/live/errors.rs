@@ -1,7 +1,6 @@
 //! What a user meets when something is wrong: an exit code and a sentence.
 
 use std::ffi::OsStr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -11,8 +10,6 @@ use anyhow::{Result, ensure};
 use telnet_tests::agent::{Ended, collect, run_command};
 use telnet_tests::lab::{self, Lab};
 use telnet_tests::process::Spawned;
-
-const NOBODY: u32 = 65534;
 
 fn run_to_end(command: &mut Command) -> Result<Ended> {
     collect(&mut Spawned::start(
@@ -82,12 +79,12 @@ fn must_point_into(file: &Path, message: &str) -> Result<()> {
 #[test]
 fn an_ordinary_user_is_told_what_is_not_permitted() -> Result<()> {
     lab::live(|lab| {
-        // Where that user may go: build folders are often below /root.
-        fs::set_permissions(lab.dir(), fs::Permissions::from_mode(0o755))?;
-        let agent = lab.dir().join("telnet-monitor");
-        fs::copy(lab.agent()?, &agent)?;
+        let agent = lab.agent_for_anybody()?;
         let mut command = run_command(lab, &agent, ["--emit", "alerts"]);
-        command.uid(NOBODY).gid(NOBODY).current_dir(lab.dir());
+        command
+            .uid(lab::NOBODY)
+            .gid(lab::NOBODY)
+            .current_dir(lab.dir());
         must_fail(&mut command, &[3], &["root"]).map(drop)
     })
 }

@@ -2,6 +2,8 @@
 //! `TELNET_MONITOR_BIN` names.
 
 #[cfg(test)]
+mod canary;
+#[cfg(test)]
 mod detect;
 #[cfg(test)]
 mod errors;

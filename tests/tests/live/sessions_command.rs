@@ -1,9 +1,8 @@
 //! `telnet-monitor sessions`: what is open now, without a running agent.
 
-use std::fs::{self, File, Permissions};
+use std::fs::File;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
@@ -20,9 +19,6 @@ use telnet_tests::net::Netns;
 use telnet_tests::peer::{Scripted, Server, ServerKind, Telnetd, TelnetdKind};
 use telnet_tests::process::{Capture, Captured, Facts, Spawned, holders};
 use telnet_tests::{tools, wait};
-
-/// The user and group that own nothing.
-const NOBODY: u32 = 65_534;
 
 /// What a client sends.
 const SENT: &str = "hello";
@@ -442,13 +438,8 @@ fn others_than_root_see_less_and_are_told() -> Result<()> {
     lab::live(|lab| {
         let address = SocketAddr::new(V4, 23);
         let _listener = lab.net.listen(address)?;
-        // Where the user nobody may run it.
-        fs::set_permissions(lab.dir(), Permissions::from_mode(0o755))?;
-        let agent = lab.dir().join("telnet-monitor");
-        fs::copy(lab.agent()?, &agent)?;
-        fs::set_permissions(&agent, Permissions::from_mode(0o755))?;
-        let mut command = Command::new(&agent);
-        command.arg("sessions").uid(NOBODY).gid(NOBODY);
+        let mut command = Command::new(lab.agent_for_anybody()?);
+        command.arg("sessions").uid(lab::NOBODY).gid(lab::NOBODY);
         let ended = finish(Some(&lab.net), &mut command)?;
         ensure!(ended.status.code() == Some(0), "{ended:?}");
         ensure!(ended.log.contains("not running as root"), "{ended:?}");
