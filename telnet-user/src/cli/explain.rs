@@ -140,11 +140,13 @@ fn clause(out: &mut impl Write, clause: &Clause, depth: usize) -> io::Result<()>
         ClauseKind::And => "all of".to_owned(),
         ClauseKind::Not if !is_simple(clause) => "not".to_owned(),
         ClauseKind::Not | ClauseKind::Field | ClauseKind::Nested | ClauseKind::Free => {
-            let text = format!("{} {}{}", mark(clause.holds), text(clause), values(clause));
-            return line(out, depth, &text);
+            format!("{}{}", text(clause), values(clause))
         }
     };
     line(out, depth, &format!("{} {name}", mark(clause.holds)))?;
+    if is_simple(clause) {
+        return Ok(());
+    }
     clause
         .children
         .iter()
