@@ -29,7 +29,7 @@ const SCHEDULE: Limits = Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
     /// As Kibana's scheduled runs would have: events may come in any order as long as the
-    /// matches of a rule that wait for a run are not more than 2,000.
+    /// matches that wait for a run are not more than 2,000 of a rule and 8 MiB of all.
     Schedule,
     /// As the agent would have, at the time of each event: in the order of the file. An event
     /// older than what the rule's runs still search is counted as unsearched.
