@@ -129,6 +129,21 @@ fn the_clause_that_turned_false_is_named() {
 }
 
 #[test]
+fn a_group_that_is_false_shows_what_it_looked_at() {
+    let folder = Folder::new();
+    folder.write(
+        "rule.toml",
+        rule("(a:1 or not (b:2 and c:*) or a:3) and d:4", ""),
+    );
+    let input = r#"{"a": "x", "b": [2, 5], "c": true, "d": 4}"#;
+    let outcome = folder.run_with(&["explain", "--rule", "rule.toml"], input);
+    assert_eq!(
+        outcome.stdout.lines().last(),
+        Some("  false: 1:2: a:1 or not (b:2 and c:*) or a:3  -- a = \"x\", b = 2, b = 5, c = true")
+    );
+}
+
+#[test]
 fn a_match_shows_every_clause_and_its_values() {
     let folder = Folder::new();
     folder.write("rule.toml", rule(QUERY, ""));
