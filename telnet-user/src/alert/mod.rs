@@ -128,14 +128,13 @@ pub fn build(event: &Value, rule: &Rule, context: &Context<'_>) -> Value {
     Value::Object(out)
 }
 
-/// Brings the numbers of alert suppression in `alert` up to date at `now`.
-pub fn update(alert: &mut Value, suppressed: &Suppressed, now: Timestamp) {
+/// Says in `alert` that the last event joined it at `now`.
+pub fn detected(alert: &mut Value, now: Timestamp) {
     let fields = alert
         .pointer_mut("/kibana/alert")
         .and_then(Value::as_object_mut);
     if let Some(fields) = fields {
         fields.insert("last_detected".to_owned(), json!(time(now)));
-        fields.insert("suppression".to_owned(), suppression(suppressed));
     }
 }
 

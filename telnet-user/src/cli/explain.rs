@@ -1,6 +1,7 @@
 //! `telnet-monitor explain`: why an event matches a rule or not.
 
 use std::{
+    collections::BTreeSet,
     io::{self, BufWriter, Write},
     path::PathBuf,
 };
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use super::{complain, events, exit, load, print, printable};
 use crate::{
-    kql::{Clause, ClauseKind},
+    kql::{Clause, ClauseKind, FieldValue},
     rules::{self, Level, Rule, recorded_at},
 };
 
@@ -140,11 +141,13 @@ fn clause(out: &mut impl Write, clause: &Clause, depth: usize) -> io::Result<()>
         ClauseKind::And => "all of".to_owned(),
         ClauseKind::Not if !is_simple(clause) => "not".to_owned(),
         ClauseKind::Not | ClauseKind::Field | ClauseKind::Nested | ClauseKind::Free => {
-            let text = format!("{} {}{}", mark(clause.holds), text(clause), values(clause));
-            return line(out, depth, &text);
+            format!("{}{}", text(clause), values(clause))
         }
     };
     line(out, depth, &format!("{} {name}", mark(clause.holds)))?;
+    if is_simple(clause) {
+        return Ok(());
+    }
     clause
         .children
         .iter()
@@ -165,27 +168,58 @@ fn text(clause: &Clause) -> String {
     clause.text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What the event has for the fields of a clause that looks at some.
+/// What the event has for the fields that a clause and those in it look at.
 fn values(clause: &Clause) -> String {
-    match (clause.kind, clause.children.as_slice()) {
-        (ClauseKind::Field | ClauseKind::Nested, _) => {}
-        (ClauseKind::Not, [only]) => return values(only),
-        _ => return String::new(),
+    let mut looked = Looked::default();
+    looked.at(clause);
+    let Looked { found, any, .. } = looked;
+    if !any {
+        return String::new();
     }
-    if clause.values.is_empty() {
+    if found.is_empty() {
         return "  -- the event has no value".to_owned();
     }
-    let shown: Vec<String> = clause
-        .values
+    let shown: Vec<String> = found
         .iter()
         .take(VALUES)
         .map(|value| format!("{} = {}", value.field, short(&value.value)))
         .collect();
-    let more = match clause.values.len() - shown.len() {
+    let more = match found.len() - shown.len() {
         0 => String::new(),
         more => format!(", and {more} more"),
     };
     format!("  -- {}{more}", shown.join(", "))
+}
+
+/// The values that clauses look at, those of each field once.
+#[derive(Default)]
+struct Looked<'c> {
+    found: Vec<&'c FieldValue>,
+    fields: BTreeSet<&'c str>,
+    /// Whether any clause looks at a field.
+    any: bool,
+}
+
+impl<'c> Looked<'c> {
+    fn at(&mut self, clause: &'c Clause) {
+        match clause.kind {
+            ClauseKind::Field | ClauseKind::Nested => {
+                self.any = true;
+                let Self { found, fields, .. } = self;
+                let new = clause
+                    .values
+                    .iter()
+                    .filter(|value| !fields.contains(value.field.as_str()));
+                found.extend(new);
+                fields.extend(clause.values.iter().map(|value| value.field.as_str()));
+            }
+            ClauseKind::All
+            | ClauseKind::Or
+            | ClauseKind::And
+            | ClauseKind::Not
+            | ClauseKind::Free => clause.children.iter().for_each(|child| self.at(child)),
+        }
+    }
 }
 
 fn short(value: &Value) -> String {

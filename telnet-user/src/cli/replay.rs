@@ -5,11 +5,11 @@ use std::io;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{RuleArgs, complain, counts, events, exit, print, printable};
+use super::{RuleArgs, complain, counts, events, exit, print, printable, progress::Progress};
 use crate::{
     agent::system::NAME,
     replay::{Mode, Replay},
-    rules::{Level, Rule, recorded_at},
+    rules::{Level, Outbox, Rule, recorded_at},
     sink::{
         Document,
         console::{Console, Format},
@@ -57,16 +57,14 @@ fn replay(args: &Args, rules: Vec<Rule>, broken: bool) -> io::Result<u8> {
     };
     let tally = args.events.each(&mut |found, progress| {
         let replay = replay.get_or_insert_with(|| start(recorded_at(&found.event.document)));
-        let alerts = replay.push(found.event);
-        if !alerts.is_empty() {
-            progress.clear();
-        }
-        write(&mut console, alerts)
+        let mut out = Printer::new(&mut console, Some(progress));
+        replay.push(found.event, &mut out);
+        out.result
     })?;
     let mut replay = replay.unwrap_or_else(|| start(None));
-    while let Some(alerts) = replay.next_run() {
-        write(&mut console, alerts)?;
-    }
+    let mut out = Printer::new(&mut console, None);
+    replay.finish(&mut out);
+    out.result?;
     complain(&format!(
         "{} lines, {} events, {} skipped",
         tally.lines, tally.events, tally.skipped
@@ -81,8 +79,37 @@ fn replay(args: &Args, rules: Vec<Rule>, broken: bool) -> io::Result<u8> {
     })
 }
 
-fn write(console: &mut Console<io::Stdout>, alerts: Vec<Value>) -> io::Result<()> {
-    alerts
-        .into_iter()
-        .try_for_each(|alert| console.write(&Document::Alert(alert)))
+/// Prints alerts as they come, until that fails.
+struct Printer<'c> {
+    console: &'c mut Console<io::Stdout>,
+    progress: Option<&'c mut Progress>,
+    result: io::Result<()>,
+}
+
+impl<'c> Printer<'c> {
+    const fn new(console: &'c mut Console<io::Stdout>, progress: Option<&'c mut Progress>) -> Self {
+        Self {
+            console,
+            progress,
+            result: Ok(()),
+        }
+    }
+}
+
+impl Outbox for Printer<'_> {
+    fn alert(&mut self, document: Value) {
+        if let Some(progress) = &mut self.progress {
+            progress.clear();
+        }
+        if self.result.is_ok() {
+            self.result = self.console.write(&Document::Alert(document));
+        }
+    }
+
+    fn update(&mut self, document: Value) {
+        self.alert(document);
+    }
+
+    /// The report at the end has the numbers.
+    fn summary(&mut self, _document: Value) {}
 }

@@ -7,27 +7,29 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-
 use clap::ValueEnum;
 use jiff::Timestamp;
-use serde_json::Value;
 
 pub use self::report::Report;
 use crate::{
     alert::{Origin, Settings},
     input::{Event, Place},
-    rules::{Engine, Evaluation, Limits, Memory, Retention, Rule, Schedule, recorded_at},
+    rules::{Engine, Limits, Memory, Outbox, Retention, Rule, Schedule, recorded_at},
 };
 
-/// Most matches of a rule that wait for their run.
-const RETAINED: usize = 2_000;
+/// What a replay keeps at most, so that its memory does not grow with the input. 2,000 matches of
+/// a rule are more than its runs can alert on, if it has Kibana's usual cap and look-back.
+const SCHEDULE: Limits = Limits {
+    alerts_max: 1_000,
+    deferred_max: 2_000,
+    kept_bytes: 8 << 20,
+};
 
 /// Which of the two engines replays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
     /// As Kibana's scheduled runs would have: events may come in any order as long as the
-    /// matches of a rule that wait for a run are not more than 2,000.
+    /// matches that wait for a run are not more than 2,000 of a rule and 8 MiB of all.
     Schedule,
     /// As the agent would have, at the time of each event: in the order of the file. An event
     /// older than what the rule's runs still search is counted as unsearched.
@@ -41,7 +43,6 @@ pub struct Replay {
     /// Latest time of an event so far.
     latest: Timestamp,
     disordered: u64,
-    finished: bool,
 }
 
 #[derive(Debug)]
@@ -60,56 +61,54 @@ impl Replay {
             loaded_at,
         };
         let start = Timestamp::UNIX_EPOCH;
-        let limits = Limits::default();
         let engine = match mode {
-            Mode::Schedule => {
-                let schedule = Schedule::new(rules, start, settings, limits, RETAINED);
-                Running::Schedule(schedule)
-            }
+            Mode::Schedule => Running::Schedule(Schedule::new(rules, start, settings, SCHEDULE)),
             Mode::Stream => {
                 let memory = Memory::volatile(Retention::default());
-                Running::Stream(Engine::with(rules, start, settings, memory, limits))
+                Running::Stream(Engine::with(
+                    rules,
+                    start,
+                    settings,
+                    memory,
+                    Limits::default(),
+                ))
             }
         };
         Self {
             engine,
             latest: Timestamp::MIN,
             disordered: 0,
-            finished: false,
         }
     }
 
-    /// Takes one event; gives the alerts that are due by then.
-    pub fn push(&mut self, event: &Event) -> Vec<Value> {
+    /// Takes one event; gives the alerts that are due by then to `out`. One given out before
+    /// comes again, under the same `kibana.alert.uuid`, when it took in events meanwhile.
+    pub fn push(&mut self, event: &Event, out: &mut dyn Outbox) {
         let origin = origin(event);
         let document = &event.document;
         let at = recorded_at(document).unwrap_or(self.latest);
         self.disordered += u64::from(at < self.latest);
         self.latest = self.latest.max(at);
-        alerts(match &mut self.engine {
-            Running::Schedule(schedule) => schedule.push(document, origin),
-            Running::Stream(engine) => engine.evaluate_at(document, origin, at),
-        })
+        match &mut self.engine {
+            Running::Schedule(schedule) => schedule.push(document, origin, out),
+            Running::Stream(engine) => engine.evaluate_at(document, origin, at, out),
+        }
     }
 
-    /// After the last event: the alerts of the next run that is still to come; `None` when
-    /// there is none left.
-    pub fn next_run(&mut self) -> Option<Vec<Value>> {
-        let run = match &mut self.engine {
-            Running::Schedule(schedule) => schedule.next_run(),
+    /// After the last event: the alerts of the runs still to come.
+    pub fn finish(&mut self, out: &mut dyn Outbox) {
+        match &mut self.engine {
+            Running::Schedule(schedule) => schedule.finish(out),
             Running::Stream(engine) => {
-                let waits = engine.totals().any(|(_, numbers)| numbers.deferred_out > 0);
-                let next = engine.next_tick().filter(|_| waits);
-                next.map(|next| engine.tick(next))
+                // Each at the time of its run.
+                while engine.totals().any(|(_, numbers)| numbers.deferred_out > 0)
+                    && let Some(next) = engine.next_tick()
+                {
+                    engine.tick_to(next, out);
+                }
+                engine.finish_to(Timestamp::MIN, out);
             }
-        };
-        if run.is_none() && std::mem::replace(&mut self.finished, true) {
-            return None;
         }
-        Some(alerts(run.unwrap_or_else(|| match &mut self.engine {
-            Running::Schedule(schedule) => schedule.finish(),
-            Running::Stream(engine) => engine.finish(Timestamp::MIN),
-        })))
     }
 
     /// What it came to so far.
@@ -146,31 +145,4 @@ fn origin(event: &Event) -> Option<Origin> {
         id: id.clone().unwrap_or(fields.id),
         version,
     })
-}
-
-/// The alerts of `evaluation`. An alert that took in events meanwhile comes once, as it is now;
-/// one given out before comes again under the same `kibana.alert.uuid`.
-fn alerts(evaluation: Evaluation) -> Vec<Value> {
-    let Evaluation {
-        mut alerts,
-        updates,
-        summaries: _,
-    } = evaluation;
-    if updates.is_empty() {
-        return alerts;
-    }
-    let uuid = |alert: &Value| alert.pointer("/kibana/alert/uuid").cloned();
-    let places: HashMap<Option<Value>, usize> = alerts
-        .iter()
-        .enumerate()
-        .map(|(place, alert)| (uuid(alert), place))
-        .collect();
-    for update in updates {
-        let place = places.get(&uuid(&update));
-        match place.and_then(|place| alerts.get_mut(*place)) {
-            Some(alert) => *alert = update,
-            None => alerts.push(update),
-        }
-    }
-    alerts
 }

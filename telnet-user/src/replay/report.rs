@@ -49,6 +49,22 @@ impl fmt::Display for Report<'_> {
             }
             write!(f, "{}", rule.name)?;
         }
+        for (rule, numbers) in &self.rules {
+            if numbers.overflowed > 0 {
+                write!(
+                    f,
+                    "\n{}: {} of the capped ones had no room to wait for their run",
+                    rule.name, numbers.overflowed
+                )?;
+            }
+            if numbers.evicted > 0 {
+                write!(
+                    f,
+                    "\n{}: {} alerts took in no more events before their time, for want of room",
+                    rule.name, numbers.evicted
+                )?;
+            }
+        }
         let lost = |(_, numbers): &&(&Rule, Numbers)| numbers.overflowed + numbers.unsearched > 0;
         if self.disordered > 0 && self.rules.iter().any(|rule| lost(&rule)) {
             write!(

@@ -1,9 +1,9 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{
     input::Parser,
-    rules::{Numbers, tests::rule},
+    rules::{Evaluation, Numbers, tests::rule},
 };
 
 const MODES: [Mode; 2] = [Mode::Schedule, Mode::Stream];
@@ -21,16 +21,15 @@ fn event(id: u64, second: i64) -> String {
 fn replay(extra: &str, mode: Mode, lines: &[String]) -> (Vec<String>, Numbers) {
     let mut replay = Replay::new(vec![rule(extra)], mode, "test", Timestamp::UNIX_EPOCH);
     let mut parser = Parser::default();
-    let mut alerts = Vec::new();
+    let mut out = Evaluation::default();
     for line in lines {
         if let Some(event) = parser.parse(line.as_bytes()).unwrap() {
-            alerts.extend(replay.push(&event));
+            replay.push(&event, &mut out);
         }
     }
-    while let Some(run) = replay.next_run() {
-        alerts.extend(run);
-    }
-    let ids = alerts.iter().map(|alert| {
+    replay.finish(&mut out);
+    assert_eq!(out.updates, Vec::<Value>::new());
+    let ids = out.alerts.iter().map(|alert| {
         let ancestor = &alert["kibana"]["alert"]["ancestors"][0];
         ancestor["id"].as_str().unwrap().to_owned()
     });
@@ -87,10 +86,90 @@ fn more_matches_than_there_is_room_for_are_counted() {
     let lines: Vec<String> = (0..4_000).map(|n| event(n, 1_000)).collect();
     let extra = "max_signals = 1000\nfrom = \"now-30m\"\n";
     let (ids, numbers) = replay(extra, Mode::Schedule, &lines);
-    assert!((RETAINED..3_000).contains(&ids.len()), "{}", ids.len());
+    assert!(
+        (SCHEDULE.deferred_max..3_000).contains(&ids.len()),
+        "{}",
+        ids.len()
+    );
     assert_eq!(numbers.matched, 4_000);
     assert_eq!(numbers.dropped, numbers.overflowed);
     assert!(numbers.balanced(), "{numbers:?}");
+}
+
+/// 60 events of a quarter of a megabyte each, all of one moment or in two runs.
+fn large(seconds: [i64; 2]) -> Vec<String> {
+    let pad = "x".repeat(250_000);
+    let line = |n: usize| {
+        json!({
+            "@timestamp": Timestamp::from_second(seconds[n / 30]).unwrap().to_string(),
+            "event.id": n.to_string(),
+            "destination": {"port": 23},
+            "message": pad,
+        })
+        .to_string()
+    };
+    (0..60).map(line).collect()
+}
+
+#[test]
+fn large_events_are_bounded_by_their_size() {
+    let (ids, numbers) = replay("", Mode::Schedule, &large([1_000; 2]));
+    assert!((30..=42).contains(&ids.len()), "{}", ids.len());
+    assert_eq!(
+        (numbers.matched, numbers.alerted + numbers.overflowed),
+        (60, 60)
+    );
+    // What is newer than a run lets it take place.
+    let (ids, numbers) = replay("", Mode::Schedule, &large([1_000, 2_000]));
+    assert!(ids.len() > 42 && numbers.balanced(), "{numbers:?}");
+    // A stream keeps none that alerts at once, and as few of those that wait.
+    let (ids, numbers) = replay(
+        "max_signals = 2\nfrom = \"now-3h\"\n",
+        Mode::Stream,
+        &large([1_000; 2]),
+    );
+    assert!((30..=36).contains(&ids.len()), "{}", ids.len());
+    assert_eq!(
+        (numbers.matched, numbers.alerted + numbers.overflowed),
+        (60, 60)
+    );
+}
+
+#[test]
+fn open_alerts_give_way_by_their_size() {
+    let extra = "alert_suppression = { group_by = [\"event.id\"], duration = { value = 5, unit = \"h\" }, missing_fields_strategy = \"suppress\" }\n";
+    let lines = large([1_000; 2]);
+    let (ids, numbers) = replay(extra, Mode::Stream, &lines);
+    assert_eq!((ids.len(), numbers.alerted), (60, 60));
+    assert!((24..=30).contains(&numbers.evicted), "{numbers:?}");
+}
+
+#[test]
+fn rules_share_the_room() {
+    let rules = ["a", "b", "c"].map(|name| {
+        let mut rule = rule("");
+        name.clone_into(&mut rule.name);
+        name.clone_into(&mut rule.uuid);
+        rule
+    });
+    let mut replay = Replay::new(rules.into(), Mode::Schedule, "test", Timestamp::UNIX_EPOCH);
+    let (mut parser, mut out) = (Parser::default(), Evaluation::default());
+    for line in large([1_000; 2]) {
+        let event = parser.parse(line.as_bytes()).unwrap().unwrap();
+        replay.push(&event, &mut out);
+    }
+    replay.finish(&mut out);
+    let counts = replay.report().rules;
+    assert!(
+        counts
+            .iter()
+            .all(|(_, numbers)| numbers.alerted > 0 && numbers.overflowed > 0)
+    );
+    assert!(
+        (30..=42).contains(&out.alerts.len()),
+        "{}",
+        out.alerts.len()
+    );
 }
 
 #[test]
@@ -137,6 +216,7 @@ fn the_report_names_every_rule() {
         matched: 7,
         dropped: 2,
         overflowed: 1,
+        evicted: 3,
         ..Numbers::default()
     };
     let report = |disordered| {
@@ -145,7 +225,15 @@ fn the_report_names_every_rule() {
     };
     let text = report(0);
     let rows: Vec<&str> = text.lines().collect();
-    assert_eq!(rows.len(), 2, "{text}");
+    assert_eq!(rows.len(), 4, "{text}");
+    assert!(
+        rows[2].contains(": 1 of the capped ones had no room"),
+        "{text}"
+    );
+    assert!(
+        rows[3].contains(": 3 alerts took in no more events"),
+        "{text}"
+    );
     assert!(rows[1].ends_with(&rule.name), "{text}");
     let text = report(3);
     assert!(text.contains("\n3 events are older"), "{text}");

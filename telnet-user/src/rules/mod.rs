@@ -23,7 +23,7 @@ pub(crate) mod tests;
 mod wildcard;
 
 pub use self::engine::{
-    Engine, Evaluation, Limits, Memory, Numbers, Retention, Schedule, recorded_at,
+    Engine, Evaluation, Limits, Memory, Numbers, Outbox, Retention, Schedule, recorded_at,
 };
 pub use self::exception::Exceptions;
 pub use self::filter::Filter;

@@ -8,6 +8,7 @@
 
 mod check;
 mod explain;
+mod memory;
 mod query;
 mod replay;
 

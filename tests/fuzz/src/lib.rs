@@ -13,7 +13,7 @@ use telnet_user::{
     kql::{self, Options, Predicate},
     probe::decode::decode,
     replay::{Mode, Replay},
-    rules::{self, Rule, Source},
+    rules::{self, Outbox, Rule, Source},
     session::tracker::{Limits, Tracker},
 };
 
@@ -90,15 +90,31 @@ pub fn event(data: &[u8]) {
             for rule in shipped() {
                 check(&rule.predicate, &event.document);
             }
-            replay.push(event).iter().for_each(check_alert);
+            replay.push(event, &mut Checked);
         }
-        while let Some(alerts) = replay.next_run() {
-            alerts.iter().for_each(check_alert);
-        }
+        replay.finish(&mut Checked);
         for (rule, numbers) in replay.report().rules {
             assert!(numbers.balanced(), "{}: {numbers:?}", rule.name);
             assert_eq!(numbers.deferred_out, 0, "{}", rule.name);
         }
+    }
+}
+
+/// Looks at every alert.
+struct Checked;
+
+impl Outbox for Checked {
+    fn alert(&mut self, document: Value) {
+        check_alert(&document);
+    }
+
+    fn update(&mut self, document: Value) {
+        check_alert(&document);
+    }
+
+    fn summary(&mut self, document: Value) {
+        let kind = document.pointer("/event/kind").and_then(Value::as_str);
+        assert_eq!(kind, Some("metric"), "{document}");
     }
 }
 

@@ -122,9 +122,14 @@ impl Problem {
         let field = shorten(&field);
         let shown = compiler.shown(literal);
         let message = format!("{shown} {reason}; {field} is of type {}", field_type.name());
-        let error = compiler
-            .type_error(literal, message)
-            .expected(expectation(field_type));
+        let error =
+            compiler
+                .type_error(literal, message)
+                .expected(if field_type == FieldType::GeoPoint {
+                    "only *, for any value".to_owned()
+                } else {
+                    format!("{}, or * for any value", one_value(field_type))
+                });
         match hint {
             Some(hint) => error.hint(hint),
             None => error,
@@ -132,16 +137,30 @@ impl Problem {
     }
 }
 
-fn expectation(field_type: FieldType) -> &'static str {
+/// What a value of a type looks like.
+fn one_value(field_type: FieldType) -> &'static str {
     match field_type {
         FieldType::Keyword | FieldType::Text | FieldType::Flattened => "text",
-        FieldType::Long | FieldType::Double => "a number, or * for any value",
-        FieldType::Boolean => "true or false, or * for any value",
-        FieldType::Ip => "an IPv4 or IPv6 address or a CIDR block, or * for any value",
-        FieldType::Date => {
-            "an ISO 8601 date, milliseconds since 1970 or date math (now-1d/d), or * for any value"
-        }
-        FieldType::GeoPoint => "only *, for any value",
+        FieldType::Long | FieldType::Double => "a number",
+        FieldType::Boolean => "true or false",
+        FieldType::Ip => "an IPv4 or IPv6 address or a CIDR block",
+        FieldType::Date => "an ISO 8601 date, milliseconds since 1970 or date math (now-1d/d)",
+        FieldType::GeoPoint => "a place",
+    }
+}
+
+/// What a bound of a type looks like.
+fn one_bound(field_type: FieldType) -> &'static str {
+    match field_type {
+        FieldType::Ip => "an IPv4 or IPv6 address",
+        FieldType::GeoPoint => "field:*, for any value",
+        FieldType::Keyword
+        | FieldType::Text
+        | FieldType::Flattened
+        | FieldType::Long
+        | FieldType::Double
+        | FieldType::Boolean
+        | FieldType::Date => one_value(field_type),
     }
 }
 
@@ -221,7 +240,10 @@ pub(super) fn bound(
         return untyped_bound(compiler, literal);
     };
     let made = bound_text(compiler, literal).and_then(|text| {
-        typed_bound(field_type, text).map_err(|p| p.error(compiler, name, field_type, literal))
+        typed_bound(field_type, text).map_err(|problem| {
+            let error = problem.error(compiler, name, field_type, literal);
+            error.expected(one_bound(field_type))
+        })
     });
     report(compiler, made)
 }

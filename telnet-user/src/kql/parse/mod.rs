@@ -321,7 +321,11 @@ impl<'t> Parser<'t> {
 fn missing(text: &str, offset: usize) -> Error {
     let rest = text.get(offset..).unwrap_or_default();
     let message = match rest.chars().next() {
-        None => "the query ends too early".to_owned(),
+        None => {
+            // Blank lines at the end, as in rule files, are not where something is missing.
+            let end = text.trim_end_matches(chars::is_blank).len();
+            return Error::new(Class::Syntax, text, end, "the query ends too early");
+        }
         Some(c) if chars::is_special(c) => format!("unexpected {}", quote(&c.to_string())),
         Some(_) => {
             let word = rest.split(chars::is_blank).find(|word| !word.is_empty());

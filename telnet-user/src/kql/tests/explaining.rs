@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kql::{ClauseKind, Options, Predicate, compile, parse};
+use crate::kql::{Clause, ClauseKind, Options, Predicate, compile, parse};
 
 const QUERY: &str = "event.category:(network or network_traffic)
     and (event.type:connection or event.dataset:network_traffic.flow)
@@ -12,7 +12,9 @@ const QUERY: &str = "event.category:(network or network_traffic)
     and (destination.port:23 and source.ip:10.0.0.0/8)
     and network.protocol:(telnet or not *)
     and @timestamp >= now-9m
-    and svc:{ name:telnet and port:23 }";
+    and svc:{ name:telnet and port:23 }
+    and host.name:* and not (user.name:guest or process.name:(nc or socat))
+    and source.port >= 1024 and tag:(a and (b or c))";
 
 fn predicate(query: &str) -> Predicate {
     compile(&parse(query).unwrap(), &Options::default()).unwrap()
@@ -23,8 +25,12 @@ fn matching_event() -> Value {
         "@timestamp": "2026-03-05T12:00:00Z",
         "event": {"category": ["network"], "type": ["connection", "start"], "action": "accepted"},
         "destination": {"port": 23},
-        "source": {"ip": "10.1.2.3"},
+        "source": {"ip": "10.1.2.3", "port": 50_000},
         "network": {},
+        "host": {"name": "web1"},
+        "user": {"name": "root"},
+        "process": {"name": "telnet"},
+        "tag": ["a", "b"],
         "svc": [{"name": "telnet", "port": 23}],
     })
 }
@@ -59,7 +65,7 @@ const MUTATIONS: &[(&str, &str, &str)] = &[
     (
         "/event/type",
         "[\"connection\",\"end\"]",
-        "event.type:(connection and not (denied or end))",
+        "not event.type:(denied or end)",
     ),
     (
         "/event/action",
@@ -92,13 +98,24 @@ const MUTATIONS: &[(&str, &str, &str)] = &[
         "\"2026-03-05T11:00:00Z\"",
         "@timestamp >= now-9m",
     ),
-    ("/svc/0/port", "24", "svc:{ name:telnet and port:23 }"),
+    ("/svc/0/port", "24", "port:23"),
+    ("/svc/0/name", "null", "name:telnet"),
     (
         "/svc",
         "[{\"name\":\"telnet\",\"port\":22},{\"name\":\"ssh\",\"port\":23}]",
         "svc:{ name:telnet and port:23 }",
     ),
     ("/svc", "\"telnet\"", "svc:{ name:telnet and port:23 }"),
+    ("/host", "null", "host.name:*"),
+    ("/user/name", "\"guest\"", "not user.name:guest"),
+    (
+        "/process/name",
+        "\"socat\"",
+        "not process.name:(nc or socat)",
+    ),
+    ("/source/port", "22", "source.port >= 1024"),
+    ("/tag", "[\"b\",\"c\"]", "tag:a"),
+    ("/tag", "[\"a\",\"d\"]", "tag:(b or c)"),
 ];
 
 #[test]
@@ -117,6 +134,31 @@ fn each_mutation_blames_one_clause() {
             Some(*blamed),
             "{event}"
         );
+    }
+}
+
+/// `explain` says of every clause what `matches` says of it alone.
+#[test]
+fn every_clause_comes_out_as_it_does_alone() {
+    fn check(clause: &Clause, event: &Value) {
+        let alone = predicate(&clause.text).matches(event, jiff::Timestamp::UNIX_EPOCH);
+        assert_eq!(clause.holds, alone, "{} on {event}", clause.text);
+        for child in &clause.children {
+            check(child, event);
+        }
+    }
+    let query =
+        "not (a:(x and not (y or z)) or b > 1 or not c:(not 1)) and (d:* or not (e:1 and f:2))";
+    let events = [
+        json!({}),
+        json!({"a": "x", "b": 1, "c": 1}),
+        json!({"a": ["x", "y"], "b": [0, 2], "d": 1}),
+        json!({"a": "q", "c": 2, "e": 1, "f": 2}),
+    ];
+    for event in events {
+        let explanation = predicate(query).explain(&event, jiff::Timestamp::UNIX_EPOCH);
+        assert_eq!(explanation.first_false().is_none(), explanation.matches());
+        check(&explanation.root, &event);
     }
 }
 

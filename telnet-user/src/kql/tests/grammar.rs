@@ -74,9 +74,10 @@ const SYNTAX_ERRORS: &[(&str, (usize, usize), &str, &str)] = &[
     ("a:(1 or 2", (1, 3), "never closed", "\")\""),
     ("a:\"x", (1, 3), "never closed", "\\\""),
     ("a:", (1, 3), "ends too early", "field:*"),
+    ("a:1 and\n  b:(\n\n", (2, 6), "ends too early", ""),
     (
         "a:1 and ",
-        (1, 9),
+        (1, 8),
         "ends too early",
         "\"and\" needs something",
     ),

@@ -202,3 +202,23 @@ fn errors_are_capped_and_short() {
     let shown = load(&name, false).unwrap_err()[0].render("query");
     assert!(shown.len() < 1000 && !shown.contains('\u{1b}'), "{shown}");
 }
+
+#[test]
+fn what_is_expected_fits_the_operator() {
+    let cases = [
+        ("destination.port:x", "a number, or * for any value"),
+        ("destination.port > x", "a number"),
+        (
+            "source.ip:x",
+            "an IPv4 or IPv6 address or a CIDR block, or * for any value",
+        ),
+        ("source.ip >= 10.0.0.0/8", "an IPv4 or IPv6 address"),
+        ("tls.established < 1", "true or false"),
+        ("source.geo.location:1", "only *, for any value"),
+        ("source.geo.location > 1", "field:*, for any value"),
+    ];
+    for (query, expected) in cases {
+        let errors = compile(&parse(query).unwrap(), &Options::default()).unwrap_err();
+        assert_eq!(errors[0].expected.as_deref(), Some(expected), "{query}");
+    }
+}

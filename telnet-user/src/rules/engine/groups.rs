@@ -4,7 +4,9 @@ use std::collections::{HashMap, VecDeque};
 
 use serde_json::{Value, json};
 
-use super::stored::Stored;
+use super::maker::{Hit, Members, Run};
+use super::room::Room;
+use super::shared::{Outbox, Shared};
 use super::windows::{Windows, timestamp};
 use crate::alert::{self, Suppressed};
 use crate::rules::field;
@@ -13,13 +15,11 @@ use crate::rules::rule::{MissingFields, Rule, Suppression};
 /// Most alerts kept open for further events, per rule.
 const LIVE: usize = 4_096;
 
-/// Values that events of one alert agree on.
-#[derive(Clone, Debug, PartialEq)]
+/// Which events belong to one alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Group {
-    /// Equal for equal values.
+    /// Equal for equal values: their hash, since they may be long.
     pub(crate) key: String,
-    /// Field names and values, for the alert.
-    pub(crate) terms: Vec<(String, Value)>,
 }
 
 impl Group {
@@ -33,51 +33,83 @@ impl Group {
             missing_fields,
         } = suppression?;
         let mut key = Vec::new();
-        let mut terms = Vec::new();
         for name in group_by {
-            let values = field::values(event, name);
-            if values.is_empty() && *missing_fields == MissingFields::DoNotSuppress {
+            let texts = field::texts(event, name);
+            if texts.is_empty() && *missing_fields == MissingFields::DoNotSuppress {
                 return None;
             }
-            key.push(field::texts(event, name));
-            terms.push((
-                name.clone(),
-                match values.as_slice() {
-                    [] => Value::Null,
-                    [only] => (*only).clone(),
-                    several => several.iter().map(|value| (*value).clone()).collect(),
-                },
-            ));
+            key.push(texts);
         }
-        Some(Self {
-            key: json!(key).to_string(),
-            terms,
-        })
+        let key = alert::sha256_hex(&json!(key).to_string());
+        Some(Self { key })
     }
 
-    /// What an alert says about this group when its only event is of time `at`.
-    pub(crate) fn suppressed(&self, rule: &Rule, space: &str, at: i64) -> Suppressed {
-        let instance = alert::sha256_hex(&format!("{}{space}:{}", self.key, rule.uuid));
-        let at = timestamp(at);
+    /// What the alert says about this group whose first one is `event`, of time `at`.
+    pub(crate) fn suppressed(
+        &self,
+        event: &Value,
+        run: &Run<'_>,
+        at: i64,
+        members: &Members,
+    ) -> Suppressed {
+        let term = |name: &String| {
+            let value = match field::values(event, name).as_slice() {
+                [] => Value::Null,
+                [only] => (*only).clone(),
+                several => several.iter().map(|value| (*value).clone()).collect(),
+            };
+            (name.clone(), value)
+        };
+        let group_by = run.rule.suppression.iter().flat_map(|s| &s.group_by);
+        let instance = format!("{}{}:{}", self.key, run.settings.space, run.rule.uuid);
         Suppressed {
-            terms: self.terms.clone(),
-            instance,
-            start: at,
-            end: at,
-            docs_count: 0,
+            terms: group_by.map(term).collect(),
+            instance: alert::sha256_hex(&instance),
+            start: timestamp(at),
+            end: timestamp(members.end),
+            docs_count: members.count,
         }
     }
 }
 
 /// An alert that takes in further events.
 #[derive(Clone, Debug)]
-struct Live {
-    document: Stored,
-    suppressed: Suppressed,
+pub(crate) struct Live {
+    hit: Hit,
+    members: Members,
     /// Run that made the alert.
     run: i64,
+    /// When it was made.
+    made: jiff::Timestamp,
     /// Whether events joined since the document was last given out.
     changed: bool,
+}
+
+impl Live {
+    /// The alert that `run` just made.
+    pub(crate) const fn new(run: &Run<'_>, hit: Hit, members: Members) -> Self {
+        Self {
+            hit,
+            members,
+            run: run.index,
+            made: run.now,
+            changed: false,
+        }
+    }
+
+    /// Gives out the alert brought up to date at `now`, if it changed.
+    fn tell(&mut self, run: &Run<'_>, now: jiff::Timestamp, out: &mut dyn Outbox) {
+        if std::mem::take(&mut self.changed) {
+            let made = Run {
+                index: self.run,
+                now: self.made,
+                ..*run
+            };
+            let mut document = made.document(&self.hit, &self.members);
+            alert::detected(&mut document, now);
+            out.update(document);
+        }
+    }
 }
 
 /// The open alerts of one rule with alert suppression.
@@ -86,93 +118,83 @@ pub(crate) struct Groups {
     live: HashMap<String, Live>,
     /// Keys in the order their alerts were made.
     order: VecDeque<String>,
-    /// Updates of alerts that had to make room.
-    evicted: Vec<Value>,
 }
 
 impl Groups {
-    /// Adds `events` more events, the last at `end`, to the open alert of `key`.
-    /// `false` when there is none that still takes events in run `index`.
-    pub(crate) fn join(
-        &mut self,
-        key: &str,
-        place: (&Rule, &Windows, i64),
-        events: u64,
-        end: i64,
-    ) -> bool {
-        let (rule, windows, index) = place;
+    /// Adds one event and `members` to the open alert of `key`. `false` when there is none that
+    /// still takes events in `run`.
+    pub(crate) fn join(&mut self, key: &str, run: &Run<'_>, members: &Members) -> bool {
         let Some(live) = self.live.get_mut(key) else {
             return false;
         };
-        if !open(rule, windows, live.run, index) {
+        if !open(run.rule, run.windows, live.run, run.index) {
             return false;
         }
-        live.suppressed.docs_count += events;
-        live.suppressed.end = live.suppressed.end.max(timestamp(end));
+        live.members.count += members.count + 1;
+        live.members.end = live.members.end.max(members.end);
         live.changed = true;
         true
     }
 
-    /// Keeps the alert `document` of `key`, made by run `index`, open.
-    pub(crate) fn open(&mut self, key: String, document: &Value, suppressed: Suppressed, run: i64) {
-        self.remove(&key);
-        while self.live.len() >= LIVE {
+    /// Keeps the alert of `key` open; how many alerts had to close because there was no room
+    /// for more, the oldest first.
+    pub(crate) fn open(
+        &mut self,
+        key: String,
+        live: Live,
+        run: &Run<'_>,
+        shared: &mut Shared<'_>,
+    ) -> u64 {
+        let mut evicted = 0;
+        // One that is there takes no more events, or the event would have joined it.
+        self.remove(&key, run, shared);
+        let bytes = live.hit.bytes();
+        while self.live.len() >= LIVE || !shared.open.take(bytes) {
+            evicted += 1;
             let Some(oldest) = self.order.front().cloned() else {
-                break;
+                return evicted;
             };
-            self.remove(&oldest);
+            self.remove(&oldest, run, shared);
         }
         self.order.push_back(key.clone());
-        self.live.insert(
-            key,
-            Live {
-                document: Stored::of(document),
-                suppressed,
-                run,
-                changed: false,
-            },
-        );
+        self.live.insert(key, live);
+        evicted
     }
 
-    /// Takes out one alert; what it has not told yet goes out with the next updates.
-    fn remove(&mut self, key: &str) {
-        if let Some(live) = self.live.remove(key) {
+    /// Takes out one alert and gives out what it has not told yet.
+    fn remove(&mut self, key: &str, run: &Run<'_>, shared: &mut Shared<'_>) {
+        if let Some(mut live) = self.live.remove(key) {
             self.order.retain(|other| other != key);
-            if live.changed {
-                let mut document = live.document.read();
-                alert::update(&mut document, &live.suppressed, live.suppressed.end);
-                self.evicted.push(document);
-            }
+            shared.open.give(live.hit.bytes());
+            live.tell(run, timestamp(live.members.end), shared.out);
         }
     }
 
-    /// Alerts that changed since the last call, brought up to date; those that
-    /// take no more events in run `next` are closed.
-    pub(crate) fn updates(
-        &mut self,
-        rule: &Rule,
-        windows: &Windows,
-        next: i64,
-        now: jiff::Timestamp,
-    ) -> Vec<Value> {
-        let mut out = std::mem::take(&mut self.evicted);
+    /// Gives out the alerts that changed since the last call, brought up to date; closes those
+    /// that take no more events in `next`.
+    pub(crate) fn update(&mut self, next: &Run<'_>, shared: &mut Shared<'_>) {
         for key in &self.order {
-            if let Some(live) = self.live.get_mut(key).filter(|live| live.changed) {
-                let mut document = live.document.read();
-                alert::update(&mut document, &live.suppressed, now);
-                live.changed = false;
-                out.push(document);
+            if let Some(live) = self.live.get_mut(key) {
+                live.tell(next, next.now, shared.out);
             }
         }
-        self.live
-            .retain(|_, live| open(rule, windows, live.run, next));
-        let Self {
-            live,
-            order,
-            evicted: _,
-        } = self;
+        let Self { live, order } = self;
+        live.retain(|_, live| {
+            let kept = open(next.rule, next.windows, live.run, next.index);
+            if !kept {
+                shared.open.give(live.hit.bytes());
+            }
+            kept
+        });
         order.retain(|key| live.contains_key(key));
-        out
+    }
+
+    /// Gives back the room of all of them.
+    pub(crate) fn clear(&mut self, room: &mut Room) {
+        for (_, live) in self.live.drain() {
+            room.give(live.hit.bytes());
+        }
+        self.order.clear();
     }
 }
 

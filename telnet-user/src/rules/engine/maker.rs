@@ -3,11 +3,12 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::groups::{Group, Groups};
-use super::memory::{Kind, Memory};
+use super::groups::{Group, Groups, Live};
+use super::memory::Kind;
+use super::shared::Shared;
 use super::stored::Stored;
 use super::time::EventTime;
-use super::windows::{Windows, timestamp};
+use super::windows::Windows;
 use crate::alert::{self, AlertId, Context, Origin, Settings};
 use crate::rules::field;
 use crate::rules::rule::Rule;
@@ -19,8 +20,20 @@ pub(crate) struct Hit {
     pub(crate) time: EventTime,
     pub(crate) id: AlertId,
     pub(crate) origin: Origin,
-    /// Values it shares with other events of one alert.
+    /// The events it shares an alert with.
     pub(crate) group: Option<Group>,
+}
+
+impl Hit {
+    /// What it takes, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let Origin {
+            index,
+            id,
+            version: _,
+        } = &self.origin;
+        size_of::<Self>() + self.event.len() + index.len() + id.len()
+    }
 }
 
 /// A [`Hit`] that is not copied yet: under a flood most are not kept.
@@ -60,6 +73,8 @@ pub(crate) struct Members {
     pub(crate) count: u64,
     /// Time of the last one.
     pub(crate) end: i64,
+    /// Ids of them, as far as there was room.
+    pub(crate) ids: Vec<AlertId>,
 }
 
 /// What handling a hit came to.
@@ -67,6 +82,8 @@ pub(crate) struct Members {
 pub(crate) struct Outcome {
     pub(crate) alerted: u64,
     pub(crate) suppressed: u64,
+    /// Open alerts that had to close.
+    pub(crate) evicted: u64,
 }
 
 /// A run of a rule: where and when its alerts are made.
@@ -83,58 +100,54 @@ impl Run<'_> {
     /// Makes the alert of `hit`, or adds it to the open alert of its group.
     pub(crate) fn handle(
         &self,
-        hit: &Hit,
-        members: &Members,
+        hit: Hit,
+        mut members: Members,
         groups: &mut Groups,
-        memory: &mut Memory,
-        alerts: &mut Vec<Value>,
+        shared: &mut Shared<'_>,
     ) -> Outcome {
         let at = self.now.as_millisecond();
-        let end = hit.time.searched.max(members.end);
-        let events = members.count + 1;
-        let Some(group) = hit.group.clone() else {
-            memory.insert(Kind::Alerted, hit.id, at);
-            alerts.push(self.document(hit, None));
+        for id in std::mem::take(&mut members.ids) {
+            shared.memory.insert(Kind::Suppressed, id, at);
+        }
+        members.end = members.end.max(hit.time.searched);
+        let key = hit.group.as_ref().map(|group| group.key.clone());
+        if let Some(key) = &key
+            && groups.join(key, self, &members)
+        {
+            shared.memory.insert(Kind::Suppressed, hit.id, at);
             return Outcome {
-                alerted: 1,
-                suppressed: 0,
-            };
-        };
-        if groups.join(
-            &group.key,
-            (self.rule, self.windows, self.index),
-            events,
-            end,
-        ) {
-            memory.insert(Kind::Suppressed, hit.id, at);
-            return Outcome {
-                alerted: 0,
-                suppressed: events,
+                suppressed: members.count + 1,
+                ..Outcome::default()
             };
         }
-        let mut suppressed = group.suppressed(self.rule, &self.settings.space, hit.time.searched);
-        suppressed.docs_count = members.count;
-        suppressed.end = timestamp(end);
-        let document = self.document(hit, Some(&suppressed));
-        memory.insert(Kind::Alerted, hit.id, at);
-        groups.open(group.key, &document, suppressed, self.index);
-        alerts.push(document);
+        shared.memory.insert(Kind::Alerted, hit.id, at);
+        shared.out.alert(self.document(&hit, &members));
         Outcome {
             alerted: 1,
             suppressed: members.count,
+            evicted: match key {
+                Some(key) => groups.open(key, Live::new(self, hit, members), self, shared),
+                None => 0,
+            },
         }
     }
 
-    fn document(&self, hit: &Hit, suppressed: Option<&alert::Suppressed>) -> Value {
+    /// The alert on `hit`, which stands for `members` too when it has a group.
+    pub(crate) fn document(&self, hit: &Hit, members: &Members) -> Value {
+        let event = hit.event.read();
+        let suppressed = hit
+            .group
+            .as_ref()
+            .map(|group| group.suppressed(&event, self, hit.time.searched, members));
         let context = Context {
             now: self.now,
             id: hit.id,
             origin: &hit.origin,
             execution: &self.execution(),
             settings: self.settings,
-            suppressed,
+            suppressed: suppressed.as_ref(),
         };
-        alert::build(&hit.event.read(), self.rule, &context)
+        alert::build(&event, self.rule, &context)
     }
 
     /// `kibana.alert.rule.execution.uuid`: one for each run, the same on replay.

@@ -2,10 +2,13 @@
 
 mod groups;
 mod maker;
+mod matches;
 mod memory;
 mod numbers;
 mod queue;
+mod room;
 mod schedule;
+mod shared;
 mod stored;
 mod stream;
 #[cfg(test)]
@@ -19,7 +22,9 @@ use serde_json::Value;
 pub use self::memory::{Memory, Retention};
 pub use self::numbers::Numbers;
 pub use self::schedule::Schedule;
-use self::stream::{Shared, Stream};
+use self::shared::Common;
+pub use self::shared::Outbox;
+use self::stream::Stream;
 pub(crate) use self::time::is_date;
 pub use self::time::recorded_at;
 use super::rule::Rule;
@@ -34,6 +39,9 @@ pub struct Limits {
     pub alerts_max: usize,
     /// Most events of a rule that wait for a later run.
     pub deferred_max: usize,
+    /// Most bytes of events that wait, of all rules together, and again as many of events whose
+    /// alerts are open for others (alert suppression).
+    pub kept_bytes: usize,
 }
 
 impl Default for Limits {
@@ -41,6 +49,7 @@ impl Default for Limits {
         Self {
             alerts_max: 1_000,
             deferred_max: 10_000,
+            kept_bytes: 8 << 20,
         }
     }
 }
@@ -57,6 +66,20 @@ pub struct Evaluation {
     pub summaries: Vec<Value>,
 }
 
+impl Outbox for Evaluation {
+    fn alert(&mut self, document: Value) {
+        self.alerts.push(document);
+    }
+
+    fn update(&mut self, document: Value) {
+        self.updates.push(document);
+    }
+
+    fn summary(&mut self, document: Value) {
+        self.summaries.push(document);
+    }
+}
+
 /// Runs rules over a stream of events.
 ///
 /// Alerts come at once. That they are the alerts of the scheduled runs is the
@@ -69,8 +92,7 @@ pub struct Evaluation {
 #[derive(Debug)]
 pub struct Engine {
     streams: Vec<Stream>,
-    settings: Settings,
-    memory: Memory,
+    common: Common,
     limits: Limits,
     now: Timestamp,
 }
@@ -95,18 +117,13 @@ impl Engine {
         memory: Memory,
         limits: Limits,
     ) -> Self {
-        let Limits {
-            alerts_max,
-            deferred_max,
-        } = limits;
         let enabled = rules.into_iter().filter(|rule| rule.enabled);
         let streams = enabled
-            .map(|rule| Stream::new(rule, start, alerts_max, deferred_max))
+            .map(|rule| Stream::new(rule, start, &limits))
             .collect();
         Self {
             streams,
-            settings,
-            memory,
+            common: Common::new(settings, memory, &limits),
             limits,
             now: start,
         }
@@ -118,22 +135,14 @@ impl Engine {
     pub fn replace(&mut self, rules: Vec<Rule>, now: Timestamp) -> Evaluation {
         let mut out = self.tick(now);
         let mut old = std::mem::take(&mut self.streams);
-        let Limits {
-            alerts_max,
-            deferred_max,
-        } = self.limits;
         for rule in rules.into_iter().filter(|rule| rule.enabled) {
             let kept = old.iter_mut().position(|stream| stream.adopt(&rule));
             self.streams.push(match kept {
                 Some(index) => old.swap_remove(index),
-                None => Stream::new(rule, self.now, alerts_max, deferred_max),
+                None => Stream::new(rule, self.now, &self.limits),
             });
         }
-        let mut shared = Shared {
-            settings: &self.settings,
-            memory: &mut self.memory,
-            out: &mut out,
-        };
+        let mut shared = self.common.share(&mut out);
         for mut stream in old {
             stream.finish(self.now, &mut shared);
         }
@@ -163,7 +172,9 @@ impl Engine {
 
     /// Evaluates every rule on `event`, stored where its fields say.
     pub fn evaluate(&mut self, event: &Value, now: Timestamp) -> Evaluation {
-        self.evaluate_at(event, None, now)
+        let mut out = Evaluation::default();
+        self.evaluate_at(event, None, now, &mut out);
+        out
     }
 
     /// Evaluates every rule on `event`, stored at `origin`.
@@ -172,54 +183,53 @@ impl Engine {
         event: &Value,
         origin: Option<Origin>,
         now: Timestamp,
-    ) -> Evaluation {
-        let mut out = self.tick(now);
+        out: &mut dyn Outbox,
+    ) {
+        self.tick_to(now, out);
         let mut origin = origin;
-        let mut shared = Shared {
-            settings: &self.settings,
-            memory: &mut self.memory,
-            out: &mut out,
-        };
+        let mut shared = self.common.share(out);
         for stream in &mut self.streams {
             stream.offer(event, &mut origin, self.now, &mut shared);
         }
-        out
     }
 
     /// Moves the clock: closes windows, alerts on what waited for the next one.
     pub fn tick(&mut self, now: Timestamp) -> Evaluation {
-        self.now = self.now.max(now);
         let mut out = Evaluation::default();
-        let mut shared = Shared {
-            settings: &self.settings,
-            memory: &mut self.memory,
-            out: &mut out,
-        };
+        self.tick_to(now, &mut out);
+        out
+    }
+
+    /// [`tick`](Self::tick), alert by alert.
+    pub fn tick_to(&mut self, now: Timestamp, out: &mut dyn Outbox) {
+        self.now = self.now.max(now);
+        let mut shared = self.common.share(out);
         for stream in &mut self.streams {
             stream.advance(self.now, &mut shared);
         }
-        self.memory.expire(self.now.as_millisecond());
-        out
+        self.common.memory.expire(self.now.as_millisecond());
     }
 
     /// Ends the stream: the runs still to come alert on what waits, at once, and
     /// every rule gives its total numbers.
     pub fn finish(&mut self, now: Timestamp) -> Evaluation {
-        let mut out = self.tick(now);
-        let mut shared = Shared {
-            settings: &self.settings,
-            memory: &mut self.memory,
-            out: &mut out,
-        };
+        let mut out = Evaluation::default();
+        self.finish_to(now, &mut out);
+        out
+    }
+
+    /// [`finish`](Self::finish), alert by alert.
+    pub fn finish_to(&mut self, now: Timestamp, out: &mut dyn Outbox) {
+        self.tick_to(now, out);
+        let mut shared = self.common.share(out);
         for stream in &mut self.streams {
             stream.finish(self.now, &mut shared);
         }
-        out
     }
 
     /// How the file of the memory changes with the alerts made since the last time. To be
     /// written once they are where they are safe.
     pub fn take_change(&mut self) -> Option<Change> {
-        self.memory.take_change()
+        self.common.memory.take_change()
     }
 }

@@ -35,6 +35,11 @@ pub struct Numbers {
     /// Events that satisfied query and filters but lie outside every searched
     /// span, or have no time at all. Not part of `matched`.
     pub unsearched: u64,
+    /// Alerts that took in no more events before their time, because there was no room to keep
+    /// more of them open: what would have joined them makes new alerts.
+    pub evicted: u64,
+    /// Runs that left matches over because they had their most alerts.
+    pub capped_runs: u64,
 }
 
 impl Numbers {
@@ -47,7 +52,7 @@ impl Numbers {
 
     /// Whether the cap was reached or something was not looked at.
     pub(crate) fn notable(&self) -> bool {
-        self.deferred_in + self.deferred_out + self.dropped + self.unsearched > 0
+        self.deferred_in + self.deferred_out + self.dropped + self.unsearched + self.evicted > 0
     }
 
     /// Adds the next window. What one window defers is what the next takes over,
@@ -62,6 +67,8 @@ impl Numbers {
         self.dropped += next.dropped;
         self.overflowed += next.overflowed;
         self.unsearched += next.unsearched;
+        self.evicted += next.evicted;
+        self.capped_runs += next.capped_runs;
     }
 
     fn document(&self, max_signals: usize) -> Value {
@@ -76,6 +83,8 @@ impl Numbers {
             "dropped": self.dropped,
             "overflowed": self.overflowed,
             "unsearched": self.unsearched,
+            "evicted": self.evicted,
+            "capped_runs": self.capped_runs,
             "max_signals": max_signals,
         })
     }

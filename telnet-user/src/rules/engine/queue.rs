@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use super::maker::{Found, Hit, Members};
+use super::room::Room;
 use super::windows::Windows;
 use crate::alert::AlertId;
 
@@ -16,8 +17,15 @@ pub(crate) struct Slot {
     pub(crate) hit: Hit,
     /// The others of its group.
     pub(crate) members: Members,
-    /// Ids of the others, as far as there was room.
-    pub(crate) ids: Vec<AlertId>,
+}
+
+impl From<Hit> for Slot {
+    fn from(hit: Hit) -> Self {
+        Self {
+            hit,
+            members: Members::default(),
+        }
+    }
 }
 
 /// What became of a hit that could not be alerted on at once.
@@ -76,13 +84,15 @@ impl Queue {
         waiting + self.doomed.iter().map(|(_, count)| count).sum::<u64>()
     }
 
-    /// Defers `found` from run `index` to the first later run with budget.
+    /// Defers `found` from run `index` to the first later run with budget, as long as there is
+    /// `room`.
     pub(crate) fn defer(
         &mut self,
         found: Found<'_>,
         index: i64,
         windows: &Windows,
         budget: usize,
+        room: &mut Room,
     ) -> Deferral {
         let at = found.time.searched;
         let mut run = index.saturating_add(1);
@@ -101,23 +111,19 @@ impl Queue {
                 if self.held < self.limit {
                     self.held += 1;
                     self.ids.insert(found.id.short());
-                    slot.ids.push(found.id);
+                    slot.members.ids.push(found.id);
                 }
                 return Deferral::Deferred;
             }
             if slots.len() < budget {
-                if self.held >= self.limit {
+                let hit = (self.held < self.limit).then(|| found.keep());
+                let Some(hit) = hit.filter(|hit| room.take(hit.bytes())) else {
                     self.forget_empty_runs();
                     return Deferral::Overflowed;
-                }
+                };
                 self.held += 1;
-                self.ids.insert(found.id.short());
-                let hit = found.keep();
-                slots.push(Slot {
-                    hit,
-                    members: Members::default(),
-                    ids: Vec::new(),
-                });
+                self.ids.insert(hit.id.short());
+                slots.push(Slot::from(hit));
                 return Deferral::Deferred;
             }
             run = run.saturating_add(1);
@@ -126,15 +132,16 @@ impl Queue {
     }
 
     /// Removes and returns what run `index` alerts on, oldest first.
-    pub(crate) fn take(&mut self, index: i64) -> Vec<Slot> {
+    pub(crate) fn take(&mut self, index: i64, room: &mut Room) -> Vec<Slot> {
         let mut slots = self.runs.remove(&index).unwrap_or_default();
         slots.sort_by_key(|slot| slot.hit.time);
         for slot in &slots {
             self.ids.remove(&slot.hit.id.short());
-            for id in &slot.ids {
+            for id in &slot.members.ids {
                 self.ids.remove(&id.short());
             }
-            self.held = self.held.saturating_sub(1 + slot.ids.len());
+            self.held = self.held.saturating_sub(1 + slot.members.ids.len());
+            room.give(slot.hit.bytes());
         }
         slots
     }

@@ -5,32 +5,34 @@
 //! cap. It shares no window state with the streaming engine, which is tested
 //! against it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::groups::{Group, Groups};
-use super::maker::{Found, Hit, Members, Run, descends_from};
+use super::maker::{Found, Members, Run, descends_from};
+use super::matches::{Key, Matches};
 use super::numbers::{Numbers, Scope, summary};
+use super::shared::{Common, Outbox, Shared};
 use super::time::EventTime;
 use super::windows::{Windows, timestamp};
-use super::{Evaluation, Limits, Memory, Retention};
+use super::{Limits, Memory, Retention};
 use crate::alert::{AlertId, Origin, Settings};
 use crate::rules::rule::Rule;
 
 /// Runs rules over recorded events as scheduled runs would have.
 ///
-/// Events may come in any order as long as no rule has to hold more than
-/// `retained_max` matches that a run can still alert on; beyond that the oldest
-/// runs are done first, and an event that comes too late for its runs is counted
-/// as `unsearched`. Input in the order of time is never too long.
+/// Events may come in any order as long as the matches that a run can still alert on are not
+/// more than [`Limits::deferred_max`] a rule and [`Limits::kept_bytes`] of all rules; beyond that
+/// the oldest runs are done first, and an event that comes too late for its runs is counted as
+/// `unsearched`. Input in the order of time needs little of it; what there is no room for all the
+/// same is counted as `overflowed`.
 #[derive(Debug)]
 pub struct Schedule {
     batches: Vec<Batch>,
-    settings: Settings,
-    memory: Memory,
-    retained_max: usize,
+    common: Common,
+    limits: Limits,
 }
 
 /// One rule and the matches its runs have not dealt with.
@@ -41,34 +43,27 @@ struct Batch {
     budget: usize,
     /// First run that has not taken place.
     next: Option<i64>,
-    matches: BTreeMap<(EventTime, u64), Hit>,
-    ids: HashSet<AlertId>,
-    sequence: u64,
+    matches: Matches,
     groups: Groups,
     totals: Numbers,
-    /// Runs that reached the cap.
-    capped: Vec<i64>,
+}
+
+/// A hit that a run handles, and those that share its alert.
+struct Unit {
+    first: Key,
+    others: Vec<Key>,
 }
 
 impl Schedule {
     /// Runs of the enabled ones of `rules`, run 0 of each at `start`.
-    pub fn new(
-        rules: Vec<Rule>,
-        start: Timestamp,
-        settings: Settings,
-        limits: Limits,
-        retained_max: usize,
-    ) -> Self {
+    pub fn new(rules: Vec<Rule>, start: Timestamp, settings: Settings, limits: Limits) -> Self {
         let batch = |rule: Rule| Batch {
             windows: Windows::of(&rule, start),
             budget: rule.max_signals.min(limits.alerts_max).max(1),
             next: None,
-            matches: BTreeMap::new(),
-            ids: HashSet::new(),
-            sequence: 0,
+            matches: Matches::default(),
             groups: Groups::default(),
             totals: Numbers::default(),
-            capped: Vec::new(),
             rule,
         };
         let batches = rules
@@ -79,128 +74,128 @@ impl Schedule {
         let memory = Memory::volatile(Retention::default());
         Self {
             batches,
-            settings,
-            memory,
-            retained_max: retained_max.max(1),
+            common: Common::new(settings, memory, &limits),
+            limits,
         }
     }
 
     /// Takes one event, stored at `origin` or where its fields say.
-    pub fn push(&mut self, event: &Value, origin: Option<Origin>) -> Evaluation {
-        let mut out = Evaluation::default();
+    pub fn push(&mut self, event: &Value, origin: Option<Origin>, out: &mut dyn Outbox) {
         let mut origin = origin;
-        // Some slack: pruning looks at every match, which must not happen for each new one.
-        let full = self.retained_max.saturating_add(self.retained_max / 4);
+        let mut shared = self.common.share(out);
         for batch in &mut self.batches {
-            batch.take(event, &mut origin, &self.settings, &self.memory);
-            if batch.matches.len() > full {
+            if !batch.take(event, &mut origin, &shared) {
+                continue;
+            }
+            let most = self.limits.deferred_max;
+            if batch.matches.len() > with_slack(most) {
                 batch.prune();
-                batch.make_room(
-                    self.retained_max,
-                    &self.settings,
-                    &mut self.memory,
-                    &mut out,
-                );
+                while batch.matches.len() > most.max(1) {
+                    batch.give_way(&mut shared);
+                }
             }
         }
-        out
+        self.make_room(out);
     }
 
-    /// Does the earliest of the remaining runs that find anything; `None` when
-    /// there is none. For the end of the events: what comes after is late.
-    pub fn next_run(&mut self) -> Option<Evaluation> {
-        let waiting = self
-            .batches
-            .iter_mut()
-            .filter_map(|batch| Some((batch.next_run()?, batch)));
-        let (_, batch) = waiting.min_by_key(|(index, batch)| batch.windows.run(*index))?;
-        let mut out = Evaluation::default();
-        batch.run(&self.settings, &mut self.memory, &mut out);
-        Some(out)
+    /// Holds what all rules keep to its bound in bytes.
+    fn make_room(&mut self, out: &mut dyn Outbox) {
+        let kept = |batches: &[Batch]| -> usize {
+            let bytes = batches.iter().map(|batch| batch.matches.bytes());
+            bytes.fold(0, usize::saturating_add)
+        };
+        if kept(&self.batches) <= with_slack(self.limits.kept_bytes) {
+            return;
+        }
+        let mut shared = self.common.share(out);
+        self.batches.iter_mut().for_each(Batch::prune);
+        while kept(&self.batches) > self.limits.kept_bytes {
+            let largest = self
+                .batches
+                .iter_mut()
+                .max_by_key(|batch| batch.matches.bytes());
+            if let Some(batch) = largest {
+                batch.give_way(&mut shared);
+            }
+        }
     }
 
-    /// Does the remaining runs and sums up.
-    pub fn finish(&mut self) -> Evaluation {
-        let mut out = Evaluation::default();
-        while let Some(run) = self.next_run() {
-            out.alerts.extend(run.alerts);
-            out.updates.extend(run.updates);
+    /// Does the remaining runs in the order of time and sums up. What comes after is late.
+    pub fn finish(&mut self, out: &mut dyn Outbox) {
+        let mut shared = self.common.share(out);
+        loop {
+            let waiting = self
+                .batches
+                .iter_mut()
+                .filter_map(|batch| Some((batch.next_run()?, batch)));
+            let earliest = waiting.min_by_key(|(index, batch)| batch.windows.run(*index));
+            match earliest {
+                Some((index, batch)) => batch.run(index, &mut shared),
+                None => break,
+            }
         }
         for batch in &mut self.batches {
             let next = batch.next.unwrap_or_default();
+            batch.close(next, batch.windows.run(next), &mut shared);
             let now = timestamp(batch.windows.run(next));
-            let updates = batch.groups.updates(&batch.rule, &batch.windows, next, now);
-            out.updates.extend(updates);
-            let Batch {
-                rule,
-                windows,
-                totals,
-                ..
-            } = batch;
-            out.summaries
-                .push(summary(rule, windows, Scope::Total, totals, now));
+            let record = summary(
+                &batch.rule,
+                &batch.windows,
+                Scope::Total,
+                &batch.totals,
+                now,
+            );
+            shared.out.summary(record);
         }
-        out
     }
 
     /// What became of the matches of each rule so far.
     pub fn totals(&self) -> impl Iterator<Item = (&Rule, Numbers)> {
         self.batches.iter().map(|batch| (&batch.rule, batch.totals))
     }
+}
 
-    /// For each rule the times of the runs that reached the cap.
-    pub fn capped(&self) -> impl Iterator<Item = (&Rule, Vec<Timestamp>)> {
-        self.batches.iter().map(|batch| {
-            let runs = batch
-                .capped
-                .iter()
-                .map(|index| timestamp(batch.windows.run(*index)));
-            (&batch.rule, runs.collect())
-        })
-    }
+/// How much is taken in before something has to go: that looks at every match, and must not
+/// happen for each new one.
+const fn with_slack(most: usize) -> usize {
+    most.saturating_add(most / 4)
 }
 
 impl Batch {
-    fn take(
-        &mut self,
-        event: &Value,
-        origin: &mut Option<Origin>,
-        settings: &Settings,
-        memory: &Memory,
-    ) {
+    /// Keeps `event` if the rule matches it; whether it did.
+    fn take(&mut self, event: &Value, origin: &mut Option<Origin>, shared: &Shared<'_>) -> bool {
         let time = EventTime::of(event, &self.rule);
         let run = time.map(|time| self.windows.run(self.windows.index_of(time.searched)));
         let now = timestamp(run.unwrap_or_default());
         if !self.rule.matches(event, now) || descends_from(event, &self.rule) {
-            return;
+            return false;
         }
         let next = self.next.unwrap_or(i64::MIN);
         let Some(time) = time.filter(|time| self.found(time.searched, next)) else {
             self.totals.unsearched += 1;
-            return;
+            return false;
         };
         self.totals.matched += 1;
         if self.rule.exceptions.covering(event, now).is_some() {
             self.totals.excepted += 1;
-            return;
+            return false;
         }
         let origin = origin.get_or_insert_with(|| Origin::of(event));
-        let id = AlertId::of(origin, &settings.space, &self.rule.uuid);
-        if memory.contains(id) || !self.ids.insert(id) {
+        let id = AlertId::of(origin, &shared.settings.space, &self.rule.uuid);
+        if shared.memory.contains(id) || self.matches.contains(id) {
             self.totals.duplicates += 1;
-            return;
+            return false;
         }
         let group = Group::of(event, self.rule.suppression.as_ref());
-        self.sequence += 1;
-        let hit = Found {
+        let found = Found {
             event,
             time,
             id,
             origin,
             group,
-        }
-        .keep();
-        self.matches.insert((time, self.sequence), hit);
+        };
+        self.matches.insert(found.keep());
+        true
     }
 
     /// Whether run `next` or a later one searches the instant `at`.
@@ -214,7 +209,7 @@ impl Batch {
     fn prune(&mut self) {
         let mut runs: HashMap<i64, (usize, HashSet<&str>)> = HashMap::new();
         let mut hopeless = Vec::new();
-        for (key, hit) in &self.matches {
+        for (key, hit) in self.matches.iter() {
             let at = key.0.searched;
             let mut run = self.windows.index_of(at).max(self.next.unwrap_or(i64::MIN));
             let group = hit.group.as_ref().map(|group| group.key.as_str());
@@ -242,107 +237,106 @@ impl Batch {
         }
     }
 
-    /// Does runs that are over, as far as the input shows, until at most `most`
-    /// matches are left; drops the newest ones when that is not enough.
-    fn make_room(
-        &mut self,
-        most: usize,
-        settings: &Settings,
-        memory: &mut Memory,
-        out: &mut Evaluation,
-    ) {
-        while self.matches.len() > most {
-            let newest = self.matches.last_key_value().map(|(key, _)| *key);
-            let (Some(run), Some(newest)) = (self.next_run(), newest) else {
-                return;
-            };
-            if newest.0.searched > self.windows.closes(run) {
-                self.run(settings, memory, out);
-            } else {
-                self.drop_match(&newest);
-                self.totals.overflowed += 1;
-            }
+    /// Does the oldest run if it is over, as far as the input shows; else drops the newest match.
+    fn give_way(&mut self, shared: &mut Shared<'_>) {
+        let (Some(run), Some(newest)) = (self.next_run(), self.matches.newest()) else {
+            return;
+        };
+        if newest.0.searched > self.windows.closes(run) {
+            self.run(run, shared);
+        } else {
+            self.drop_match(&newest);
+            self.totals.overflowed += 1;
         }
     }
 
-    fn drop_match(&mut self, key: &(EventTime, u64)) {
-        if let Some(hit) = self.matches.remove(key) {
-            self.ids.remove(&hit.id);
-            self.totals.dropped += 1;
-        }
+    fn drop_match(&mut self, key: &Key) {
+        let dropped = self.matches.remove(key).is_some();
+        self.totals.dropped += u64::from(dropped);
     }
 
     /// The next run that finds anything.
     fn next_run(&self) -> Option<i64> {
-        let ((oldest, _), _) = self.matches.first_key_value()?;
+        let (oldest, _) = self.matches.oldest()?;
         let first = self.windows.index_of(oldest.searched);
         Some(self.next.map_or(first, |next| next.max(first)))
     }
 
-    /// Does the next run that finds anything.
-    fn run(&mut self, settings: &Settings, memory: &mut Memory, out: &mut Evaluation) {
-        let Some(index) = self.next_run() else {
-            return;
-        };
-        let (from, to) = (self.windows.oldest(index), self.windows.closes(index));
-        let now = timestamp(self.windows.run(index));
-        let (mut used, mut capped) = (0, false);
-        let mut served: HashSet<String> = HashSet::new();
-        let mut handled = Vec::new();
-        for (key, hit) in &self.matches {
-            let at = key.0.searched;
-            if at < from || at > to {
+    /// Does run `index`.
+    fn run(&mut self, index: i64, shared: &mut Shared<'_>) {
+        let (units, capped) = self.search(index);
+        self.totals.capped_runs += u64::from(capped);
+        for Unit { first, others } in units {
+            let Some(hit) = self.matches.remove(&first) else {
                 continue;
+            };
+            let others = others.iter().filter_map(|key| self.matches.remove(key));
+            let mut members = Members::default();
+            for other in others {
+                members.count += 1;
+                members.end = members.end.max(other.time.searched);
+                members.ids.push(other.id);
             }
-            let shares = hit
-                .group
-                .as_ref()
-                .is_some_and(|group| served.contains(&group.key));
-            if !shares && used >= self.budget {
-                capped = true;
-                continue;
-            }
-            if !shares {
-                used += 1;
-                served.extend(hit.group.as_ref().map(|group| group.key.clone()));
-            }
-            handled.push(*key);
+            let run = Run {
+                rule: &self.rule,
+                windows: &self.windows,
+                index,
+                now: timestamp(self.windows.run(index)),
+                settings: shared.settings,
+            };
+            let done = run.handle(hit, members, &mut self.groups, shared);
+            self.totals.alerted += done.alerted;
+            self.totals.suppressed += done.suppressed;
+            self.totals.evicted += done.evicted;
         }
+        let next = index.saturating_add(1);
+        self.close(next, self.windows.run(index), shared);
+        self.next = Some(next);
+        self.drop_unreachable(next);
+    }
+
+    /// What run `index` finds and has budget for, oldest first; whether it finds more.
+    fn search(&self, index: i64) -> (Vec<Unit>, bool) {
+        let searched = self.windows.oldest(index)..=self.windows.closes(index);
+        let (mut units, mut capped) = (Vec::<Unit>::new(), false);
+        let mut served: HashMap<&str, usize> = HashMap::new();
+        for (key, hit) in self.matches.iter() {
+            if !searched.contains(&key.0.searched) {
+                continue;
+            }
+            let group = hit.group.as_ref().map(|group| group.key.as_str());
+            let shares = group.and_then(|group| served.get(group));
+            if let Some(unit) = shares.and_then(|unit| units.get_mut(*unit)) {
+                unit.others.push(*key);
+            } else if units.len() < self.budget {
+                served.extend(group.map(|group| (group, units.len())));
+                units.push(Unit {
+                    first: *key,
+                    others: Vec::new(),
+                });
+            } else {
+                capped = true;
+            }
+        }
+        (units, capped)
+    }
+
+    /// Gives out alerts that took in events by `at`, before run `next`.
+    fn close(&mut self, next: i64, at: i64, shared: &mut Shared<'_>) {
         let run = Run {
             rule: &self.rule,
             windows: &self.windows,
-            index,
-            now,
-            settings,
+            index: next,
+            now: timestamp(at),
+            settings: shared.settings,
         };
-        for key in handled {
-            let Some(hit) = self.matches.remove(&key) else {
-                continue;
-            };
-            self.ids.remove(&hit.id);
-            let members = Members::default();
-            let done = run.handle(&hit, &members, &mut self.groups, memory, &mut out.alerts);
-            self.totals.alerted += done.alerted;
-            self.totals.suppressed += done.suppressed;
-        }
-        if capped {
-            self.capped.push(index);
-        }
-        out.updates.extend(
-            self.groups
-                .updates(&self.rule, &self.windows, index + 1, now),
-        );
-        self.next = Some(index + 1);
-        self.drop_unreachable(index + 1);
+        self.groups.update(&run, shared);
     }
 
     /// Drops matches that run `next` no longer searches.
     fn drop_unreachable(&mut self, next: i64) {
         let oldest = self.windows.oldest(next);
-        while let Some((&key, _)) = self.matches.first_key_value() {
-            if key.0.searched >= oldest {
-                break;
-            }
+        while let Some(key) = self.matches.oldest().filter(|key| key.0.searched < oldest) {
             self.drop_match(&key);
         }
     }

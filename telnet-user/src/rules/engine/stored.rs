@@ -12,6 +12,11 @@ impl Stored {
         Self(document.to_string().into())
     }
 
+    /// Length of the text in bytes.
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The document again: what was written from a value reads back as that value.
     pub(crate) fn read(&self) -> Value {
         serde_json::from_str(&self.0).unwrap_or_default()

@@ -5,23 +5,16 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::Evaluation;
+use super::Limits;
 use super::groups::{Group, Groups};
-use super::maker::{Found, Members, Run, descends_from};
-use super::memory::Memory;
+use super::maker::{Found, Run, descends_from};
 use super::numbers::{Numbers, Scope, summary};
 use super::queue::{Deferral, Queue, Slot};
+use super::shared::Shared;
 use super::time::EventTime;
 use super::windows::{Windows, timestamp};
-use crate::alert::{AlertId, Origin, Settings};
+use crate::alert::{AlertId, Origin};
 use crate::rules::rule::Rule;
-
-/// What all rules of an engine share during a call.
-pub(crate) struct Shared<'a> {
-    pub(crate) settings: &'a Settings,
-    pub(crate) memory: &'a mut Memory,
-    pub(crate) out: &'a mut Evaluation,
-}
 
 /// The state of one rule.
 #[derive(Debug)]
@@ -43,22 +36,16 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// `rule` with run 0 at `start`, at most `alerts_max` alerts a run and
-    /// `deferred_max` events that wait.
-    pub(crate) fn new(
-        rule: Rule,
-        start: Timestamp,
-        alerts_max: usize,
-        deferred_max: usize,
-    ) -> Self {
+    /// `rule` with run 0 at `start`.
+    pub(crate) fn new(rule: Rule, start: Timestamp, limits: &Limits) -> Self {
         let windows = Windows::of(&rule, start);
         Self {
             windows,
-            budget: rule.max_signals.min(alerts_max).max(1),
+            budget: rule.max_signals.min(limits.alerts_max).max(1),
             current: windows.index_of(start.as_millisecond()),
             used: 0,
             slotted: HashSet::new(),
-            queue: Queue::new(deferred_max),
+            queue: Queue::new(limits.deferred_max),
             groups: Groups::default(),
             numbers: Numbers::default(),
             totals: Numbers::default(),
@@ -145,19 +132,14 @@ impl Stream {
             .as_ref()
             .is_some_and(|group| self.slotted.contains(&group.key));
         if joins || self.used < self.budget {
-            let hit = found.keep();
-            let slot = Slot {
-                hit,
-                members: Members::default(),
-                ids: Vec::new(),
-            };
-            self.spend(slot, now, shared);
+            self.spend(found.keep().into(), now, shared);
             return;
         }
-        match self
+        let (windows, room) = (&self.windows, &mut *shared.waiting);
+        let deferral = self
             .queue
-            .defer(found, self.current, &self.windows, self.budget)
-        {
+            .defer(found, self.current, windows, self.budget, room);
+        match deferral {
             Deferral::Deferred => {}
             Deferral::Dropped => self.numbers.dropped += 1,
             Deferral::Overflowed => {
@@ -183,21 +165,11 @@ impl Stream {
             now,
             settings: shared.settings,
         };
-        let Slot { hit, members, ids } = slot;
-        let outcome = run.handle(
-            &hit,
-            &members,
-            &mut self.groups,
-            shared.memory,
-            &mut shared.out.alerts,
-        );
-        for id in ids {
-            shared
-                .memory
-                .insert(super::memory::Kind::Suppressed, id, now.as_millisecond());
-        }
+        let Slot { hit, members } = slot;
+        let outcome = run.handle(hit, members, &mut self.groups, shared);
         self.numbers.alerted += outcome.alerted;
         self.numbers.suppressed += outcome.suppressed;
+        self.numbers.evicted += outcome.evicted;
     }
 
     /// Moves the clock to `now`, closing windows on the way.
@@ -218,15 +190,23 @@ impl Stream {
         let at = timestamp(self.windows.opens(next)).min(now);
         self.numbers.dropped += self.queue.expire(next, &self.windows);
         self.numbers.deferred_out = self.queue.events();
+        let left = self.numbers.deferred_out + self.numbers.dropped;
+        self.numbers.capped_runs = u64::from(left > 0);
         debug_assert!(self.numbers.balanced(), "{:?}", self.numbers);
         if self.numbers.notable() {
             let scope = Scope::Window(self.current);
             let record = summary(&self.rule, &self.windows, scope, &self.numbers, at);
-            shared.out.summaries.push(record);
+            shared.out.summary(record);
         }
         self.totals.add(&self.numbers);
-        let updates = self.groups.updates(&self.rule, &self.windows, next, at);
-        shared.out.updates.extend(updates);
+        let run = Run {
+            rule: &self.rule,
+            windows: &self.windows,
+            index: next,
+            now: at,
+            settings: shared.settings,
+        };
+        self.groups.update(&run, shared);
         self.numbers = Numbers {
             deferred_in: self.numbers.deferred_out,
             ..Numbers::default()
@@ -234,7 +214,7 @@ impl Stream {
         self.current = next;
         self.used = 0;
         self.slotted.clear();
-        for slot in self.queue.take(next) {
+        for slot in self.queue.take(next, shared.waiting) {
             self.spend(slot, at, shared);
         }
     }
@@ -245,8 +225,9 @@ impl Stream {
             self.close(self.current.saturating_add(1), now, shared);
         }
         self.close(self.current.saturating_add(1), now, shared);
+        self.groups.clear(shared.open);
         let totals = self.totals;
         let record = summary(&self.rule, &self.windows, Scope::Total, &totals, now);
-        shared.out.summaries.push(record);
+        shared.out.summary(record);
     }
 }

@@ -176,8 +176,13 @@ impl Collector {
 
     /// Joins exceptions, then takes out rules that exclude one another.
     fn finish(mut self, options: &Options) -> LoadReport {
-        let mut rules: Vec<Rule> = Vec::new();
-        for Draft { mut rule, lists } in std::mem::take(&mut self.drafts) {
+        let mut rules: Vec<(Rule, [Problem; 2])> = Vec::new();
+        for draft in std::mem::take(&mut self.drafts) {
+            let Draft {
+                mut rule,
+                lists,
+                taken,
+            } = draft;
             for wanted in lists {
                 if self.lists.contains(&wanted.key) {
                     let items = self.items.iter().filter(|(key, _)| *key == wanted.key);
@@ -192,7 +197,7 @@ impl Collector {
             }
             rule.enabled |= options.enable.contains(&rule.rule_id);
             rule.enabled &= !options.disable.contains(&rule.rule_id);
-            rules.push(rule);
+            rules.push((rule, taken));
         }
         let rules = self.unique(rules);
         let rules = self.searching(rules, &options.streams);
@@ -209,20 +214,29 @@ impl Collector {
     }
 
     /// Keeps the first rule of each id and of each name.
-    fn unique(&mut self, rules: Vec<Rule>) -> Vec<Rule> {
+    fn unique(&mut self, rules: Vec<(Rule, [Problem; 2])>) -> Vec<Rule> {
         let mut seen: HashMap<(&'static str, String), String> = HashMap::new();
         let mut kept = Vec::with_capacity(rules.len());
-        for rule in rules {
+        for (rule, taken) in rules {
             let keys = [
                 ("rule_id", rule.rule_id.clone()),
                 ("name", rule.name.clone()),
             ];
-            let taken = keys
-                .iter()
-                .find_map(|key| seen.get(key).map(|place| (key, place)));
-            if let Some(((what, value), place)) = taken {
-                let message = format!("{what} {value:?} is already used by the rule at {place}");
-                self.reject(&rule, message);
+            let other = keys.iter().zip(taken).find_map(|(key, problem)| {
+                let message = format!(
+                    "{} is already used by the rule at {}",
+                    key.0,
+                    seen.get(key)?
+                );
+                Some(Problem {
+                    rule: Some(rule.name.clone()),
+                    message,
+                    ..problem
+                })
+            });
+            if let Some(problem) = other {
+                self.problems.push(problem);
+                self.broken += 1;
                 continue;
             }
             let place = format!("{}:{}", rule.origin.file, rule.origin.line);

@@ -77,6 +77,101 @@ fn the_default_rule_has_the_facts_of_version_102() {
 }
 
 #[test]
+fn what_runs_by_default() {
+    let report = shipped();
+    let mut enabled: Vec<&str> = report
+        .rules
+        .iter()
+        .filter(|rule| rule.enabled)
+        .map(|rule| rule.name.as_str())
+        .collect();
+    enabled.sort_unstable();
+    assert_eq!(
+        enabled,
+        [
+            "Accepted Default Telnet Port Connection",
+            "Outbound Telnet to a Public Address",
+            "Telnet Session from a Public Address",
+        ]
+    );
+}
+
+/// What the agent reports, by action, type, outcome and direction: every row of the table.
+const FACTS: [(&str, &[&str], &str, &str); 11] = [
+    (
+        "connection_attempted",
+        &["connection", "start"],
+        "unknown",
+        "egress",
+    ),
+    (
+        "connection_accepted",
+        &["connection", "start"],
+        "success",
+        "ingress",
+    ),
+    (
+        "connection_established",
+        &["connection", "start"],
+        "success",
+        "egress",
+    ),
+    (
+        "denied",
+        &["connection", "denied", "end"],
+        "failure",
+        "egress",
+    ),
+    (
+        "denied",
+        &["connection", "denied", "end"],
+        "failure",
+        "ingress",
+    ),
+    ("timeout", &["connection", "end"], "failure", "egress"),
+    (
+        "flow_dropped",
+        &["connection", "denied", "end"],
+        "failure",
+        "egress",
+    ),
+    (
+        "deny",
+        &["connection", "denied", "end"],
+        "failure",
+        "egress",
+    ),
+    (
+        "deny",
+        &["connection", "denied", "end"],
+        "failure",
+        "ingress",
+    ),
+    ("network_flow", &["connection", "end"], "success", "ingress"),
+    ("network_flow", &["connection", "end"], "success", "egress"),
+];
+
+#[test]
+fn the_event_table_has_every_fact() {
+    let rows: Vec<Value> =
+        lines(include_str!("../../../fixtures/rules/event_table.ndjson")).collect();
+    for (action, types, outcome, direction) in FACTS {
+        let row = rows.iter().find(|row| {
+            let event = &row["event"]["event"];
+            event["action"] == action
+                && event["type"] == serde_json::json!(types)
+                && event["outcome"] == outcome
+                && row["event"]["network"]["direction"] == direction
+                && row["event"]["destination"]["port"] == 23
+        });
+        let row = row.unwrap_or_else(|| panic!("{action} {direction}"));
+        let expected = types.contains(&"start");
+        assert_eq!(row["version_102"], expected, "{action}");
+        assert_eq!(row["tightened"], expected, "{action}");
+    }
+}
+
+#[test]
 fn verdicts_of_the_event_table() {
     let report = shipped();
     let default = find(&report, "accepted_telnet_port_connection");

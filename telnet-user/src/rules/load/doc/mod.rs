@@ -118,9 +118,7 @@ impl<'t> Document<'t> {
     /// is missing.
     pub(crate) fn problem(&self, level: Level, path: &Path, message: String) -> Problem {
         let at = self.start_of(path);
-        let value = self
-            .get(path)
-            .filter(|value| !value.is_object() && !value.is_array());
+        let value = self.get(path).filter(|_| !path.steps().is_empty());
         self.finding(level, path, at, value.map(short_value), message)
     }
 

@@ -18,7 +18,7 @@ use crate::kql::Predicate;
 use crate::rules::condition;
 use crate::rules::filter::Filter;
 use crate::rules::period::{Interval, Offset, OffsetError};
-use crate::rules::problem::Level;
+use crate::rules::problem::{Level, Problem};
 use crate::rules::rule::{Origin, Rule, Severity};
 
 /// What kind of file a rule stands in; the two differ in what is required.
@@ -51,6 +51,8 @@ pub(super) struct Draft {
     pub(super) rule: Rule,
     /// Lists it refers to.
     pub(super) lists: Vec<exceptions::Wanted>,
+    /// What to report when another rule has its `rule_id` or its name, but for the words.
+    pub(super) taken: [Problem; 2],
 }
 
 /// What names and weighs a rule.
@@ -129,7 +131,8 @@ pub(super) fn read(
         raw: table.members().clone(),
         origin: origin(table, file),
     };
-    Some(Draft { rule, lists })
+    let taken = ["rule_id", "name"].map(|key| table.problem(Level::Error, key, String::new()));
+    Some(Draft { rule, lists, taken })
 }
 
 /// Whether type and language are the ones this agent runs; reports otherwise.

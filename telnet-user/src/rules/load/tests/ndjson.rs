@@ -243,10 +243,13 @@ fn ids_and_names_are_unique() {
     assert_eq!(report.broken, 2);
     let text = rendered(&report);
     assert!(
-        text.contains("rule_id \"a\" is already used by the rule at a.ndjson:1"),
+        text.contains("rule_id: rule_id is already used by the rule at a.ndjson:1 (value \"a\")"),
         "{text}"
     );
-    assert!(text.contains("name \"rule a\" is already used"), "{text}");
+    assert!(
+        text.contains("name is already used by the rule at a.ndjson:1 (value \"rule a\")"),
+        "{text}"
+    );
 }
 
 #[test]
