@@ -1,0 +1,150 @@
+//! People who log in: who listened, who accepted, who serves, in which unit and container.
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+use telnet_tests::check::{Check, get, number, text};
+
+use crate::guest::{Documents, User, event, guest, main_pid, run, same_session, serve_by};
+
+/// What the test knows of a server.
+struct Server {
+    /// Starts it.
+    unit: &'static str,
+    /// Who listens and accepts: process name and unit.
+    daemon: (&'static str, &'static str),
+    /// Beginning of the unit that serves a session.
+    handler_unit: &'static str,
+}
+
+impl Server {
+    /// The process `daemon` is listener and acceptor in this event.
+    fn is_named_in(&self, event: &Value, daemon: u64) -> Result<()> {
+        let (name, unit) = self.daemon;
+        let mut check = Check::of(event);
+        for role in ["listener", "acceptor"] {
+            check = check
+                .is(&format!("telnet.{role}.pid"), daemon)
+                .is(&format!("telnet.{role}.name"), name)
+                .is(&format!("telnet.{role}.unit"), unit)
+                .is(&format!("telnet.{role}.user.name"), "root");
+        }
+        check.done()
+    }
+}
+
+/// Logs in once and checks what was reported of the session.
+fn log_in_through(server: &Server) -> Result<()> {
+    let documents = Documents::from_now()?;
+    serve_by(server.unit)?;
+    let daemon = if server.daemon.0 == "systemd" {
+        1
+    } else {
+        main_pid(server.unit)?
+    };
+    let mut user = User::connect()?;
+    let client = user.pid();
+    user.log_in()?;
+    let accepted = documents.wait_for(
+        "the accepted session",
+        event("connection_accepted", "ingress"),
+    )?;
+    server.is_named_in(&accepted, daemon)?;
+    documents.wait_for("its alert", |document| {
+        text(document, "event.kind") == Some("signal")
+            && number(document, "source.port") == number(&accepted, "source.port")
+    })?;
+    let established = documents.wait_for(
+        "the client's end",
+        same_session(&accepted, "connection_established", "egress"),
+    )?;
+    Check::of(&established)
+        .is("process.pid", client)
+        .is("process.name", "inetutils-telne")
+        .done()?;
+    user.log_out()?;
+    let closed = documents.wait_for(
+        "the end of the session",
+        same_session(&accepted, "network_flow", "ingress"),
+    )?;
+    server.is_named_in(&closed, daemon)?;
+    let unit = text(&closed, "telnet.unit").unwrap_or_default();
+    ensure!(
+        unit.starts_with(server.handler_unit),
+        "unit {unit:?} in {closed:#}"
+    );
+    Check::of(&closed)
+        .is("process.name", "telnetd")
+        .is("process.executable", "/usr/sbin/telnetd")
+        .is("telnet.handler.name", "telnetd")
+        .is("telnet.slice", "system.slice")
+        .is("event.outcome", "success")
+        .knows("event.duration")
+        .done()?;
+    let bytes = number(&closed, "network.bytes").unwrap_or_default();
+    ensure!(bytes > 100, "{bytes} bytes in {closed:#}");
+    ensure!(get(&closed, "container").is_none(), "{closed:#}");
+    Ok(())
+}
+
+#[test]
+fn telnetd_by_socket_activation_is_the_handler_and_systemd_the_listener() -> Result<()> {
+    guest(|| {
+        log_in_through(&Server {
+            unit: "telnet.socket",
+            daemon: ("systemd", "init.scope"),
+            handler_unit: "telnet@",
+        })
+    })
+}
+
+#[test]
+fn telnetd_under_inetd_is_the_handler() -> Result<()> {
+    guest(|| {
+        log_in_through(&Server {
+            unit: "inetd.service",
+            daemon: ("inetd", "inetd.service"),
+            handler_unit: "inetd.service",
+        })
+    })
+}
+
+#[test]
+fn telnetd_under_xinetd_is_the_handler() -> Result<()> {
+    guest(|| {
+        log_in_through(&Server {
+            unit: "xinetd.service",
+            daemon: ("xinetd", "xinetd.service"),
+            handler_unit: "xinetd.service",
+        })
+    })
+}
+
+/// A telnetd where a container's processes are: container engines name their cgroups like this.
+#[test]
+fn telnetd_in_a_container_is_named_with_it() -> Result<()> {
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    guest(|| {
+        let documents = Documents::from_now()?;
+        let scope = format!("docker-{ID}.scope");
+        let mut server = std::process::Command::new("systemd-run");
+        server.args(["--scope", "--quiet", "--slice=system.slice"]);
+        server.arg(format!("--unit={scope}"));
+        server.args(["/vm/busybox", "telnetd", "-F", "-b", "127.0.0.1:23"]);
+        let _server = telnet_tests::process::Spawned::start("container", None, &mut server)?;
+        let mut user = telnet_tests::wait::until("a telnetd", || Ok(User::connect().ok()))?;
+        user.log_in()?;
+        let accepted = documents.wait_for(
+            "the accepted session",
+            event("connection_accepted", "ingress"),
+        )?;
+        let checked = Check::of(&accepted)
+            .is("container.id", ID)
+            .is("container.runtime", "docker")
+            .is("process.name", "telnetd")
+            .is("telnet.unit", scope.as_str())
+            .done();
+        user.log_out()?;
+        run("systemctl", &["stop", &scope])?;
+        checked
+    })
+}

@@ -1,0 +1,11 @@
+//! A whole Debian system with systemd, tested from inside: the agent as a service, telnetd behind
+//! every kind of super-server, and people who log in.
+//!
+//! Runs in the guest that `cargo xtask test vm` boots; it would rearrange any other machine.
+
+#[cfg(test)]
+mod guest;
+#[cfg(test)]
+mod logins;
+#[cfg(test)]
+mod service;
