@@ -4,6 +4,7 @@
 //! nothing of sessions or rules.
 
 pub mod btf;
+mod classic;
 pub mod decode;
 mod error;
 pub mod filter;
@@ -28,6 +29,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 use tracing::warn;
 
 pub use self::{
+    classic::FormatError,
     error::LoadError,
     ledger::Ledger,
     load::{AcceptorHook, Options},

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use self::handlers::Check;
 use crate::{
     clock::BootTime,
-    probe::record::{Hook, SocketKey, Task},
+    probe::record::{Hook, SocketError, SocketKey, Task},
 };
 
 /// Which side this host is on.
@@ -151,8 +151,8 @@ pub enum Fact {
 /// Why a connection was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// `sk_err` when the socket closed; absent when the process gave up (close, disconnect).
-    pub errno: Option<u16>,
+    /// `sk_err` when the socket closed; clear when the process gave up (close, disconnect).
+    pub error: SocketError,
 }
 
 /// Why an open session ended.
@@ -167,6 +167,8 @@ pub enum Ending {
     Reset,
     /// The peer no longer answered.
     Timeout,
+    /// In no order, and the kernel does not tell why.
+    Unknown,
 }
 
 /// What went over a session.
