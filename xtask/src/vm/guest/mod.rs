@@ -132,7 +132,9 @@ fn compile(workspace: &Workspace, toolchain: Toolchain) -> anyhow::Result<Vec<Pr
             .args(["--quiet", "--target", &target])
             .args(["--message-format", "json-render-diagnostics"])
             // A fifth of the size, and a backtrace still has names.
-            .env("CARGO_PROFILE_DEV_STRIP", "debuginfo");
+            .env("CARGO_PROFILE_DEV_STRIP", "debuginfo")
+            // Emulation multiplies what unoptimised code costs. Overflow checks stay.
+            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
         probe::embed(&mut command, &probe);
         programs.extend(executables(&process::capture(&mut command)?));
     }
