@@ -52,6 +52,8 @@ pub(crate) struct Loaded {
     pub(crate) ebpf: Ebpf,
     /// The hook that reports who accepted, none when userspace has to find out.
     pub(crate) acceptor: Option<Hook>,
+    /// Records say in which network namespace a socket is.
+    pub(crate) tells_namespaces: bool,
     /// What this kernel does not give, in words.
     pub(crate) degraded: Vec<&'static str>,
 }
@@ -133,6 +135,7 @@ fn load_typed(options: Options, data: Vec<u8>) -> Result<Loaded, LoadError> {
                 return Ok(Loaded {
                     acceptor: attach_acceptor(&mut ebpf, &kernel, options.acceptor)?,
                     ebpf,
+                    tells_namespaces: true,
                     degraded: features.degraded(),
                 });
             }
@@ -168,6 +171,7 @@ fn load_classic(options: Options, no_types: io::Error) -> Result<Loaded, LoadErr
     Ok(Loaded {
         ebpf,
         acceptor: None,
+        tells_namespaces: false,
         degraded: classic::DEGRADED.to_vec(),
     })
 }

@@ -65,6 +65,11 @@ impl Session {
     }
 }
 
+/// Whether two values can be the same, as far as both are known.
+fn may_equal<T: PartialEq>(left: Option<T>, right: Option<T>) -> bool {
+    left.zip(right).is_none_or(|(left, right)| left == right)
+}
+
 /// The processes on this host's end of a session, each as it was learnt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Owners {

@@ -464,6 +464,39 @@ fn what_was_open_at_start_is_reported_once_whoever_tells_first() {
 }
 
 #[test]
+fn a_probe_that_tells_no_namespace_knows_what_was_found_by_its_ends() {
+    let close = |id| {
+        let mut socket = socket(id);
+        socket.key.cookie = None;
+        socket.netns = None;
+        state(socket, LastAck, Close)
+    };
+    let elsewhere = |id| match found(id) {
+        Found::Session(mut session) => {
+            session.netns = Some(2);
+            Found::Session(session)
+        }
+        other @ Found::Listener(_) => other,
+    };
+    let mut tracker = Tracker::new(Limits::default());
+    let mut out = Vec::new();
+    let listed = vec![found(1), found(2), elsewhere(2)];
+    tracker.found(listed, Kept::default(), at(0), &mut out);
+    for id in [1, 2] {
+        let record = Record {
+            cpu: 0,
+            sequence: 0,
+            time: at(1),
+            event: close(id),
+        };
+        tracker.push(record, &mut out);
+    }
+    assert_eq!(words(&out), ["accepted by None", "fin Some(false) by None"]);
+    // Which of the two ended cannot be told.
+    assert_eq!(tracker.counters().unknown_closes, 1);
+}
+
+#[test]
 fn a_listener_found_at_start_is_known_by_its_cookie() {
     let listener = |id: u64| {
         Found::Listener(Listener {
