@@ -18,8 +18,7 @@ pub const AF_INET6: u16 = 10;
 /// Bytes of a task's `comm`, NUL included.
 pub const TASK_COMM_LEN: usize = 16;
 
-/// TCP states as the kernel numbers them (`include/net/tcp_states.h`); no state change carries
-/// `TCP_TIME_WAIT` (6) or `TCP_NEW_SYN_RECV` (12): those are sockets of other kinds.
+/// TCP states as the kernel numbers them; 6 and 12 are sockets of other kinds, which do not change.
 pub mod tcp_state {
     /// `TCP_ESTABLISHED`.
     pub const ESTABLISHED: u8 = 1;
@@ -45,6 +44,8 @@ pub mod tcp_state {
 
 /// Program on `tp_btf/inet_sock_set_state`.
 pub const PROGRAM_STATE: &str = "inet_sock_set_state";
+/// Program on the classic tracepoint `sock/inet_sock_set_state`.
+pub const PROGRAM_STATE_CLASSIC: &str = "inet_sock_set_state_classic";
 /// Program on fentry `security_sock_graft`.
 pub const PROGRAM_ACCEPT_FENTRY: &str = "accept_fentry";
 /// Program on kprobe `security_sock_graft`.
@@ -73,9 +74,10 @@ pub const PORT_WORDS: u32 = 1024;
 pub const DEFAULT_RING_BYTES: u32 = 1 << 22;
 /// Most bytes of a command line in a record.
 pub const ARGS_BYTES: usize = 256;
-
 /// Value of an offset whose member this kernel does not have; the field is then left 0.
 pub const NO_OFFSET: u32 = u32::MAX;
+/// Value of [`SocketRecord::error`] when this kernel does not tell.
+pub const UNKNOWN_ERROR: u32 = u32::MAX;
 
 /// Read-only `u32` globals that the agent fills, beside one `OFFSET_*` per kernel member read.
 pub mod globals {
@@ -93,8 +95,7 @@ pub const KIND_STATE: u32 = 1;
 pub const KIND_CONNECT: u32 = 2;
 /// Kind of a [`CallRecord`] made at `CLOSE -> LISTEN`: listen(2).
 pub const KIND_LISTEN: u32 = 3;
-/// Kind of a [`CallRecord`] made when the last holder of an accepted socket closes it, or shuts it
-/// down: close(2) or shutdown(2).
+/// Kind of a [`CallRecord`] made when the last holder of an accepted socket calls close or shutdown.
 pub const KIND_CLOSE: u32 = 10;
 /// Kind of a [`CallRecord`] made by fentry `security_sock_graft`: accept(2).
 pub const KIND_ACCEPT_FENTRY: u32 = 4;
@@ -102,7 +103,6 @@ pub const KIND_ACCEPT_FENTRY: u32 = 4;
 pub const KIND_ACCEPT_KPROBE: u32 = 5;
 /// Kind of a [`CallRecord`] made by tracepoints `sys_exit_accept` and `sys_exit_accept4`.
 pub const KIND_ACCEPT_SYSCALL: u32 = 6;
-
 /// Kind of a [`ProcessRecord`] made by the parent of a tracked process.
 pub const KIND_FORK: u32 = 7;
 /// Kind of a [`ProcessRecord`] made when a tracked process runs another program.
@@ -134,7 +134,7 @@ pub struct SocketRecord {
     pub cookie: u64,
     /// `sk->sk_net->ns.inum`: inode of the network namespace; 0 when not available.
     pub netns: u32,
-    /// `sk->sk_err`: errno of a failed or broken connection; 0 when none.
+    /// `sk->sk_err`: errno of a broken connection; 0 when none, [`UNKNOWN_ERROR`] when not told.
     pub error: u32,
     /// Local port, host order.
     pub local_port: u16,

@@ -1,7 +1,8 @@
 //! Kernel probe of telnet-monitor: TCP state changes of monitored ports, into a ring buffer.
 //!
 //! It loads on every kernel from 5.10 with BTF, under lockdown too, because it only dereferences
-//! BTF pointers (no `bpf_probe_read_kernel`) and takes every offset from the running kernel.
+//! BTF pointers (no `bpf_probe_read_kernel`) and takes every offset from the running kernel. On a
+//! kernel without BTF one program remains, which sees what the classic tracepoint tells.
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
@@ -23,6 +24,7 @@
 )]
 
 mod accept;
+mod classic;
 mod emit;
 mod files;
 mod lifecycle;
@@ -43,6 +45,13 @@ use aya_ebpf::{
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
     set_state::handle(&ctx);
+    0
+}
+
+/// Tracepoint `sock/inet_sock_set_state`: where the kernel exposes no types.
+#[tracepoint]
+fn inet_sock_set_state_classic(ctx: TracePointContext) -> u32 {
+    classic::handle(&ctx);
     0
 }
 

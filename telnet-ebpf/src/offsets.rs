@@ -1,4 +1,5 @@
-//! Read-only globals that the agent fills from the running kernel's BTF before load.
+//! Read-only globals that the agent fills from the running kernel's BTF before load, and for the
+//! classic tracepoint from its `format` in tracefs.
 //!
 //! They end up in a frozen `.rodata`, so the verifier treats each as a constant: it type-checks
 //! the field behind an offset and removes the code behind a missing one.
@@ -92,6 +93,17 @@ globals! {
     OFFSET_SOCKET_SK: Offset = Offset::unset();
     OFFSET_TASK_SIGNAL: Offset = Offset::unset();
     OFFSET_SIGNAL_LIVE: Offset = Offset::unset();
+    CLASSIC_SKADDR: Offset = Offset::unset();
+    CLASSIC_OLDSTATE: Offset = Offset::unset();
+    CLASSIC_NEWSTATE: Offset = Offset::unset();
+    CLASSIC_SPORT: Offset = Offset::unset();
+    CLASSIC_DPORT: Offset = Offset::unset();
+    CLASSIC_FAMILY: Offset = Offset::unset();
+    CLASSIC_PROTOCOL: Offset = Offset::unset();
+    CLASSIC_SADDR: Offset = Offset::unset();
+    CLASSIC_DADDR: Offset = Offset::unset();
+    CLASSIC_SADDR_V6: Offset = Offset::unset();
+    CLASSIC_DADDR_V6: Offset = Offset::unset();
     /// 1 when tracing programs may call `bpf_get_socket_cookie` (kernel 5.12).
     HAS_SOCKET_COOKIE: Flag = Flag::unset();
     /// 1 when `bpf_get_current_task_btf` exists (kernel 5.11).

@@ -127,7 +127,7 @@ fn reported(ctx: &BtfTracePointContext) -> Option<Change> {
 /// The transitions that sessions and listeners are made of. Self-transitions exist (MPTCP) and
 /// mean nothing.
 #[inline(always)]
-fn is_reported(old: u8, new: u8) -> bool {
+pub(crate) fn is_reported(old: u8, new: u8) -> bool {
     match new {
         SYN_SENT | LISTEN => old == CLOSE,
         ESTABLISHED => old == SYN_SENT || old == SYN_RECV,
@@ -152,6 +152,6 @@ fn local_port(sock: Sock<Btf>, new: u8) -> u16 {
     clippy::cast_possible_truncation,
     reason = "the kernel knows twelve states"
 )]
-const fn state(argument: u32) -> u8 {
+pub(crate) const fn state(argument: u32) -> u8 {
     argument as u8
 }

@@ -118,10 +118,13 @@ fn comm<A: Access>(leader: KernelPtr<A>, record: &mut TaskRecord) {
 
 /// Copies the head of the command line from the process's own memory, as `/proc/PID/cmdline`
 /// shows it. Nothing is copied when the page is not resident: a tracepoint cannot wait for it.
+///
+/// Lockdown would allow it, but the loader takes a kernel that refuses `bpf_probe_read_kernel` for
+/// one that has only `bpf_probe_read`, and calls that instead.
 #[inline(always)]
 fn args(start: u64, end: u64, record: &mut TaskRecord) {
     let len = end.wrapping_sub(start);
-    if start == 0 || len == 0 || len > u64::from(u32::MAX) {
+    if !HAS_PROBE_READ.get() || start == 0 || len == 0 || len > u64::from(u32::MAX) {
         return;
     }
     #[expect(clippy::as_conversions, reason = "256 fits")]

@@ -317,6 +317,8 @@ impl<E: Enrich> Pipeline<E> {
         let owners = self.enrich.find_owners(&handed_on);
         for (session, owner) in handed_on.iter().zip(owners) {
             if let Some(owner) = owner {
+                // It may be gone when the session's end is reported.
+                self.enrich.learn(&owner.task);
                 self.tracker.set_handler(session.key, owner);
             }
         }

@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod check;
 pub mod community_id;
+pub mod kernel;
 pub mod lab;
 pub mod net;
 pub mod peer;

@@ -227,7 +227,13 @@ async fn run(
     for missing in probe.degraded() {
         warn!(missing, "this kernel gives less than the agent can use");
     }
-    let canary = Canary::build(super::canary_port(ports), probe.acceptor().is_some());
+    let canary = if probe.tells_namespaces() {
+        Canary::build(super::canary_port(ports), probe.acceptor().is_some())
+    } else {
+        Err(io::Error::other(
+            "without network namespaces its sessions could not be told from others",
+        ))
+    };
     let pipeline = Pipeline::new(
         System::new(),
         engine,

@@ -10,7 +10,10 @@ use std::borrow::Cow;
 use rustix::io::Errno;
 use serde::Serialize;
 
-use crate::session::{Ending, Fact, Failure};
+use crate::{
+    probe::record::SocketError,
+    session::{Ending, Fact, Failure},
+};
 
 const START: &[&str] = &["connection", "start"];
 const END: &[&str] = &["connection", "end"];
@@ -79,11 +82,12 @@ impl Verdict {
                 action: "network_flow",
                 types: END,
                 outcome: "success",
-                reason: Some(match ending {
-                    Ending::Fin { .. } => "fin",
-                    Ending::Reset => "reset",
-                    Ending::Timeout => "timeout",
-                }),
+                reason: match ending {
+                    Ending::Fin { .. } => Some("fin"),
+                    Ending::Reset => Some("reset"),
+                    Ending::Timeout => Some("timeout"),
+                    Ending::Unknown => None,
+                },
                 error: None,
                 is_end: true,
                 fact: "closed",
@@ -104,15 +108,15 @@ impl Verdict {
     }
 
     fn failed(failure: Failure) -> Self {
-        let known = failure
-            .errno
-            .and_then(|errno| ERRNOS.iter().find(|known| known.is(errno)));
-        let kind = match (failure.errno, known) {
+        let errno = failure.error.errno();
+        let known = errno.and_then(|errno| ERRNOS.iter().find(|known| known.is(errno)));
+        let kind = match (failure.error, known) {
             (_, Some(known)) => known.kind,
-            (None, None) => Kind::Aborted,
-            (Some(_), None) => Kind::Other,
+            (SocketError::Clear, None) => Kind::Aborted,
+            (SocketError::Errno(_), None) => Kind::Other,
+            (SocketError::Unknown, None) => Kind::Unknown,
         };
-        let error = failure.errno.map(|errno| match known {
+        let error = errno.map(|errno| match known {
             Some(known) => ErrorFields {
                 code: Cow::Borrowed(known.name),
                 message: Some(known.message),
@@ -152,6 +156,8 @@ enum Kind {
     Aborted,
     /// Some other error of this host.
     Other,
+    /// The kernel does not tell.
+    Unknown,
 }
 
 impl Kind {
@@ -167,7 +173,7 @@ impl Kind {
             Self::Unreachable => ("flow_dropped", DENIED, Some("unreachable")),
             Self::Blocked => ("deny", DENIED, Some("blocked")),
             Self::Aborted => ("flow_terminated", END, Some("aborted")),
-            Self::Other => ("flow_terminated", END, None),
+            Self::Other | Self::Unknown => ("flow_terminated", END, None),
         }
     }
 }

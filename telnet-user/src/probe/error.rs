@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::{
     btf::{self, BtfError},
+    classic::FormatError,
     object,
     record::Hook,
 };
@@ -35,13 +36,16 @@ pub enum LoadError {
     },
     /// No type information.
     #[error(
-        "this kernel does not expose its types ({path}: {source}): it must be built with \
-         CONFIG_DEBUG_INFO_BTF=y",
+        "this kernel does not expose its types ({path}: {source}), and without them the classic \
+         tracepoint cannot be used ({classic}): build the kernel with CONFIG_DEBUG_INFO_BTF=y, or \
+         mount tracefs on /sys/kernel/tracing",
         path = btf::VMLINUX
     )]
     NoBtf {
         /// What opening it said.
         source: io::Error,
+        /// What is wrong with the tracepoint.
+        classic: FormatError,
     },
     /// The type information cannot be used.
     #[error("{path} cannot be used: {source}", path = btf::VMLINUX)]

@@ -1,5 +1,7 @@
 //! Loading: offsets from the running kernel, capabilities by trying, the best accept hook.
 
+use std::io;
+
 use aya::{
     Btf as KernelBtf, Ebpf, EbpfError, EbpfLoader,
     maps::MapError,
@@ -15,6 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     btf::{self, Btf},
+    classic,
     error::{LoadError, MINIMUM, chain, reason},
     object,
     offsets::OFFSETS,
@@ -59,6 +62,8 @@ pub(crate) struct Loaded {
     pub(crate) ebpf: Ebpf,
     /// The hook that reports who accepted, none when userspace has to find out.
     pub(crate) acceptor: Option<Hook>,
+    /// Records say in which network namespace a socket is.
+    pub(crate) tells_namespaces: bool,
     /// What this kernel does not give, in words.
     pub(crate) degraded: Vec<&'static str>,
 }
@@ -71,10 +76,13 @@ struct Features {
     probe_read: bool,
 }
 
-const FEATURES: [Features; 4] = [
+/// A kernel with cookies has the current task by type too.
+const FEATURES: [Features; 6] = [
     Features::new(true, true, true),
     Features::new(false, true, true),
     Features::new(false, false, true),
+    Features::new(true, true, false),
+    Features::new(false, true, false),
     Features::new(false, false, false),
 ];
 
@@ -92,8 +100,14 @@ impl Features {
         if !self.cookie {
             missing.push("no socket cookies: sessions are told apart by socket address and time");
         }
+        if !self.probe_read {
+            missing.push(
+                "no reading of memory by address (lockdown): arguments are those that /proc still \
+                 has, and who serves a session under an inetd is found by polling",
+            );
+        }
         if !self.task_btf && !self.probe_read {
-            missing.push("no start time, parent and arguments from the kernel");
+            missing.push("no start time and parent from the kernel");
         }
         missing
     }
@@ -107,28 +121,32 @@ impl Features {
 pub(crate) fn load(options: Options) -> Result<Loaded, LoadError> {
     check_kernel()?;
     check_capabilities()?;
-    let data = std::fs::read(btf::VMLINUX).map_err(|source| LoadError::NoBtf { source })?;
+    lift_memory_limit();
+    match std::fs::read(btf::VMLINUX) {
+        Ok(data) => load_typed(options, data),
+        Err(source) => load_classic(options, source),
+    }
+}
+
+/// On a kernel that exposes its types.
+fn load_typed(options: Options, data: Vec<u8>) -> Result<Loaded, LoadError> {
     let types = Btf::parse(data).map_err(|source| LoadError::Btf { source })?;
     let offsets = offsets(&types);
     drop(types);
     let kernel = KernelBtf::from_sys_fs().map_err(|error| LoadError::Refused(error.to_string()))?;
-    lift_memory_limit();
 
     let mut refusal = None;
     for features in FEATURES {
         let mut ebpf = open(options, &offsets, features)?;
-        match attach_state(&mut ebpf, &kernel) {
+        let attached =
+            attach_state(&mut ebpf, &kernel).and_then(|()| attach_processes(&mut ebpf, &kernel));
+        match attached {
             Ok(()) => {
-                let acceptor = attach_acceptor(&mut ebpf, &kernel, options.acceptor)?;
-                let mut degraded = features.degraded();
-                if let Err(error) = attach_processes(&mut ebpf, &kernel) {
-                    debug!(error = reason(&error), "process hooks refused");
-                    degraded.push("no process hooks: who serves a session is found by polling");
-                }
                 return Ok(Loaded {
+                    acceptor: attach_acceptor(&mut ebpf, &kernel, options.acceptor)?,
                     ebpf,
-                    acceptor,
-                    degraded,
+                    tells_namespaces: true,
+                    degraded: features.degraded(),
                 });
             }
             Err(error) => {
@@ -144,6 +162,28 @@ pub(crate) fn load(options: Options) -> Result<Loaded, LoadError> {
     Err(LoadError::Refused(
         refusal.map_or_else(String::new, |error| reason(&error)),
     ))
+}
+
+/// On a kernel without types: no hook that reads a socket or a process can be had.
+fn load_classic(options: Options, no_types: io::Error) -> Result<Loaded, LoadError> {
+    if let AcceptorHook::Only(hook) = options.acceptor {
+        return Err(LoadError::Hook {
+            hook,
+            reason: format!("it needs the kernel's types ({}: {no_types})", btf::VMLINUX),
+        });
+    }
+    let offsets = classic::offsets().map_err(|classic| LoadError::NoBtf {
+        source: no_types,
+        classic,
+    })?;
+    let mut ebpf = open(options, &offsets, Features::new(false, false, true))?;
+    attach_classic(&mut ebpf).map_err(|error| LoadError::Refused(reason(&error)))?;
+    Ok(Loaded {
+        ebpf,
+        acceptor: None,
+        tells_namespaces: false,
+        degraded: classic::DEGRADED.to_vec(),
+    })
 }
 
 /// Offsets by symbol; a member this kernel lacks disables only its field.
@@ -218,6 +258,13 @@ fn attach_state(ebpf: &mut Ebpf, kernel: &KernelBtf) -> Result<(), ProgramError>
     let program: &mut BtfTracePoint = named(ebpf, telnet_common::PROGRAM_STATE)?;
     program.load("inet_sock_set_state", kernel)?;
     program.attach()?;
+    Ok(())
+}
+
+fn attach_classic(ebpf: &mut Ebpf) -> Result<(), ProgramError> {
+    let program: &mut TracePoint = named(ebpf, telnet_common::PROGRAM_STATE_CLASSIC)?;
+    program.load()?;
+    program.attach("sock", "inet_sock_set_state")?;
     Ok(())
 }
 

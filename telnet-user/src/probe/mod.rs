@@ -4,6 +4,7 @@
 //! nothing of sessions or rules.
 
 pub mod btf;
+mod classic;
 pub mod decode;
 mod error;
 pub mod filter;
@@ -28,6 +29,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 use tracing::warn;
 
 pub use self::{
+    classic::FormatError,
     error::LoadError,
     ledger::Ledger,
     load::{AcceptorHook, Options},
@@ -52,6 +54,7 @@ pub struct Probe {
     received: u64,
     undecodable: u64,
     acceptor: Option<Hook>,
+    tells_namespaces: bool,
     degraded: Vec<&'static str>,
     /// The programs; none once detached.
     attached: Option<aya::Ebpf>,
@@ -80,6 +83,7 @@ impl Probe {
         let load::Loaded {
             mut ebpf,
             acceptor,
+            tells_namespaces,
             degraded,
         } = load::load(options)?;
         if options.log {
@@ -97,6 +101,7 @@ impl Probe {
             received: 0,
             undecodable: 0,
             acceptor,
+            tells_namespaces,
             degraded,
             attached: Some(ebpf),
             missed: 0,
@@ -106,6 +111,11 @@ impl Probe {
     /// The hook that reports who accepted; without one userspace has to find out.
     pub const fn acceptor(&self) -> Option<Hook> {
         self.acceptor
+    }
+
+    /// Whether records say in which network namespace a socket is.
+    pub const fn tells_namespaces(&self) -> bool {
+        self.tells_namespaces
     }
 
     /// What this kernel does not give, in words.

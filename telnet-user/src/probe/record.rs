@@ -83,8 +83,8 @@ pub struct Socket {
     pub key: SocketKey,
     /// Inode number of its network namespace, when the kernel tells.
     pub netns: Option<u32>,
-    /// `sk_err`: errno of a failed or broken connection.
-    pub error: Option<u16>,
+    /// `sk_err`.
+    pub error: SocketError,
     /// An MPTCP socket: only accept(2) shows it, the session is on its TCP subflow with the same
     /// addresses.
     pub mptcp: bool,
@@ -92,6 +92,27 @@ pub struct Socket {
     pub local: SocketAddr,
     /// Remote end.
     pub remote: SocketAddr,
+}
+
+/// The error of a failed or broken connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketError {
+    /// This kernel does not tell.
+    Unknown,
+    /// None.
+    Clear,
+    /// This errno.
+    Errno(u16),
+}
+
+impl SocketError {
+    /// The errno, when there is one and it is known.
+    pub const fn errno(self) -> Option<u16> {
+        match self {
+            Self::Unknown | Self::Clear => None,
+            Self::Errno(errno) => Some(errno),
+        }
+    }
 }
 
 /// Identity of a live socket.

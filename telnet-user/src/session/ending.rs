@@ -3,14 +3,19 @@
 use rustix::io::Errno;
 
 use super::{Direction, Ending, Traffic};
-use crate::probe::record::{TcpCounters, TcpState};
+use crate::probe::record::{SocketError, TcpCounters, TcpState};
 
 /// Why an open session went to CLOSE, from the state before and `sk_err`.
-pub(super) fn ending(before: TcpState, error: Option<u16>) -> Ending {
-    if error.is_some_and(|errno| i32::from(errno) == Errno::TIMEDOUT.raw_os_error()) {
+pub(super) fn ending(before: TcpState, error: SocketError) -> Ending {
+    let is = |wanted: Errno| {
+        error
+            .errno()
+            .is_some_and(|errno| i32::from(errno) == wanted.raw_os_error())
+    };
+    if is(Errno::TIMEDOUT) {
         return Ending::Timeout;
     }
-    let was_reset = error.is_some_and(|errno| i32::from(errno) == Errno::CONNRESET.raw_os_error());
+    let was_reset = is(Errno::CONNRESET);
     match before {
         TcpState::FinWait2 if !was_reset => Ending::Fin {
             local_first: Some(true),
@@ -19,6 +24,7 @@ pub(super) fn ending(before: TcpState, error: Option<u16>) -> Ending {
             local_first: Some(false),
         },
         TcpState::Closing if !was_reset => Ending::Fin { local_first: None },
+        _ if error == SocketError::Unknown => Ending::Unknown,
         // No close handshake took place: a reset came or went, or the socket was aborted.
         TcpState::Established
         | TcpState::SynSent
@@ -71,20 +77,23 @@ mod tests {
 
     #[test]
     fn the_state_before_and_the_error_tell_why() {
+        use SocketError::{Clear, Errno, Unknown};
         let fin = |local_first| Ending::Fin { local_first };
         let cases = [
-            (TcpState::FinWait2, None, fin(Some(true))),
-            (TcpState::LastAck, None, fin(Some(false))),
-            (TcpState::LastAck, Some(32), fin(Some(false))),
-            (TcpState::Closing, None, fin(None)),
-            (TcpState::Established, None, Ending::Reset),
-            (TcpState::Established, Some(104), Ending::Reset),
-            (TcpState::CloseWait, Some(32), Ending::Reset),
-            (TcpState::LastAck, Some(104), Ending::Reset),
-            (TcpState::FinWait1, None, Ending::Reset),
-            (TcpState::Established, Some(110), Ending::Timeout),
-            (TcpState::FinWait1, Some(110), Ending::Timeout),
-            (TcpState::LastAck, Some(110), Ending::Timeout),
+            (TcpState::FinWait2, Clear, fin(Some(true))),
+            (TcpState::LastAck, Clear, fin(Some(false))),
+            (TcpState::LastAck, Errno(32), fin(Some(false))),
+            (TcpState::Closing, Clear, fin(None)),
+            (TcpState::Established, Clear, Ending::Reset),
+            (TcpState::Established, Errno(104), Ending::Reset),
+            (TcpState::CloseWait, Errno(32), Ending::Reset),
+            (TcpState::LastAck, Errno(104), Ending::Reset),
+            (TcpState::FinWait1, Clear, Ending::Reset),
+            (TcpState::Established, Errno(110), Ending::Timeout),
+            (TcpState::FinWait1, Errno(110), Ending::Timeout),
+            (TcpState::LastAck, Errno(110), Ending::Timeout),
+            (TcpState::LastAck, Unknown, fin(Some(false))),
+            (TcpState::Established, Unknown, Ending::Unknown),
         ];
         for (before, error, expected) in cases {
             assert_eq!(ending(before, error), expected, "{before:?} {error:?}");

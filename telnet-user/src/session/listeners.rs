@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Attribution, Listener, Owner, Owners, Session, table::Table};
+use super::{Attribution, Listener, Owner, Owners, Session, may_equal, table::Table};
 use crate::{
     clock::BootTime,
     probe::record::{Socket, Task},
@@ -82,7 +82,7 @@ impl Listeners {
             let listener = &found.listener;
             match (listener.key.cookie, socket.key.cookie) {
                 (Some(known), Some(cookie)) => known == cookie,
-                _ => listener.netns == socket.netns && listener.local == socket.local,
+                _ => may_equal(listener.netns, socket.netns) && listener.local == socket.local,
             }
         })?;
         Some(self.found.swap_remove(index).listener)
@@ -147,7 +147,7 @@ enum Closeness {
 /// Absent when the session cannot have come in through `listener`.
 fn closeness(session: &Session, listener: &Listener) -> Option<Closeness> {
     let (local, bound) = (session.local, listener.local);
-    if session.netns != listener.netns || local.port() != bound.port() {
+    if !may_equal(session.netns, listener.netns) || local.port() != bound.port() {
         None
     } else if local.ip() == bound.ip() {
         Some(Closeness::Exact)

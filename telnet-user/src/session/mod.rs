@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use self::handlers::Check;
 use crate::{
     clock::BootTime,
-    probe::record::{Hook, SocketKey, Task},
+    probe::record::{Hook, SocketError, SocketKey, Task},
 };
 
 /// Which side this host is on.
@@ -63,6 +63,11 @@ impl Session {
     pub fn came_through<'a>(&self, listeners: impl Iterator<Item = &'a Listener>) -> Option<Owner> {
         listeners::owner_for(self, listeners).cloned()
     }
+}
+
+/// Whether two values can be the same, as far as both are known.
+fn may_equal<T: PartialEq>(left: Option<T>, right: Option<T>) -> bool {
+    left.zip(right).is_none_or(|(left, right)| left == right)
 }
 
 /// The processes on this host's end of a session, each as it was learnt.
@@ -151,8 +156,8 @@ pub enum Fact {
 /// Why a connection was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// `sk_err` when the socket closed; absent when the process gave up (close, disconnect).
-    pub errno: Option<u16>,
+    /// `sk_err` when the socket closed; clear when the process gave up (close, disconnect).
+    pub error: SocketError,
 }
 
 /// Why an open session ended.
@@ -167,6 +172,8 @@ pub enum Ending {
     Reset,
     /// The peer no longer answered.
     Timeout,
+    /// In no order, and the kernel does not tell why.
+    Unknown,
 }
 
 /// What went over a session.

@@ -16,6 +16,7 @@ pub use ledger::Ledger;
 
 use crate::check::{number, text};
 use crate::lab::Lab;
+use crate::net::Netns;
 use crate::process::{Captured, Spawned};
 use crate::wait::PATIENCE;
 
@@ -90,7 +91,11 @@ pub fn run_command<S: AsRef<OsStr>>(
 
 /// Starts `command` and waits until nothing can be missed any more.
 pub fn start(command: &mut Command) -> Result<Spawned> {
-    let process = Spawned::start("agent", None, command)?;
+    start_process(None, command)
+}
+
+fn start_process(netns: Option<&Netns>, command: &mut Command) -> Result<Spawned> {
+    let process = Spawned::start("agent", netns, command)?;
     process
         .stderr
         .wait_for(PATIENCE, |log| {
@@ -128,14 +133,23 @@ impl Agent {
     pub fn start<S: AsRef<OsStr>>(lab: &Lab, args: impl IntoIterator<Item = S>) -> Result<Self> {
         let mut command = run_command(lab, lab.agent()?, ["--format", "ndjson"]);
         command.args(args);
-        let process = start(&mut command)?;
-        Ok(Self {
+        Ok(Self::new(start(&mut command)?))
+    }
+
+    /// Starts an agent by a command of the test's own, inside `netns`, and waits until it
+    /// monitors.
+    pub fn start_in(netns: &Netns, command: &mut Command) -> Result<Self> {
+        start_process(Some(netns), command).map(Self::new)
+    }
+
+    fn new(process: Spawned) -> Self {
+        Self {
             process,
             documents: Vec::new(),
             lines_read: 0,
             fence_port: 23,
             patience: PATIENCE,
-        })
+        }
     }
 
     /// Port of [`Agent::fence`]'s sessions, when the rules do not monitor 23.

@@ -25,6 +25,8 @@ mod scale;
 mod sessions;
 #[cfg(test)]
 mod sessions_command;
+#[cfg(test)]
+mod types_hidden;
 
 /// Name of [`rule_file`]'s rule.
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Who listens, who accepted and who serves: for every way a server may share these out.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
@@ -16,6 +17,9 @@ const TELNET: SocketAddr = SocketAddr::new(V4, 23);
 
 /// How long the agent holds an accepted session back for its acceptor.
 const ACCEPTOR_WAIT: SignedDuration = SignedDuration::from_millis(100);
+
+/// When the agent looks for the last time who holds an accepted socket.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// Where a session happens.
 struct Scene<'a> {
@@ -62,11 +66,16 @@ fn with_acceptor<'a>(check: Check<'a>, owners: &Owners) -> Check<'a> {
     }
 }
 
-/// Whether the event had to go out before anybody accepted, as on a slow machine it may. The
-/// agent must have waited, and must not have guessed.
+/// Whether the event had to go out before anybody accepted, or was seen to hold the socket, as on
+/// a slow machine it may. The agent must have waited, and must not have guessed.
 fn accepted_too_late(event: &Document, owners: &Owners) -> Result<bool> {
     let json = &event.json;
-    if !acceptor_is_known() || owners.acceptor.is_none() || has(json, "telnet.acceptor") {
+    let awaited = if acceptor_is_known() && owners.acceptor.is_some() {
+        "telnet.acceptor"
+    } else {
+        "telnet.handler"
+    };
+    if has(json, awaited) {
         return Ok(false);
     }
     let time = |path| -> Result<Timestamp> {
@@ -76,7 +85,7 @@ fn accepted_too_late(event: &Document, owners: &Owners) -> Result<bool> {
     let waited = time("event.created")?.duration_since(time("@timestamp")?);
     ensure!(
         waited >= ACCEPTOR_WAIT,
-        "no acceptor after {waited:?}: {json:#}"
+        "no {awaited} after {waited:?}: {json:#}"
     );
     let known: Vec<_> = [&owners.handler]
         .into_iter()
@@ -121,11 +130,16 @@ fn check_accepted(event: &Document, owners: &Owners) -> Result<()> {
     Ok(())
 }
 
+/// Whether the one who accepted serves the session too.
+fn serves_itself(owners: &Owners) -> bool {
+    let acceptor = owners.acceptor.as_ref();
+    acceptor.is_some_and(|acceptor| acceptor.pid == owners.handler.pid)
+}
+
 fn check_closed(event: &Document, owners: &Owners) -> Result<()> {
     let mut check = with_acceptor(Check::of(&event.json), owners);
     // An acceptor that serves by itself need not be told twice.
-    let serves_itself = |acceptor: &Facts| acceptor.pid == owners.handler.pid;
-    if !owners.acceptor.as_ref().is_some_and(serves_itself) || has(&event.json, "telnet.handler") {
+    if !serves_itself(owners) || has(&event.json, "telnet.handler") {
         check = with_owner(check, "handler", &owners.handler);
     }
     check
@@ -162,8 +176,12 @@ fn owners_are_named<S>(
         let accepted = agent.wait_for(lab, what, ingress("connection_accepted", client))?;
         check_accepted(&accepted, &owners).context(what)?;
 
-        // The fence is held back while its acceptor is waited for; meanwhile the holder of
-        // this session's socket has been looked up.
+        // Whoever serves it does by now; where no hook told, that is only seen by looking.
+        if !acceptor_is_known() || !serves_itself(&owners) {
+            while accepted.at.elapsed() < LAST_LOOK {
+                agent.fence(lab)?;
+            }
+        }
         agent.fence(lab)?;
         peer.with("reset", client)?;
         let what = "the closing event";

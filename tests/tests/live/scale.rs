@@ -1,6 +1,6 @@
 //! Many sessions at once, and each with the right process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -12,19 +12,19 @@ use telnet_tests::check::{get, number, text};
 use telnet_tests::lab::{self, V4};
 use telnet_tests::peer::{Server, ServerKind};
 use telnet_tests::process::Spawned;
-use telnet_tests::{tools, wait};
+use telnet_tests::{kernel, tools, wait};
 
 const SESSIONS: usize = 1000;
 const TELNET: SocketAddr = SocketAddr::new(V4, 23);
 
-/// Events with this action, by the client's port; fails on a second one of the same port.
-fn by_port(documents: &[Document], action: &str) -> Result<HashMap<u64, Value>> {
+/// Events with this action, by a number in them; fails on a second one with the same.
+fn by(field: &str, documents: &[Document], action: &str) -> Result<HashMap<u64, Value>> {
     let mut found = HashMap::new();
     for document in documents {
         if text(&document.json, "event.action") == Some(action) {
-            let port = number(&document.json, "source.port").context("no source.port")?;
-            let before = found.insert(port, document.json.clone());
-            ensure!(before.is_none(), "{action} came twice for port {port}");
+            let number = number(&document.json, field).with_context(|| format!("no {field}"))?;
+            let before = found.insert(number, document.json.clone());
+            ensure!(before.is_none(), "{action} came twice for {field} {number}");
         }
     }
     Ok(found)
@@ -53,6 +53,15 @@ fn run_client(command: &mut Command, text: String) -> Result<Client> {
     })
 }
 
+/// Whether the last argument is `text`. A kernel that does not let the probe read it leaves it
+/// out for a process that is gone before userspace looks.
+fn args_are_right(event: &Value, text: &str) -> bool {
+    match get(event, "process.args") {
+        Some(args) => args.get(3).and_then(Value::as_str) == Some(text),
+        None => kernel::lacks("reading_of_memory_by_address"),
+    }
+}
+
 #[test]
 fn clients_that_are_gone_at_once_are_named_with_their_arguments() -> Result<()> {
     lab::live_alone(|lab| {
@@ -69,15 +78,15 @@ fn clients_that_are_gone_at_once_are_named_with_their_arguments() -> Result<()> 
                 .collect::<Result<_>>()
         })??;
         let documents = agent.fence(lab)?;
-        let events = by_port(&documents, "connection_established")?;
+        // Not by port: a slow machine takes longer than the kernel keeps a used port back.
+        let events = by("process.pid", &documents, "connection_established")?;
         for client in &clients {
             let event = events
-                .get(&client.port)
+                .get(&client.pid)
                 .with_context(|| format!("no event of {client:?}"))?;
-            let arg = get(event, "process.args.3").or_else(|| get(event, "process.args")?.get(3));
             ensure!(
-                number(event, "process.pid") == Some(client.pid)
-                    && arg.and_then(Value::as_str) == Some(&client.text),
+                number(event, "source.port") == Some(client.port)
+                    && args_are_right(event, &client.text),
                 "{client:?}, but {event:#}"
             );
         }
@@ -86,8 +95,16 @@ fn clients_that_are_gone_at_once_are_named_with_their_arguments() -> Result<()> 
             "{} outbound sessions",
             events.len()
         );
-        let inbound = by_port(&documents, "connection_accepted")?.len();
-        ensure!(inbound == SESSIONS, "{inbound} inbound sessions");
+        let inbound: HashSet<_> = documents
+            .iter()
+            .filter(|document| text(&document.json, "event.action") == Some("connection_accepted"))
+            .map(|document| text(&document.json, "telnet.session.id"))
+            .collect();
+        ensure!(
+            inbound.len() == SESSIONS,
+            "{} inbound sessions",
+            inbound.len()
+        );
         agent.finish().map(drop)
     })
 }
@@ -110,7 +127,7 @@ fn concurrent_sessions_of_a_forking_server_have_their_own_handlers() -> Result<(
         let closed = loop {
             let mut documents = agent.of(lab);
             documents.retain(|d| text(&d.json, "network.direction") == Some("ingress"));
-            let closed = by_port(&documents, "network_flow")?;
+            let closed = by("source.port", &documents, "network_flow")?;
             if closed.len() >= SESSIONS || Instant::now() > deadline {
                 break closed;
             }

@@ -38,17 +38,17 @@ enum Layer {
 }
 
 /// Which virtual machines, and what to run in them.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 struct VmOptions {
     /// Every kernel series instead of the oldest, the most installed and the newest, and every
     /// test with every way to learn who accepted, instead of those that it can change
     #[arg(long)]
     all: bool,
-    /// Only this kernel series, such as 6.1 or newest; may be repeated
+    /// Only this kernel series, such as 6.1, newest or newest-lockdown; may be repeated
     #[arg(long = "kernel", value_name = "SERIES")]
     kernels: Vec<String>,
-    /// Only this: the live tests with one way to learn who accepted, or what the agent must
-    /// refuse; may be repeated
+    /// Only this: what the kernel gives the agent, the live tests with one way to learn who
+    /// accepted, or what the agent must refuse; may be repeated
     #[arg(long = "suite", value_parser = suite_parser())]
     suites: Vec<String>,
     /// Only tests whose name contains this
@@ -57,7 +57,15 @@ struct VmOptions {
 }
 
 fn suite_parser() -> PossibleValuesParser {
-    PossibleValuesParser::new(vm::HOOKS.iter().chain([&vm::REFUSALS]))
+    PossibleValuesParser::new(suites())
+}
+
+/// Every suite, in the order in which a guest runs them.
+fn suites() -> impl Iterator<Item = &'static str> {
+    [vm::KERNEL]
+        .into_iter()
+        .chain(vm::HOOKS)
+        .chain([vm::REFUSALS])
 }
 
 impl VmOptions {
@@ -70,17 +78,15 @@ impl VmOptions {
         } = self;
         let mut suites = suites.clone();
         if suites.is_empty() {
-            suites.extend(
-                vm::HOOKS
-                    .iter()
-                    .chain([&vm::REFUSALS])
-                    .map(|&s| s.to_owned()),
-            );
+            suites.extend(self::suites().map(str::to_owned));
         }
-        let mut guests: Vec<_> = kernels.iter().map(|k| Guest::plain(k, &suites)).collect();
+        let mut guests: Vec<_> = kernels
+            .iter()
+            .map(|k| Guest::labelled(k, &suites))
+            .collect();
         if guests.is_empty() {
             let series = if *all { &vm::ALL[..] } else { &vm::DEFAULT };
-            guests.extend(series.iter().map(|series| Guest::plain(series, &suites)));
+            guests.extend(series.iter().map(|series| Guest::labelled(series, &suites)));
             guests.push(Guest::locked_down(vm::NEWEST));
         }
         let tests = match filter.as_str() {
@@ -101,9 +107,15 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
         None => {
             let agent = agent(workspace)?;
             unit(workspace, Some(&agent.probe))?;
-            live(workspace, &agent)
+            live(workspace, &agent)?;
+            machines(workspace)
         }
     }
+}
+
+/// The live tests on the oldest kernel, the most installed and the newest, in virtual machines.
+pub(crate) fn machines(workspace: &Workspace) -> anyhow::Result<()> {
+    VmOptions::default().matrix().run(workspace)
 }
 
 /// The agent that the live tests drive, and what they need beside it.

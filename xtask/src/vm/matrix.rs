@@ -2,7 +2,8 @@
 
 use std::{
     collections::VecDeque,
-    fs,
+    fs::{self, File},
+    io::{LineWriter, Write as _},
     path::PathBuf,
     sync::{Mutex, PoisonError},
     thread,
@@ -13,10 +14,12 @@ use anyhow::{Context as _, bail};
 
 use super::{
     choose_accelerator,
+    expect::Expected,
     guest::Base,
     kernel::Kernel,
-    qemu::{self, Accelerator, End, Machine, Patience},
-    verdict::{Report, Suite, Verdict},
+    qemu::{self, Accelerator, End, Machine, PROGRAM, Patience},
+    summary,
+    verdict::{Report, Suite},
 };
 use crate::{
     toolchain::{self, Need},
@@ -30,14 +33,18 @@ pub(crate) const HOOKS: [&str; 5] = ["auto", "fentry", "kprobe", "syscall-exit",
 /// The live tests that a forced way to learn who accepted can change.
 const FORCED_FILTER: &str = "owners::";
 
+/// What the kernel gives the agent: see [`Expected`].
+pub(crate) const KERNEL: &str = "kernel";
+
 /// What the agent must refuse, each with a sentence: a kernel that hides its types, and one that
 /// is too old.
 pub(crate) const REFUSALS: &str = "refusals";
 
-/// Emulated guests are slow, and two share a small machine.
+/// Emulated guests are slow, two share a small machine, and others may use it too.
 const PATIENCE: Patience = Patience {
-    quiet: Duration::from_mins(4),
-    total: Duration::from_mins(30),
+    silent: Duration::from_mins(3),
+    idle: Duration::from_mins(10),
+    total: Duration::from_mins(60),
 };
 
 /// Guests that run at once: each has two processors.
@@ -81,42 +88,61 @@ pub(crate) struct Guest {
     pub(crate) series: String,
     /// Kernel parameters of its own.
     pub(crate) parameters: &'static str,
-    /// [`HOOKS`] or [`REFUSALS`].
+    /// [`KERNEL`], [`HOOKS`] or [`REFUSALS`].
     pub(crate) suites: Vec<String>,
+    pub(crate) expected: Expected,
 }
 
+/// Ends the label of a kernel under lockdown.
+const LOCKED_DOWN: &str = "-lockdown";
+
 impl Guest {
+    /// A kernel series, as it comes or locked down, by its label.
+    pub(crate) fn labelled(label: &str, suites: &[String]) -> Self {
+        label.strip_suffix(LOCKED_DOWN).map_or_else(
+            || Self::plain(label, suites),
+            |series| Self {
+                suites: suites.to_vec(),
+                ..Self::locked_down(series)
+            },
+        )
+    }
+
     /// A kernel as it comes.
-    pub(crate) fn plain(series: &str, suites: &[String]) -> Self {
+    fn plain(series: &str, suites: &[String]) -> Self {
         Self {
             label: series.to_owned(),
             series: series.to_owned(),
             parameters: "",
             suites: suites.to_vec(),
+            expected: Expected::of(series),
         }
     }
 
     /// A kernel that lets not even root read its memory, as with Secure Boot at its strictest: no
-    /// program with `bpf_probe_read_kernel` loads, and the agent has to choose one without.
+    /// program with `bpf_probe_read_kernel` loads, and the agent has to choose those without.
     pub(crate) fn locked_down(series: &str) -> Self {
         Self {
-            label: format!("{series}-lockdown"),
+            label: format!("{series}{LOCKED_DOWN}"),
             parameters: "lockdown=confidentiality",
-            ..Self::plain(series, &["auto".to_owned()])
+            expected: Expected::locked_down(),
+            ..Self::plain(series, &[KERNEL, "auto"].map(str::to_owned))
         }
     }
 }
 
 /// One guest and what came of it.
 #[derive(Debug)]
-struct Outcome {
-    guest: Guest,
-    release: String,
-    report: Report,
+pub(super) struct Outcome {
+    pub(super) guest: Guest,
+    /// What `uname -r` says, without the flavour.
+    pub(super) release: String,
+    pub(super) report: Report,
     /// What is wrong apart from failed tests.
-    defects: Vec<String>,
-    console: PathBuf,
-    time: Duration,
+    pub(super) defects: Vec<String>,
+    /// The kernel's log.
+    pub(super) console: PathBuf,
+    pub(super) time: Duration,
 }
 
 impl Matrix {
@@ -150,7 +176,7 @@ impl Matrix {
             }
             Ok(())
         })?;
-        summarise(&outcomes)
+        summary::print(&outcomes)
     }
 
     fn boot(
@@ -169,7 +195,7 @@ impl Matrix {
             accelerator,
             kernel: kernel.image.clone(),
             initrd: folder.join("initrd"),
-            parameters: format!("loglevel=5 {}", guest.parameters),
+            parameters: format!("loglevel=7 oops=panic {}", guest.parameters),
             console: folder.join("console.log"),
         };
         let (filter, forced_filter) = self.tests.filters();
@@ -178,21 +204,33 @@ impl Matrix {
             ("SUITES", &guest.suites.join(" ")),
             ("FILTER", filter),
             ("FORCED_FILTER", forced_filter),
+            ("HOOK", guest.expected.hook),
+            ("LACKS", &guest.expected.names()),
         ];
         base.write(&machine.initrd, kernel, &variables)?;
         println!("[{}] booting {}", guest.label, kernel.release);
         let mut report = Report::default();
-        let mut output = String::new();
+        let log = folder.join("tests.log");
+        let mut output = File::create(&log)
+            .map(LineWriter::new)
+            .with_context(|| format!("cannot create {}", log.display()))?;
+        let mut written = Ok(());
+        let mut before = start;
         let end = machine.run(workspace, PATIENCE, |line| {
-            output.push_str(line);
-            output.push('\n');
+            if written.is_ok() {
+                written = writeln!(output, "{line}");
+            }
             if let Some((test, verdict)) = report.line(line) {
                 let suite = report.suites.last().map_or("", |suite| &suite.name);
-                println!("[{} {suite}] {test} ... {verdict}", guest.label);
+                let seconds = before.elapsed().as_secs_f32();
+                println!(
+                    "[{} {suite}] {test} ... {verdict} ({seconds:.1} s)",
+                    guest.label
+                );
+                before = Instant::now();
             }
         })?;
-        let log = folder.join("tests.log");
-        fs::write(&log, output).with_context(|| format!("cannot write {}", log.display()))?;
+        written.with_context(|| format!("cannot write {}", log.display()))?;
         Ok(Outcome {
             guest: guest.clone(),
             release: kernel.release.clone(),
@@ -217,9 +255,14 @@ fn defects(guest: &Guest, report: &Report, end: End, trouble: Option<String>) ->
         End::Stopped if report.done => {}
         End::Stopped => defects.push("the guest stopped before its end".to_owned()),
         End::Hung => defects.push(format!(
-            "the guest said nothing for {} s",
-            PATIENCE.quiet.as_secs()
+            "the guest gave no sign of life for {} s",
+            PATIENCE.silent.as_secs()
         )),
+        End::Stuck => defects.push(format!(
+            "the guest was alive, but got nowhere for {} s",
+            PATIENCE.idle.as_secs()
+        )),
+        End::Broke(status) => defects.push(format!("{PROGRAM} ended with {status}")),
         End::TimedOut => defects.push(format!(
             "the guest was not done after {} s",
             PATIENCE.total.as_secs()
@@ -232,54 +275,6 @@ fn defects(guest: &Guest, report: &Report, end: End, trouble: Option<String>) ->
         defects.extend(defect.map(|defect| format!("{name}: {defect}")));
     }
     defects
-}
-
-/// Prints the table and the closing line.
-fn summarise(outcomes: &[Outcome]) -> anyhow::Result<()> {
-    let mut passed = 0;
-    let mut failed = 0;
-    let mut defects = 0;
-    println!();
-    for outcome in outcomes {
-        println!("{}", row(outcome));
-        for suite in &outcome.report.suites {
-            passed += suite.count(Verdict::Passed);
-            failed += suite.count(Verdict::Failed);
-            for (test, _) in suite.tests.iter().filter(|(_, v)| *v == Verdict::Failed) {
-                println!("    {} {test} FAILED", suite.name);
-            }
-        }
-        for defect in &outcome.defects {
-            println!("    {defect} (see {})", outcome.console.display());
-        }
-        defects += outcome.defects.len();
-    }
-    println!();
-    println!("{passed} passed, {} failed", failed + defects);
-    if failed + defects > 0 {
-        bail!("{failed} tests failed in virtual machines, and {defects} other defects were found");
-    }
-    Ok(())
-}
-
-fn row(outcome: &Outcome) -> String {
-    let suites: Vec<_> = outcome.report.suites.iter().map(cell).collect();
-    format!(
-        "{:<16} {:<18} {:>4} s   {}",
-        outcome.guest.label,
-        outcome.release,
-        outcome.time.as_secs(),
-        suites.join("  ")
-    )
-}
-
-fn cell(suite: &Suite) -> String {
-    let Suite { name, tests, .. } = suite;
-    match suite.count(Verdict::Failed) {
-        0 if suite.defect().is_some() => format!("{name} INCOMPLETE"),
-        0 => format!("{name} {} ok", tests.len()),
-        failed => format!("{name} {failed} of {} FAILED", tests.len()),
-    }
 }
 
 #[cfg(test)]
@@ -304,13 +299,13 @@ mod tests {
 
     #[test]
     fn a_whole_run_has_no_defect() {
-        let guest = Guest::plain("6.1", &["auto".to_owned()]);
+        let guest = Guest::labelled("6.1", &["auto".to_owned()]);
         assert!(defects(&guest, &report(&WHOLE), End::Stopped, None).is_empty());
     }
 
     #[test]
     fn whatever_is_missing_is_a_defect() {
-        let guest = Guest::plain("6.1", &["auto".to_owned(), "fentry".to_owned()]);
+        let guest = Guest::labelled("6.1", &["auto".to_owned(), "fentry".to_owned()]);
         let trouble = Some("] BUG: x".to_owned());
         let cases = [
             (&WHOLE[..], End::Stopped, None, vec!["fentry: did not run"]),
@@ -324,7 +319,7 @@ mod tests {
                 &WHOLE[..2],
                 End::Hung,
                 None,
-                vec!["said nothing", "auto: did not end", "fentry"],
+                vec!["no sign of life", "auto: did not end", "fentry"],
             ),
             (
                 &WHOLE[..],

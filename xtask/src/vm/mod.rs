@@ -1,16 +1,18 @@
 //! Virtual machines: the same tests on other kernels, and a place to try the agent.
 
 mod demo;
+mod expect;
 mod guest;
 mod kernel;
 mod matrix;
 mod qemu;
+mod summary;
 mod verdict;
 
 pub(crate) use self::{
     demo::{Telnetd, demo},
     kernel::{ALL, DEFAULT, KEYRING, NEWEST},
-    matrix::{Guest, HOOKS, Matrix, REFUSALS, Tests},
+    matrix::{Guest, HOOKS, KERNEL, Matrix, REFUSALS, Tests},
     qemu::PROGRAM,
 };
 use self::{guest::Base, kernel::Kernel, qemu::Accelerator};

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader, Read},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
@@ -33,11 +33,16 @@ impl Accelerator {
     }
 }
 
+/// What a guest says now and then, whatever else it does.
+const ALIVE: &str = "@alive";
+
 /// How long a guest may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    /// Between two lines.
-    pub(crate) quiet: Duration,
+    /// Between two signs of life.
+    pub(crate) silent: Duration,
+    /// Between two lines that say more.
+    pub(crate) idle: Duration,
     /// From start to end.
     pub(crate) total: Duration,
 }
@@ -59,10 +64,14 @@ pub(crate) struct Machine {
 pub(crate) enum End {
     /// By itself.
     Stopped,
-    /// It said nothing for too long.
+    /// It gave no sign of life for too long.
     Hung,
+    /// It was alive, and got nowhere.
+    Stuck,
     /// It did not come to an end.
     TimedOut,
+    /// The virtual machine broke, which says nothing of the guest.
+    Broke(ExitStatus),
 }
 
 impl Machine {
@@ -85,8 +94,20 @@ impl Machine {
             .with_context(|| format!("cannot start `{}`", process::render(&command)))?;
         let output = child.stdout.take().context("qemu has no output")?;
         let end = follow(output, patience, &mut line);
-        stop(&mut child)?;
-        Ok(end)
+        match end {
+            End::Stopped => {
+                let status = child.wait()?;
+                Ok(if status.success() {
+                    end
+                } else {
+                    End::Broke(status)
+                })
+            }
+            End::Hung | End::Stuck | End::TimedOut | End::Broke(_) => {
+                stop(&mut child)?;
+                Ok(end)
+            }
+        }
     }
 
     /// Replaces this process; the guest's console is the terminal. `port` of this machine's
@@ -129,15 +150,24 @@ fn follow(
     line: &mut dyn FnMut(&str),
 ) -> End {
     let start = Instant::now();
+    let mut said = start;
     let lines = lines_of(output);
     loop {
         let Some(left) = patience.total.checked_sub(start.elapsed()) else {
             return End::TimedOut;
         };
-        match lines.recv_timeout(patience.quiet.min(left)) {
-            Ok(text) => line(&text),
+        match lines.recv_timeout(patience.silent.min(left)) {
+            // It may come in the middle of a line.
+            Ok(text) => match text.strip_suffix(ALIVE) {
+                Some("") if said.elapsed() > patience.idle => return End::Stuck,
+                Some("") => {}
+                beginning => {
+                    said = Instant::now();
+                    line(beginning.unwrap_or(&text));
+                }
+            },
             Err(RecvTimeoutError::Disconnected) => return End::Stopped,
-            Err(RecvTimeoutError::Timeout) if patience.quiet < left => return End::Hung,
+            Err(RecvTimeoutError::Timeout) if patience.silent < left => return End::Hung,
             Err(RecvTimeoutError::Timeout) => return End::TimedOut,
         }
     }
@@ -221,7 +251,8 @@ fn boots_under_kvm(workspace: &Workspace, kernel: &Path, initrd: &Path) -> anyho
     };
     let limit = Duration::from_secs(20);
     let patience = Patience {
-        quiet: limit,
+        silent: limit,
+        idle: limit,
         total: limit,
     };
     let mut done = false;
@@ -234,7 +265,7 @@ const TROUBLE: [&str; 8] = [
     "] BUG: ",
     "] Oops: ",
     "Kernel panic",
-    "WARNING: CPU",
+    "[ cut here ]",
     "general protection fault",
     "rcu: INFO: rcu_",
     "soft lockup",
@@ -261,7 +292,8 @@ mod tests {
     use super::*;
 
     const SHORT: Patience = Patience {
-        quiet: Duration::from_millis(20),
+        silent: Duration::from_millis(20),
+        idle: Duration::from_mins(1),
         total: Duration::from_mins(1),
     };
 
@@ -278,6 +310,20 @@ mod tests {
     fn silence_is_a_hang() {
         let (reader, _writer) = std::io::pipe().unwrap();
         assert_eq!(follow(reader, SHORT, &mut |_| {}), End::Hung);
+    }
+
+    #[test]
+    fn signs_of_life_are_no_progress() {
+        let mut lines = Vec::new();
+        let mut push = |line: &str| lines.push(line.to_owned());
+        let text = &b"one\n@alive\ntest two ... @alive\nok\n"[..];
+        assert_eq!(follow(text, SHORT, &mut push), End::Stopped);
+        assert_eq!(lines, ["one", "test two ... ", "ok"]);
+        let impatient = Patience {
+            idle: Duration::ZERO,
+            ..SHORT
+        };
+        assert_eq!(follow(text, impatient, &mut |_| {}), End::Stuck);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 use serde_json::json;
 
 use super::*;
-use crate::session::{Ending, Failure, Traffic};
+use crate::{
+    probe::record::SocketError,
+    session::{Ending, Failure, Traffic},
+};
 
 /// `event.action` words that version 102 of the telnet rule excludes; later versions too.
 const EXCLUDED: [&str; 7] = [
@@ -15,12 +18,16 @@ const EXCLUDED: [&str; 7] = [
 ];
 
 fn failed(errno: u16) -> Fact {
-    Fact::Failed(Failure { errno: Some(errno) })
+    Fact::Failed(Failure {
+        error: SocketError::Errno(errno),
+    })
 }
 
 /// Close or disconnect before the handshake ended.
 fn gave_up() -> Fact {
-    Fact::Failed(Failure { errno: None })
+    Fact::Failed(Failure {
+        error: SocketError::Clear,
+    })
 }
 
 /// Action, types, outcome, reason and error code in one line.
@@ -56,6 +63,11 @@ fn openings_and_closes_have_their_words() {
             Fact::Closed(Ending::Reset, None),
             "network_flow",
             "end success reset",
+        ),
+        (
+            Fact::Closed(Ending::Unknown, None),
+            "network_flow",
+            "end success -",
         ),
         (
             Fact::Closed(Ending::Timeout, None),
@@ -112,6 +124,7 @@ fn only_open_connections_alert() {
         Ending::Fin { local_first: None },
         Ending::Reset,
         Ending::Timeout,
+        Ending::Unknown,
     ] {
         failures.push(Fact::Closed(ending, None));
     }

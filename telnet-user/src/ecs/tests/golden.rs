@@ -4,7 +4,10 @@
 use std::{env, fs, path::Path};
 
 use super::*;
-use crate::session::{Ending, Failure, Traffic};
+use crate::{
+    probe::record::SocketError,
+    session::{Ending, Failure, Traffic},
+};
 
 /// Each golden document with its file's name.
 pub(super) fn samples() -> Vec<(&'static str, Value)> {
@@ -18,7 +21,9 @@ pub(super) fn samples() -> Vec<(&'static str, Value)> {
         local_first: Some(false),
     };
     let closed = Fact::Closed(ending, Some(traffic));
-    let refused = Fact::Failed(Failure { errno: Some(111) });
+    let refused = Fact::Failed(Failure {
+        error: SocketError::Errno(111),
+    });
     let inbound = |fact, millis| observed(inbound(), fact, at(millis));
     let outbound = |fact, millis| observed(outbound(), fact, at(millis));
     let (server, client) = (server_facts(), client_facts());

@@ -2,13 +2,18 @@ use std::collections::HashSet;
 
 use super::super::identity::community_id;
 use super::*;
-use crate::session::{Ending, Failure};
+use crate::{
+    probe::record::SocketError,
+    session::{Ending, Failure},
+};
 
 const FACTS: [Fact; 5] = [
     Fact::Attempted,
     Fact::Accepted,
     Fact::Established,
-    Fact::Failed(Failure { errno: None }),
+    Fact::Failed(Failure {
+        error: SocketError::Clear,
+    }),
     Fact::Closed(Ending::Reset, None),
 ];
 

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::{collection::vec, option, prelude::*};
 
 use super::*;
-use crate::session::{Ending, Failure, Traffic};
+use crate::{
+    probe::record::SocketError,
+    session::{Ending, Failure, Traffic},
+};
 
 /// `name,type,array` of the ECS fields that documents use, from ECS 9.5's generated field list.
 const FIELDS: &str = include_str!("../../../fixtures/docs/fields.csv");
@@ -254,12 +257,18 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         option::of(any::<bool>()).prop_map(|local_first| Ending::Fin { local_first }),
         Just(Ending::Reset),
         Just(Ending::Timeout),
+        Just(Ending::Unknown),
     ];
     prop_oneof![
         Just(Fact::Attempted),
         Just(Fact::Accepted),
         Just(Fact::Established),
-        option::of(any::<u16>()).prop_map(|errno| Fact::Failed(Failure { errno })),
+        prop_oneof![
+            Just(SocketError::Unknown),
+            Just(SocketError::Clear),
+            any::<u16>().prop_map(SocketError::Errno),
+        ]
+        .prop_map(|error| Fact::Failed(Failure { error })),
         (ending, option::of(traffic)).prop_map(|(ending, traffic)| Fact::Closed(ending, traffic)),
     ]
 }

@@ -12,8 +12,8 @@ use thiserror::Error;
 use zerocopy::FromBytes as _;
 
 use super::record::{
-    Accept, Args, Exec, Hook, KernelEvent, Record, Socket, SocketKey, StateChange, Task,
-    TcpCounters, TcpState,
+    Accept, Args, Exec, Hook, KernelEvent, Record, Socket, SocketError, SocketKey, StateChange,
+    Task, TcpCounters, TcpState,
 };
 use crate::clock::BootTime;
 
@@ -152,7 +152,11 @@ fn socket(record: &SocketRecord) -> Result<Socket, DecodeError> {
             cookie: known(record.cookie),
         },
         netns: known(record.netns),
-        error: u16::try_from(record.error).ok().filter(|&errno| errno != 0),
+        error: match u16::try_from(record.error) {
+            Ok(0) => SocketError::Clear,
+            Ok(errno) => SocketError::Errno(errno),
+            Err(_) => SocketError::Unknown,
+        },
         mptcp: match record.protocol {
             IPPROTO_TCP => false,
             IPPROTO_MPTCP => true,

@@ -67,7 +67,7 @@ fn a_state_change_carries_its_socket() {
     );
     assert_eq!(change.socket.key.cookie, Some(42));
     assert_eq!(change.socket.netns, Some(4_026_531_840));
-    assert_eq!(change.socket.error, None);
+    assert_eq!(change.socket.error, SocketError::Clear);
 }
 
 #[test]

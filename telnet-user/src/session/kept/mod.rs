@@ -7,7 +7,7 @@ use std::{collections::HashMap, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, Fact, Listener, Observation, Session, tracker::Tracker};
+use super::{Direction, Fact, Listener, Observation, Session, may_equal, tracker::Tracker};
 use crate::{
     clock::BootTime,
     probe::record::SocketKey,
@@ -33,9 +33,9 @@ enum Line {
 /// What tells connections apart that are open at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Flow {
-    netns: Option<u32>,
-    local: SocketAddr,
-    remote: SocketAddr,
+    pub(super) netns: Option<u32>,
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
 }
 
 impl Flow {
@@ -133,7 +133,14 @@ impl Kept {
 
     /// Gives a session that was found open what is known of it since before.
     pub(super) fn complete_session(&mut self, found: &mut Session) {
-        let Some(kept) = self.sessions.remove(&Flow::of(found)) else {
+        let flow = Flow::of(found);
+        // Written from records of a kernel that tells no namespaces.
+        let anywhere = Flow {
+            netns: None,
+            ..flow
+        };
+        let kept = self.sessions.remove(&flow);
+        let Some(kept) = kept.or_else(|| self.sessions.remove(&anywhere)) else {
             return;
         };
         // Without cookies the inode number tells a session that took the same ports since.
@@ -170,15 +177,12 @@ impl Kept {
         key: SocketKey,
     ) -> Option<KeptListener> {
         let index = self.listeners.iter().position(|kept| {
-            kept.netns == netns && kept.local == local && may_equal(kept.key.cookie, key.cookie)
+            may_equal(kept.netns, netns)
+                && kept.local == local
+                && may_equal(kept.key.cookie, key.cookie)
         })?;
         Some(self.listeners.swap_remove(index))
     }
-}
-
-/// Whether two values can be the same, as far as both are known.
-fn may_equal<T: PartialEq>(left: Option<T>, right: Option<T>) -> bool {
-    left.zip(right).is_none_or(|(left, right)| left == right)
 }
 
 /// Keeps the file: takes each observation once it is on its way, and tells how the file changes.

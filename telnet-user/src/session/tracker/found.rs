@@ -25,6 +25,25 @@ pub(super) struct FoundSessions {
     next: u64,
 }
 
+impl FoundSessions {
+    fn take(&mut self, socket: &Socket) -> Option<u64> {
+        let flow = Flow::new(socket.netns, socket.local, socket.remote);
+        if socket.netns.is_some() {
+            return self.keys.remove(&flow);
+        }
+        // The list tells namespaces even where the probe cannot: one of several could be meant.
+        let mut same_ends = self
+            .keys
+            .keys()
+            .filter(|found| (found.local, found.remote) == (flow.local, flow.remote));
+        let found = same_ends.next().copied()?;
+        if same_ends.next().is_some() {
+            return None;
+        }
+        self.keys.remove(&found)
+    }
+}
+
 impl Tracker {
     /// Takes in what was open at start, and what an earlier run of the agent knew of it. Reported
     /// by [`Self::report_found`], or before if there is no room for all.
@@ -100,8 +119,7 @@ impl Tracker {
     }
 
     fn take_found(&mut self, socket: &Socket) -> Option<Entry> {
-        let flow = Flow::new(socket.netns, socket.local, socket.remote);
-        let key = self.found.keys.remove(&flow)?;
+        let key = self.found.take(socket)?;
         self.sessions.remove(&key)
     }
 }

@@ -87,7 +87,7 @@ impl Tracker {
             if change.socket.local.port() != 0 {
                 entry.session.local = change.socket.local;
             }
-            Fact::Failed(Failure { errno: error })
+            Fact::Failed(Failure { error })
         } else {
             let counters = change.counters;
             let direction = entry.session.direction;
@@ -112,7 +112,7 @@ impl Tracker {
         }
         let mut session = new_session(&change.socket, Direction::Ingress);
         session.owners.listener = session.came_through(self.listeners.all());
-        let errno = change.socket.error;
-        out.push(observed(&session, Fact::Failed(Failure { errno }), time));
+        let error = change.socket.error;
+        out.push(observed(&session, Fact::Failed(Failure { error }), time));
     }
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     probe::record::{
-        Exec, Hook, StateChange, TcpCounters,
+        Exec, Hook, SocketError, StateChange, TcpCounters,
         TcpState::{
             self, Close, CloseWait, Established, FinWait2, LastAck, Listen, SynRecv, SynSent,
         },
@@ -27,7 +27,7 @@ fn socket(id: u64) -> Socket {
             cookie: Some(id),
         },
         netns: Some(1),
-        error: None,
+        error: SocketError::Clear,
         mptcp: false,
         local: "192.0.2.1:23".parse().expect("address"),
         remote: SocketAddr::new(
@@ -93,10 +93,11 @@ fn words(observations: &[Observation]) -> Vec<String> {
                     Fact::Attempted => "attempted".to_owned(),
                     Fact::Accepted => "accepted".to_owned(),
                     Fact::Established => "established".to_owned(),
-                    Fact::Failed(failure) => format!("failed {:?}", failure.errno),
+                    Fact::Failed(failure) => format!("failed {:?}", failure.error.errno()),
                     Fact::Closed(Ending::Fin { local_first }, _) => format!("fin {local_first:?}"),
                     Fact::Closed(Ending::Reset, _) => "reset".to_owned(),
                     Fact::Closed(Ending::Timeout, _) => "timeout".to_owned(),
+                    Fact::Closed(Ending::Unknown, _) => "closed".to_owned(),
                 };
                 let owner = session.owners.closest();
                 format!("{fact} by {:?}", owner.map(|owner| owner.task.pid))
@@ -168,7 +169,7 @@ fn inbound_sessions_in_every_order_of_accept() {
 fn outbound_sessions_name_the_caller_of_connect() {
     let connect = || KernelEvent::Connect(socket(1), task(9));
     let mut refused = socket(1);
-    refused.error = Some(111);
+    refused.error = SocketError::Errno(111);
     let cases = vec![
         (
             vec![
@@ -460,6 +461,39 @@ fn what_was_open_at_start_is_reported_once_whoever_tells_first() {
         ["fin Some(true) by Some(8)", "fin Some(false) by None"]
     );
     assert_eq!(tracker.counters(), Counters::default());
+}
+
+#[test]
+fn a_probe_that_tells_no_namespace_knows_what_was_found_by_its_ends() {
+    let close = |id| {
+        let mut socket = socket(id);
+        socket.key.cookie = None;
+        socket.netns = None;
+        state(socket, LastAck, Close)
+    };
+    let elsewhere = |id| match found(id) {
+        Found::Session(mut session) => {
+            session.netns = Some(2);
+            Found::Session(session)
+        }
+        other @ Found::Listener(_) => other,
+    };
+    let mut tracker = Tracker::new(Limits::default());
+    let mut out = Vec::new();
+    let listed = vec![found(1), found(2), elsewhere(2)];
+    tracker.found(listed, Kept::default(), at(0), &mut out);
+    for id in [1, 2] {
+        let record = Record {
+            cpu: 0,
+            sequence: 0,
+            time: at(1),
+            event: close(id),
+        };
+        tracker.push(record, &mut out);
+    }
+    assert_eq!(words(&out), ["accepted by None", "fin Some(false) by None"]);
+    // Which of the two ended cannot be told.
+    assert_eq!(tracker.counters().unknown_closes, 1);
 }
 
 #[test]

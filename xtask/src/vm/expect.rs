@@ -1,0 +1,72 @@
+//! What each kernel must give the agent, and what it does not have: stated here with the reason,
+//! and checked in the guest, so that neither a lost hook nor a test left out goes unseen.
+
+use std::fmt;
+
+/// What the agent finds at start on a kernel that is used as it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Expected {
+    /// The hook the agent must choose by itself, by the name in its log.
+    pub(crate) hook: &'static str,
+    /// All that is missing.
+    pub(crate) lacks: &'static [Lack],
+}
+
+/// Something that a kernel does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lack {
+    /// Name of the test that checks it.
+    pub(crate) name: &'static str,
+    /// Why.
+    reason: &'static str,
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, reason } = self;
+        write!(f, "without {}: {reason}", name.replace('_', " "))
+    }
+}
+
+const SOCKET_COOKIES: Lack = Lack {
+    name: "socket_cookies",
+    reason: "bpf_get_socket_cookie is not for tracing programs before 5.12",
+};
+
+const MPTCP: Lack = Lack {
+    name: "mptcp",
+    reason: "Debian built 5.10 for clouds without CONFIG_MPTCP",
+};
+
+const READING_BY_ADDRESS: Lack = Lack {
+    name: "reading_of_memory_by_address",
+    reason: "lockdown=confidentiality refuses bpf_probe_read_kernel",
+};
+
+impl Expected {
+    /// Of the kernels of `series` as they come.
+    pub(crate) fn of(series: &str) -> Self {
+        let lacks: &[Lack] = match series {
+            "5.10" => &[SOCKET_COOKIES, MPTCP],
+            _ => &[],
+        };
+        Self {
+            hook: "fentry",
+            lacks,
+        }
+    }
+
+    /// Of a recent kernel under lockdown=confidentiality.
+    pub(crate) const fn locked_down() -> Self {
+        Self {
+            hook: "fentry",
+            lacks: &[READING_BY_ADDRESS],
+        }
+    }
+
+    /// The names of what is missing, for the guest.
+    pub(crate) fn names(&self) -> String {
+        let names: Vec<_> = self.lacks.iter().map(|lack| lack.name).collect();
+        names.join(" ")
+    }
+}
