@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     canary::{Canary, Failure},
+    health::CanaryReport,
     probe::Ledger,
 };
 
@@ -36,6 +37,23 @@ pub enum State {
         /// What was missing, and what the kernel's counters say of it.
         reason: String,
     },
+}
+
+impl State {
+    /// The same as health documents tell it.
+    pub fn report(&self) -> CanaryReport {
+        let (status, took, reason) = match self {
+            Self::Unknown => ("unknown", None, None),
+            Self::Absent { reason } => ("absent", None, Some(reason.clone())),
+            Self::Alive { took } => ("alive", Some(*took), None),
+            Self::Degraded { reason } => ("degraded", None, Some(reason.clone())),
+        };
+        CanaryReport {
+            status,
+            took,
+            reason,
+        }
+    }
 }
 
 /// One step of a round.
