@@ -15,6 +15,8 @@ mod pretty;
 pub mod spool;
 mod status;
 mod syslog;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::{

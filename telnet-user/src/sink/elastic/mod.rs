@@ -8,7 +8,7 @@ mod bulk;
 mod client;
 mod dead_letters;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::{path::PathBuf, thread, time::Duration};
 

@@ -1,6 +1,6 @@
 //! Against a server that takes nothing but what the bulk interface allows.
 
-mod server;
+pub(in crate::sink) mod server;
 
 use std::{fs, path::Path, time::Duration};
 

@@ -17,7 +17,7 @@ use crate::sink::tls::provider;
 
 /// What the server does wrong, or the client is made to see.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Fault {
+pub(in crate::sink) enum Fault {
     /// Every so many documents of the next request get this status.
     Items { every: usize, status: u16 },
     /// The next request gets this status.
@@ -44,19 +44,28 @@ struct State {
 }
 
 /// The server; it ends with the test.
-pub(super) struct Server {
+pub(in crate::sink) struct Server {
     address: SocketAddr,
     scheme: &'static str,
     state: Arc<Mutex<State>>,
 }
 
 impl Server {
-    pub(super) fn start() -> Self {
-        Self::listen(None)
+    pub(in crate::sink) fn start() -> Self {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// At an address, which may have had a server before.
+    pub(in crate::sink) fn start_at(address: SocketAddr) -> Self {
+        Self::listen(address, None)
+    }
+
+    pub(in crate::sink) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// With a certificate for the address, and the authority to trust it by.
-    pub(super) fn start_tls() -> (Self, String) {
+    pub(in crate::sink) fn start_tls() -> (Self, String) {
         let certified = generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("certified");
         let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).expect("a key");
         let config = ServerConfig::builder_with_provider(provider())
@@ -65,11 +74,15 @@ impl Server {
             .with_no_client_auth()
             .with_single_cert(vec![certified.cert.der().clone()], key)
             .expect("a configuration");
-        (Self::listen(Some(Arc::new(config))), certified.cert.pem())
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        (
+            Self::listen(any, Some(Arc::new(config))),
+            certified.cert.pem(),
+        )
     }
 
-    fn listen(tls: Option<Arc<ServerConfig>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    fn listen(address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> Self {
+        let listener = TcpListener::bind(address).expect("bound");
         let address = listener.local_addr().expect("address");
         let state = Arc::new(Mutex::new(State::default()));
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -92,7 +105,7 @@ impl Server {
         }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(in crate::sink) fn url(&self) -> String {
         format!("{}://{}", self.scheme, self.address)
     }
 
@@ -100,33 +113,33 @@ impl Server {
         self.state.lock().expect("state")
     }
 
-    pub(super) fn fail(&self, fault: Fault) {
+    pub(in crate::sink) fn fail(&self, fault: Fault) {
         self.lock().fault = Some(fault);
     }
 
-    pub(super) fn demand(&self, authorization: &str) {
+    pub(in crate::sink) fn demand(&self, authorization: &str) {
         self.lock().authorization = Some(authorization.to_owned());
     }
 
-    pub(super) fn document(&self, stream: &str, id: &str) -> Option<Value> {
+    pub(in crate::sink) fn document(&self, stream: &str, id: &str) -> Option<Value> {
         let key = (stream.to_owned(), id.to_owned());
         self.lock().documents.get(&key).cloned()
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::sink) fn count(&self) -> usize {
         self.lock().documents.len()
     }
 
-    pub(super) fn requests(&self) -> Vec<usize> {
+    pub(in crate::sink) fn requests(&self) -> Vec<usize> {
         self.lock().requests.clone()
     }
 
-    pub(super) fn complaints(&self) -> Vec<String> {
+    pub(in crate::sink) fn complaints(&self) -> Vec<String> {
         self.lock().complaints.clone()
     }
 
     /// Takes no connection any more, and closes those there are at their next request.
-    pub(super) fn stop(&self) {
+    pub(in crate::sink) fn stop(&self) {
         self.lock().stopped = true;
         // Wakes the thread that accepts.
         drop(TcpStream::connect(self.address));
