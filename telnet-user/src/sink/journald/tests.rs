@@ -16,16 +16,15 @@ fn parse(mut bytes: &[u8]) -> Vec<(String, String)> {
         let end = bytes.iter().position(|&b| b == b'\n').expect("an end");
         let line = &bytes[..end];
         bytes = &bytes[end + 1..];
-        let (name, value) = match line.iter().position(|&b| b == b'=') {
-            Some(at) => (&line[..at], line[at + 1..].to_vec()),
-            None => {
-                let length = u64::from_le_bytes(bytes[..8].try_into().expect("a length"));
-                let length = usize::try_from(length).expect("small");
-                let value = bytes[8..8 + length].to_vec();
-                assert_eq!(bytes[8 + length], b'\n');
-                bytes = &bytes[9 + length..];
-                (line, value)
-            }
+        let (name, value) = if let Some(at) = line.iter().position(|&b| b == b'=') {
+            (&line[..at], line[at + 1..].to_vec())
+        } else {
+            let length = u64::from_le_bytes(bytes[..8].try_into().expect("a length"));
+            let length = usize::try_from(length).expect("small");
+            let value = bytes[8..8 + length].to_vec();
+            assert_eq!(bytes[8 + length], b'\n');
+            bytes = &bytes[9 + length..];
+            (line, value)
         };
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
         fields.push((text(name), text(&value)));

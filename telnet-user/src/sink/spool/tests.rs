@@ -183,11 +183,7 @@ fn events_give_way_before_alerts_and_the_oldest_first() {
     let kept = read(&spool, ALL);
     let lost = usize::try_from(numbers.lost_alerts).expect("few");
     assert_eq!(kept.len() + lost, 200);
-    assert!(
-        kept[0].starts_with(&format!("{lost:04}")),
-        "{}",
-        &kept[0][..4]
-    );
+    assert!(kept[0].starts_with(&format!("{lost:04}")), "{lost} lost");
     spool.append(entry(Kind::Event, &text));
     assert!(
         spool.numbers().lost_events >= numbers.lost_events,

@@ -20,7 +20,7 @@ const ALERTS: usize = 10_000;
 const KILLS: usize = 5;
 /// The folder of the process that is killed; set only for it.
 const FOLDER: &str = "TELNET_TEST_KILL_FOLDER";
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 fn id(number: usize) -> String {
     format!("alert-{number:05}")
