@@ -2,6 +2,8 @@
 //! `TELNET_MONITOR_BIN` names.
 
 #[cfg(test)]
+mod delivery;
+#[cfg(test)]
 mod detect;
 #[cfg(test)]
 mod errors;
@@ -19,6 +21,8 @@ mod pretty;
 mod restart;
 #[cfg(test)]
 mod scale;
+#[cfg(test)]
+mod service;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
