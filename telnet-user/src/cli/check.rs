@@ -3,12 +3,13 @@
 use std::io::{self, Write as _};
 
 use super::{
-    Rules, counts, exit, print, printable,
+    Rules, complain, counts, exit, print, printable,
     settings::{self, ConfigArgs},
 };
 use crate::{
     config::{Loaded, Sink, Stream, Target},
     rules::Rule,
+    sink::Sinks,
 };
 
 /// What to check.
@@ -29,7 +30,14 @@ pub(super) fn main(args: &Args) -> u8 {
     };
     // What the agent, which runs as root, would refuse.
     let report = settings::report(&config, file.is_some());
-    let code = if report.has_errors() {
+    let sinks = file.map_or_else(Vec::new, |_| config.sinks);
+    let broken = sinks
+        .iter()
+        .filter_map(|sink| Sinks::check(sink, &config.spool).err());
+    let broken = broken
+        .map(|error| complain(&format!("error: {error}")))
+        .count();
+    let code = if report.has_errors() || broken > 0 {
         exit::INVALID
     } else {
         exit::OK
@@ -38,7 +46,6 @@ pub(super) fn main(args: &Args) -> u8 {
     let rules = Rules {
         rules: report.rules,
     };
-    let sinks = file.map_or_else(Vec::new, |_| config.sinks);
     print(
         describe(&rules, &counts, &sinks).map(|()| code),
         exit::INVALID,

@@ -321,3 +321,34 @@ fn tls_trusts_the_authority_of_the_file() {
     let error = cluster.sink.deliver(&many(1)).expect_err("not trusted");
     assert!(error.to_string().contains("certificate"), "{error}");
 }
+
+/// What is shipped for a cluster fits what the agent sends unless it is told otherwise.
+#[test]
+fn each_default_data_stream_has_one_shipped_template() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/elasticsearch");
+    let read = |name: &str| -> Value {
+        let text = fs::read_to_string(folder.join(name)).expect("shipped");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let config = Elasticsearch::default();
+    let role = read("role.json").to_string();
+    for (stream, kind) in [
+        (config.alerts_stream, "alerts"),
+        (config.events_stream, "events"),
+        (config.health_stream, "health"),
+    ] {
+        let matching = ["alerts", "events", "health"].into_iter().filter(|kind| {
+            let template = read(&format!("index-template-{kind}.json"));
+            let pattern = template["index_patterns"][0].as_str().expect("a pattern");
+            assert!(role.contains(pattern) && template["data_stream"].is_object());
+            stream.starts_with(pattern.trim_end_matches('*'))
+        });
+        assert_eq!(matching.collect::<Vec<_>>(), [kind]);
+    }
+    let settings = read("component-settings.json");
+    let policy = &settings["template"]["settings"]["index"]["lifecycle"]["name"];
+    assert_eq!(policy, &json!("telnet_monitor"));
+    assert!(read("ilm-policy.json")["policy"]["phases"]["delete"].is_object());
+    assert!(read("component-mappings.json")["template"]["mappings"].is_object());
+    read("opensearch-ism-policy.json");
+}
