@@ -12,37 +12,41 @@ use std::{
 };
 
 /// Which modules each module may use: data flows one way, see ARCHITECTURE.md.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("clock", &[]),
     ("canary", &["session"]),
     ("kql", &[]),
     ("input", &[]),
+    ("source", &[]),
+    ("config", &["source"]),
     ("probe", &["clock"]),
     ("session", &["clock", "probe", "state"]),
     ("enrich", &["clock", "probe", "session"]),
     ("ecs", &["clock", "enrich", "probe", "session"]),
-    ("rules", &["alert", "kql", "state"]),
+    ("rules", &["alert", "kql", "source", "state"]),
     ("alert", &["rules"]),
-    ("sink", &[]),
+    ("sink", &["config", "source"]),
+    ("health", &["probe", "rules", "session", "sink"]),
     ("state", &[]),
     ("replay", &["alert", "input", "rules"]),
     (
         "pipeline",
         &[
-            "canary", "clock", "probe", "rules", "session", "sink", "state",
+            "canary", "clock", "health", "probe", "rules", "session", "sink", "state",
         ],
     ),
     (
         "agent",
         &[
-            "canary", "clock", "ecs", "enrich", "pipeline", "probe", "session", "sink", "state",
+            "canary", "clock", "config", "ecs", "enrich", "health", "pipeline", "probe", "rules",
+            "session", "sink", "state",
         ],
     ),
     (
         "cli",
         &[
-            "canary", "agent", "alert", "ecs", "enrich", "input", "kql", "pipeline", "probe",
-            "replay", "rules", "session", "sink", "state",
+            "agent", "alert", "canary", "config", "ecs", "enrich", "health", "input", "kql",
+            "pipeline", "probe", "replay", "rules", "session", "sink", "source", "state",
         ],
     ),
     ("main", &["cli"]),

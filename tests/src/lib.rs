@@ -13,5 +13,6 @@ pub mod lab;
 pub mod net;
 pub mod peer;
 pub mod process;
+pub mod syslogd;
 pub mod tools;
 pub mod wait;

@@ -77,7 +77,14 @@ pub fn peer() -> Result<Tool> {
 /// Fails unless every program that live tests use is there, so that a missing one stops
 /// all of them with the same sentence.
 pub fn require_all() -> Result<()> {
-    for name in ["busybox", "telnetd", "inetd", "xinetd", "inetutils-telnet"] {
+    for name in [
+        "busybox",
+        "telnetd",
+        "inetd",
+        "xinetd",
+        "inetutils-telnet",
+        "rsyslogd",
+    ] {
         find(name)?;
     }
     peer().map(drop)
@@ -109,6 +116,22 @@ pub fn find(name: &str) -> Result<Tool> {
         ),
         (None, None) => bail!("{name} is not in PATH, and {ROOT_VAR} is not set"),
     }
+}
+
+/// Where rsyslogd's modules are: it looks for them where it was built to be installed.
+pub fn rsyslog_modules() -> Result<PathBuf> {
+    let root = env::var_os(ROOT_VAR).map_or_else(|| PathBuf::from("/"), PathBuf::from);
+    let libraries = root.join("usr/lib");
+    let folders = libraries
+        .read_dir()
+        .with_context(|| libraries.display().to_string())?;
+    for entry in folders {
+        let modules = entry?.path().join("rsyslog");
+        if modules.is_dir() {
+            return Ok(modules);
+        }
+    }
+    bail!("no rsyslog below {}", libraries.display())
 }
 
 /// Library folders of an unpacked root, multiarch ones included.

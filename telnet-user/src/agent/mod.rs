@@ -5,49 +5,53 @@
 //! becomes the queue: what does not fit there is counted by the kernel.
 
 mod ends;
+mod metrics;
 pub mod system;
+mod vitals;
 pub mod watch;
+mod workers;
+mod writer;
 
 use std::{
-    io,
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
-    thread::JoinHandle,
+    fmt, io,
+    sync::mpsc::{SyncSender, TrySendError},
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::Context as _;
 use tokio::{
     runtime,
+    signal::unix::{SignalKind, signal},
     sync::{mpsc::Sender, oneshot},
-    time::{sleep, timeout},
+    time::sleep,
 };
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
-use self::{ends::Ends, watch::Watch};
+use self::{
+    ends::Ends,
+    vitals::{Beat, Pulse, Vitals},
+    watch::{Step, Watch},
+    workers::Workers,
+    writer::Writer,
+};
+
 use crate::{
     canary::{Canary, Sighting},
-    clock::BootTime,
-    pipeline::{Enrich, Now, Output, Pipeline},
+    config,
+    health::ProbeReport,
+    pipeline::{Enrich, Making, Pipeline},
     probe::{
         Ledger, Probe,
         filter::Filter,
         record::{Hook, Record},
     },
-    session::tracker::Counters,
-    sink::console::Console,
-    state::{Change, Folder},
+    rules::Rule,
+    sink::Sinks,
+    state::Folder,
 };
 
 /// Records handed over at once.
 const BATCH: usize = 256;
-/// Batches between reader and pipeline.
-const BATCHES: usize = 16;
-/// Documents and changes of state between pipeline and writer.
-const OUTPUTS: usize = 4_096;
-/// Longest sleep of the pipeline: rule windows end with the clock, not with an event.
-const IDLE: Duration = Duration::from_secs(1);
-/// How long the writer may take to finish at the end.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// How a run ended.
 #[derive(Debug)]
@@ -66,19 +70,68 @@ pub struct Agent<E> {
     /// Sessions and rules.
     pub pipeline: Pipeline<E>,
     /// Where documents go.
-    pub console: Console<io::Stdout>,
+    pub sinks: Sinks,
     /// The canary, and where its sightings go; absent where none can be made.
     pub canary: io::Result<(Canary, Sender<Sighting>)>,
-    /// Time between two canary sessions.
-    pub canary_pause: Duration,
     /// What outlasts this run; absent when it cannot be kept.
     pub state: Option<Folder>,
-    /// What the kernel reports.
-    pub filter: Filter,
-    /// What is monitored, for the log.
-    pub ports: String,
+    /// What is monitored.
+    pub scope: Scope,
+    /// What the agent says about itself.
+    pub health: config::Health,
+    /// Reads configuration and rules anew.
+    pub reloader: Reloader,
     /// Ends by itself after this long.
     pub duration: Option<Duration>,
+}
+
+/// What is monitored.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// What the kernel reports.
+    pub filter: Filter,
+    /// The same in words.
+    pub ports: String,
+    /// The port of canary sessions.
+    pub canary: u16,
+}
+
+/// Reads configuration and rules anew.
+pub struct Reloader(Box<dyn Fn() -> Option<Reloaded>>);
+
+impl Reloader {
+    /// `read` gives nothing when something is wrong, which it has told by then.
+    pub fn new(read: impl Fn() -> Option<Reloaded> + 'static) -> Self {
+        Self(Box::new(read))
+    }
+}
+
+impl fmt::Debug for Reloader {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Reloader")
+    }
+}
+
+/// A new configuration.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// What is monitored.
+    pub scope: Scope,
+    /// What the agent says about itself.
+    pub health: config::Health,
+    /// What the threads have to know.
+    pub reload: Reload,
+}
+
+/// What the pipeline and the writer are to do from now on.
+#[derive(Debug)]
+pub struct Reload {
+    /// Where documents go.
+    pub sinks: Vec<config::Sink>,
+    /// All rules, enabled or not.
+    pub rules: Vec<Rule>,
+    /// Which documents are made.
+    pub making: Making,
 }
 
 /// Makes the runtime everything asynchronous lives on.
@@ -92,63 +145,57 @@ pub fn runtime() -> io::Result<runtime::Runtime> {
 
 impl<E: Enrich + Send + 'static> Agent<E> {
     /// Monitors until SIGINT, SIGTERM, the end of `duration`, or until nothing can be written.
+    /// SIGHUP takes up configuration and rules anew.
     ///
     /// # Errors
     ///
     /// When the kernel's maps or signals cannot be used, or when documents could not be written.
     pub async fn run(self) -> anyhow::Result<Summary> {
         let Self {
-            mut probe,
+            probe,
             pipeline,
-            console,
+            sinks,
             canary,
-            canary_pause,
             state,
-            filter,
-            ports,
+            scope,
+            health,
+            reloader,
             duration,
         } = self;
         let mut ends = Ends::new(duration)?;
+        let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
+        let vitals = Vitals::start(health).context("cannot serve metrics")?;
         let (canary, sightings) = canary.map_or_else(
             |error| (Err(error), None),
             |(canary, seen)| (Ok(canary), Some(seen)),
         );
         let writer = Writer {
-            console,
+            sinks,
             sightings,
             state,
         };
         let (mut workers, inputs) = Workers::start(pipeline, writer)?;
-        probe
-            .set_filter(filter.clone())
-            .context("cannot fill the kernel's port filter")?;
-        // What opens from here on is in the ring buffer; what was open before is listed now.
-        take_in_open(&mut probe, &inputs, filter).await?;
-        let acceptor = probe.acceptor().map_or("userspace", Hook::as_str);
-        info!(ports, acceptor, "monitoring");
-        let mut watch = canary.map_or_else(
-            |error| Watch::absent(&error),
-            |canary| Watch::start(canary, canary_pause),
-        );
-
+        let mut reader = Reader::begin(probe, inputs, scope, reloader, vitals, canary).await?;
         loop {
             tokio::select! {
-                ready = probe.ready() => ready.context("cannot wait for the ring buffer")?,
+                ready = reader.probe.ready() => ready.context("cannot wait for the ring buffer")?,
                 reason = ends.any() => {
                     info!(reason, "stopping");
                     break;
                 }
                 () = workers.ended() => break,
-                step = watch.step() => {
-                    let ledger = probe.ledger().context("cannot read the kernel's counters")?;
-                    watch.take(step, &ledger);
-                }
+                _ = hangup.recv() => reader.reload().await?,
+                beat = reader.vitals.next() => reader.beat(beat).await?,
+                step = reader.watch.step() => reader.watch(step)?,
             }
-            if !drain(&mut probe, &inputs).await {
+            if !drain(&mut reader.probe, &reader.inputs).await {
                 break;
             }
         }
-
+        let Reader {
+            mut probe, inputs, ..
+        } = reader;
+        Vitals::stopping();
         probe.detach();
         drain(&mut probe, &inputs).await;
         drop(inputs);
@@ -160,6 +207,126 @@ impl<E: Enrich + Send + 'static> Agent<E> {
     }
 }
 
+/// The asynchronous side: it owns the probe.
+struct Reader {
+    probe: Probe,
+    inputs: SyncSender<Input>,
+    scope: Scope,
+    reloader: Reloader,
+    vitals: Vitals,
+    watch: Watch,
+}
+
+impl Reader {
+    /// Fills the kernel's filter, takes in what is open, and says that nothing is missed any more.
+    async fn begin(
+        mut probe: Probe,
+        inputs: SyncSender<Input>,
+        scope: Scope,
+        reloader: Reloader,
+        vitals: Vitals,
+        canary: io::Result<Canary>,
+    ) -> anyhow::Result<Self> {
+        set_filter(&mut probe, scope.filter.clone())?;
+        // What opens from here on is in the ring buffer; what was open before is listed now.
+        take_in_open(&mut probe, &inputs, scope.filter.clone()).await?;
+        let acceptor = probe.acceptor().map_or("userspace", Hook::as_str);
+        info!(ports = scope.ports, acceptor, "monitoring");
+        Vitals::ready(&scope.ports);
+        Ok(Self {
+            probe,
+            inputs,
+            scope,
+            reloader,
+            vitals,
+            watch: canary.map_or_else(|error| Watch::absent(&error), Watch::start),
+        })
+    }
+
+    /// Takes in how the canary does.
+    fn watch(&mut self, step: Step) -> anyhow::Result<()> {
+        let ledger = self.probe.ledger();
+        let ledger = ledger.context("cannot read the kernel's counters")?;
+        self.watch.take(step, &ledger);
+        Ok(())
+    }
+
+    /// Tells how the agent is, to whoever asked.
+    async fn beat(&mut self, beat: Beat) -> anyhow::Result<()> {
+        let ledger = self.probe.ledger();
+        let ledger = ledger.context("cannot read the kernel's counters")?;
+        let probe = ProbeReport {
+            ledger,
+            acceptor: self.probe.acceptor(),
+            degraded: self.probe.degraded().to_vec(),
+            canary: self.watch.state().report(),
+            ports: self.scope.ports.clone(),
+        };
+        let pulse = self.vitals.pulse(beat, probe);
+        send_input(&self.inputs, Input::Pulse(Box::new(pulse))).await;
+        Ok(())
+    }
+
+    /// Takes up configuration and rules anew, or keeps the old ones when the new are bad.
+    ///
+    /// While it lasts the kernel reports what either of the two wants, so nothing is missed.
+    async fn reload(&mut self) -> anyhow::Result<()> {
+        Vitals::reloading();
+        let outcome = match (self.reloader.0)() {
+            None => Err("see the errors before this".to_owned()),
+            Some(new) => self.take_up(new).await?,
+        };
+        match &outcome {
+            Ok(()) => info!(ports = self.scope.ports, "reloaded"),
+            Err(error) => error!(
+                error,
+                "not reloaded: configuration and rules stay as they were"
+            ),
+        }
+        self.vitals.reloaded(outcome.is_ok(), &self.scope.ports);
+        Ok(())
+    }
+
+    async fn take_up(&mut self, new: Reloaded) -> anyhow::Result<Result<(), String>> {
+        let Reloaded {
+            scope,
+            health,
+            reload,
+        } = new;
+        if let Err(error) = self.vitals.check(health) {
+            return Ok(Err(format!("cannot serve metrics: {error}")));
+        }
+        set_filter(&mut self.probe, self.scope.filter.or(&scope.filter))?;
+        let (reply, replaced) = oneshot::channel();
+        send_input(&self.inputs, Input::Reload(Box::new(reload), reply)).await;
+        let outcome = replaced.await.context("the pipeline ended early")?;
+        if outcome.is_err() {
+            set_filter(&mut self.probe, self.scope.filter.clone())?;
+            return Ok(outcome);
+        }
+        let added = scope.filter.without(&self.scope.filter);
+        if !scope.filter.contains(self.scope.canary) {
+            let reason = "the rules no longer monitor its port; a restart gives it another one";
+            self.watch = Watch::absent(&io::Error::other(reason));
+        }
+        self.scope = Scope {
+            canary: self.scope.canary,
+            ..scope
+        };
+        set_filter(&mut self.probe, self.scope.filter.clone())?;
+        self.vitals.set(health);
+        if !added.is_empty() {
+            take_in_open(&mut self.probe, &self.inputs, added).await?;
+        }
+        Ok(outcome)
+    }
+}
+
+fn set_filter(probe: &mut Probe, filter: Filter) -> anyhow::Result<()> {
+    let set = probe.set_filter(filter);
+    set.context("cannot fill the kernel's port filter")
+}
+
 /// What the pipeline's thread is given.
 enum Input {
     /// Records, in the kernel's order.
@@ -168,6 +335,10 @@ enum Input {
     FindOpen(Filter, oneshot::Sender<()>),
     /// Report what was listed, after the records before this.
     ReportFound,
+    /// Say how everything is.
+    Pulse(Box<Pulse>),
+    /// Go on with other sinks and rules; tell when that is done, or why it cannot be.
+    Reload(Box<Reload>, oneshot::Sender<Result<(), String>>),
 }
 
 /// Lists what is open, lets the records of what opened meanwhile go first, and reports the rest.
@@ -182,63 +353,6 @@ async fn take_in_open(
     drain(probe, inputs).await;
     send_input(inputs, Input::ReportFound).await;
     Ok(())
-}
-
-/// The pipeline's thread and the writer's.
-struct Workers {
-    pipeline: JoinHandle<()>,
-    writer: JoinHandle<()>,
-    /// How writing ended, sent once.
-    outcome: oneshot::Receiver<io::Result<u64>>,
-    ended: Option<Result<io::Result<u64>, oneshot::error::RecvError>>,
-}
-
-impl Workers {
-    fn start<E: Enrich + Send + 'static>(
-        pipeline: Pipeline<E>,
-        writer: Writer,
-    ) -> anyhow::Result<(Self, SyncSender<Input>)> {
-        let (inputs, from_reader) = sync_channel(BATCHES);
-        let (outputs, from_pipeline) = sync_channel(OUTPUTS);
-        let pipeline = spawn("pipeline", move || {
-            run_pipeline(pipeline, &from_reader, &outputs);
-        })?;
-        let (written, outcome) = oneshot::channel();
-        let writer = spawn("writer", move || {
-            // The receiver is gone only when the run is over.
-            let _unheard = written.send(writer.write(&from_pipeline));
-        })?;
-        let workers = Self {
-            pipeline,
-            writer,
-            outcome,
-            ended: None,
-        };
-        Ok((workers, inputs))
-    }
-
-    /// Waits until nothing is written any more, which before the end means that it failed.
-    async fn ended(&mut self) {
-        if self.ended.is_none() {
-            self.ended = Some((&mut self.outcome).await);
-        }
-    }
-
-    /// Waits for the last documents to be written; the number of all of them.
-    async fn finish(mut self) -> anyhow::Result<u64> {
-        if timeout(GRACE, self.ended()).await.is_err() {
-            bail!("standard output did not take the last documents within {GRACE:?}");
-        }
-        match self.ended {
-            Some(Ok(Ok(written))) => {
-                join(self.pipeline)?;
-                join(self.writer)?;
-                Ok(written)
-            }
-            Some(Ok(Err(error))) => Err(anyhow!(error).context("cannot write to standard output")),
-            Some(Err(_)) | None => Err(anyhow!("the writer ended early")),
-        }
-    }
 }
 
 /// Empties the ring buffer into the pipeline; `false` when the pipeline is gone.
@@ -270,112 +384,4 @@ async fn send_input(inputs: &SyncSender<Input>, input: Input) -> bool {
             Err(TrySendError::Disconnected(_)) => return false,
         }
     }
-}
-
-fn run_pipeline<E: Enrich>(
-    mut pipeline: Pipeline<E>,
-    inputs: &Receiver<Input>,
-    outputs: &SyncSender<Output>,
-) {
-    let mut out = Vec::new();
-    loop {
-        let received = inputs.recv_timeout(until(pipeline.deadline()));
-        let now = Now::read();
-        match received {
-            Ok(Input::Records(batch)) => {
-                for record in batch {
-                    pipeline.push(record, &now, &mut out);
-                }
-            }
-            Ok(Input::FindOpen(filter, done)) => {
-                pipeline.find_open(&|port| filter.contains(port), &now, &mut out);
-                // Nobody waits any more when the agent is ending already.
-                let _unheard = done.send(());
-            }
-            Ok(Input::ReportFound) => pipeline.report_found(&now, &mut out),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                pipeline.finish(&now, &mut out);
-                send(&mut out, outputs);
-                log_counters(&pipeline);
-                return;
-            }
-        }
-        pipeline.tick(&now, &mut out);
-        if !send(&mut out, outputs) {
-            return;
-        }
-    }
-}
-
-fn log_counters<E: Enrich>(pipeline: &Pipeline<E>) {
-    let counters = pipeline.counters();
-    if counters != Counters::default() {
-        warn!(?counters, "not everything could be joined");
-    }
-}
-
-fn until(deadline: Option<BootTime>) -> Duration {
-    deadline.map_or(IDLE, |deadline| deadline.since(BootTime::now()).min(IDLE))
-}
-
-/// Waits for room; `false` when the writer is gone.
-fn send(out: &mut Vec<Output>, outputs: &SyncSender<Output>) -> bool {
-    out.drain(..).all(|output| outputs.send(output).is_ok())
-}
-
-/// Writes what leaves the pipeline.
-struct Writer {
-    console: Console<io::Stdout>,
-    /// Where the canary waits.
-    sightings: Option<Sender<Sighting>>,
-    state: Option<Folder>,
-}
-
-impl Writer {
-    /// Writes until the pipeline is gone; the number of documents.
-    fn write(mut self, outputs: &Receiver<Output>) -> io::Result<u64> {
-        let mut written = 0;
-        for output in outputs {
-            match output {
-                Output::Document(document) => {
-                    self.console.write(&document)?;
-                    written += 1;
-                }
-                Output::Canary(sighting) => {
-                    if let Some(sightings) = &self.sightings {
-                        // Full or gone: then nobody waits for this one.
-                        let _unheard = sightings.try_send(sighting);
-                    }
-                }
-                Output::State(change) => self.keep(&change),
-            }
-        }
-        Ok(written)
-    }
-
-    /// The documents that the change speaks of are out: a crash before this repeats them instead
-    /// of losing them.
-    fn keep(&mut self, change: &Change) {
-        let Some(folder) = &mut self.state else {
-            return;
-        };
-        if let Err(error) = folder.apply(change) {
-            warn!(%error, name = ?change.name, "state not written, a restart may repeat documents");
-        }
-    }
-}
-
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(work)
-        .with_context(|| format!("cannot start the {name} thread"))
-}
-
-fn join(thread: JoinHandle<()>) -> anyhow::Result<()> {
-    thread.join().map_err(|_panic| {
-        error!("a thread of the agent panicked");
-        anyhow!("a thread of the agent panicked")
-    })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
@@ -114,6 +114,10 @@ impl Enrich for System {
 
     fn holders(&mut self, checks: &[Check]) -> Vec<Vec<u32>> {
         self.enricher.holders(checks)
+    }
+
+    fn envelope(&self) -> Map<String, Value> {
+        self.builder.envelope(self.enricher.host())
     }
 }
 

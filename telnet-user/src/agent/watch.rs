@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     canary::{Canary, Failure},
+    health::CanaryReport,
     probe::Ledger,
 };
 
@@ -35,6 +36,23 @@ pub enum State {
     },
 }
 
+impl State {
+    /// The same as health documents tell it.
+    pub fn report(&self) -> CanaryReport {
+        let (status, took, reason) = match self {
+            Self::Unknown => ("unknown", None, None),
+            Self::Absent { reason } => ("absent", None, Some(reason.clone())),
+            Self::Alive { took } => ("alive", Some(*took), None),
+            Self::Degraded { reason } => ("degraded", None, Some(reason.clone())),
+        };
+        CanaryReport {
+            status,
+            took,
+            reason,
+        }
+    }
+}
+
 /// One step of a round.
 #[derive(Debug)]
 pub enum Step {
@@ -53,10 +71,10 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts rounds, the first one at once and the others with `pause` between them.
-    pub fn start(canary: Canary, pause: Duration) -> Self {
+    /// Starts rounds, the first one at once.
+    pub fn start(canary: Canary) -> Self {
         let (sender, steps) = channel(1);
-        tokio::spawn(rounds(canary, pause, sender));
+        tokio::spawn(rounds(canary, sender));
         Self {
             steps,
             before: Ledger::default(),
@@ -118,7 +136,7 @@ impl Watch {
     }
 }
 
-async fn rounds(mut canary: Canary, pause: Duration, steps: Sender<Step>) {
+async fn rounds(mut canary: Canary, steps: Sender<Step>) {
     loop {
         if steps.send(Step::Started).await.is_err() {
             return;
@@ -127,7 +145,7 @@ async fn rounds(mut canary: Canary, pause: Duration, steps: Sender<Step>) {
         if steps.send(Step::Ended(outcome)).await.is_err() {
             return;
         }
-        sleep(pause).await;
+        sleep(canary.pause()).await;
     }
 }
 

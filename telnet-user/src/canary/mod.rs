@@ -20,6 +20,8 @@ use crate::session::{Direction, Fact, Observation, Owner, Session};
 const AGENT: &str = "telnet-monitor";
 /// How long a session may take from its opening to the output.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Time between sessions: a probe that is gone is noticed within a minute.
+const PAUSE: Duration = Duration::from_secs(45);
 /// Sightings that wait for the round to take them; a session makes four.
 const SIGHTINGS: usize = 64;
 
@@ -171,6 +173,7 @@ pub struct Canary {
     port: u16,
     /// A kernel hook tells who accepts.
     names_acceptors: bool,
+    pause: Duration,
     sightings: Receiver<Sighting>,
 }
 
@@ -196,9 +199,22 @@ impl Canary {
             namespace,
             port,
             names_acceptors,
+            pause: PAUSE,
             sightings,
         };
         Ok((canary, seen))
+    }
+
+    /// The same with this time between sessions.
+    #[must_use]
+    pub const fn with_pause(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
+    }
+
+    /// Time between sessions.
+    pub const fn pause(&self) -> Duration {
+        self.pause
     }
 
     /// Tells its sessions from others.

@@ -2,8 +2,15 @@
 
 use std::io::{self, Write as _};
 
-use super::{RuleArgs, Rules, counts, exit, print, printable};
-use crate::rules::{Level, Rule};
+use super::{
+    Rules, complain, counts, exit, print, printable,
+    settings::{self, ConfigArgs},
+};
+use crate::{
+    config::{Loaded, Sink, Stream, Target},
+    rules::Rule,
+    sink::Sinks,
+};
 
 /// What to check.
 ///
@@ -12,14 +19,25 @@ use crate::rules::{Level, Rule};
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    rules: RuleArgs,
+    config: ConfigArgs,
 }
 
-/// Prints every rule with its kernel filter, and how many there are; problems are on standard
-/// error.
+/// Prints every rule with its kernel filter, how many there are, and where documents go when there
+/// is a configuration file; problems are on standard error.
 pub(super) fn main(args: &Args) -> u8 {
-    let report = args.rules.report(false, Level::Warning);
-    let code = if report.has_errors() {
+    let Some(Loaded { config, file }) = args.config.read() else {
+        return exit::INVALID;
+    };
+    // What the agent, which runs as root, would refuse.
+    let report = settings::report(&config, file.is_some());
+    let sinks = file.map_or_else(Vec::new, |_| config.sinks);
+    let broken = sinks
+        .iter()
+        .filter_map(|sink| Sinks::check(sink, &config.spool).err());
+    let broken = broken
+        .map(|error| complain(&format!("error: {error}")))
+        .count();
+    let code = if report.has_errors() || broken > 0 {
         exit::INVALID
     } else {
         exit::OK
@@ -28,17 +46,45 @@ pub(super) fn main(args: &Args) -> u8 {
     let rules = Rules {
         rules: report.rules,
     };
-    print(describe(&rules, &counts).map(|()| code), exit::INVALID)
+    print(
+        describe(&rules, &counts, &sinks).map(|()| code),
+        exit::INVALID,
+    )
 }
 
-fn describe(rules: &Rules, counts: &str) -> io::Result<()> {
+fn describe(rules: &Rules, counts: &str, sinks: &[Sink]) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     for rule in &rules.rules {
         writeln!(out, "{}", printable(&sentence(rule)))?;
     }
     writeln!(out, "{counts}")?;
     writeln!(out, "kernel filter: {}", rules.ports())?;
+    for sink in sinks {
+        let Sink {
+            name,
+            streams,
+            target,
+        } = sink;
+        writeln!(out, "sink {name}: {} <- {streams}", place(target))?;
+    }
+    for stream in Stream::ALL {
+        if !sinks.is_empty() && !sinks.iter().any(|sink| sink.streams.contains(stream)) {
+            writeln!(out, "no sink takes {stream}")?;
+        }
+    }
     out.flush()
+}
+
+/// Where a sink's documents go.
+fn place(target: &Target) -> String {
+    let place = match target {
+        Target::Stdout(_) => return target.kind().to_owned(),
+        Target::File(file) => file.path.display().to_string(),
+        Target::Journald(journald) => journald.socket.display().to_string(),
+        Target::Syslog(syslog) => syslog.address.to_string(),
+        Target::Elasticsearch(elasticsearch) => elasticsearch.nodes.join(", "),
+    };
+    format!("{} {}", target.kind(), printable(&place))
 }
 
 fn sentence(rule: &Rule) -> String {

@@ -2,7 +2,6 @@
 
 mod check;
 mod doctor;
-mod duration;
 mod events;
 mod explain;
 mod progress;
@@ -10,6 +9,7 @@ mod query;
 mod replay;
 mod run;
 mod sessions;
+mod settings;
 
 use std::{
     io::{self, Write as _},
@@ -19,6 +19,7 @@ use std::{
 use clap::{Parser, Subcommand};
 
 use crate::{
+    config,
     kql::pushdown::Ports,
     probe::filter::Filter,
     rules::{self, Level, LoadReport, Rule, Source},
@@ -126,14 +127,44 @@ impl RuleArgs {
     /// Loads the rules, for events of any shipper or for this agent's own. Problems of `least` or
     /// worse are on standard error by then.
     fn report(&self, foreign_events: bool, least: Level) -> LoadReport {
-        let options = rules::Options {
-            lenient: self.lenient,
-            enable: self.enable.clone(),
-            disable: self.disable.clone(),
-            foreign_events,
-            ..rules::Options::default()
+        let rules = self.over(config::Rules::default());
+        load(&rules.paths, &options(&rules, foreign_events), least)
+    }
+
+    /// What is typed, laid over what is configured: paths replace paths, and what is enabled or
+    /// disabled here is so whatever the file says.
+    fn over(&self, configured: config::Rules) -> config::Rules {
+        let Self {
+            rules,
+            enable,
+            disable,
+            lenient,
+        } = self;
+        let merge = |file: Vec<String>, typed: &[String], against: &[String]| {
+            let kept = file.into_iter().filter(|id| !against.contains(id));
+            kept.chain(typed.iter().cloned()).collect()
         };
-        load(&self.rules, &options, least)
+        config::Rules {
+            paths: if rules.is_empty() {
+                configured.paths
+            } else {
+                rules.clone()
+            },
+            enable: merge(configured.enable, enable, disable),
+            disable: merge(configured.disable, disable, enable),
+            lenient: *lenient || configured.lenient,
+        }
+    }
+}
+
+/// How rules are read.
+fn options(rules: &config::Rules, foreign_events: bool) -> rules::Options {
+    rules::Options {
+        lenient: rules.lenient,
+        enable: rules.enable.clone(),
+        disable: rules.disable.clone(),
+        foreign_events,
+        ..rules::Options::default()
     }
 }
 

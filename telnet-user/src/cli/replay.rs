@@ -8,12 +8,10 @@ use serde_json::Value;
 use super::{RuleArgs, complain, counts, events, exit, print, printable, progress::Progress};
 use crate::{
     agent::system::NAME,
+    config::Format,
     replay::{Mode, Replay},
     rules::{Level, Outbox, Rule, recorded_at},
-    sink::{
-        Document,
-        console::{Console, Format},
-    },
+    sink::{Document, console::Console},
 };
 
 /// Which rules, and over which events.

@@ -2,83 +2,62 @@
 
 use std::{
     io::{self, IsTerminal as _},
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
-use clap::ValueEnum;
 use jiff::Timestamp;
+use tokio::sync::mpsc::Sender;
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
-use super::{RuleArgs, duration, exit};
+use super::{
+    exit,
+    settings::{self, ConfigArgs, Overrides},
+};
 use crate::{
     agent::{
-        self, Agent,
+        self, Agent, Reload, Reloaded, Reloader, Scope,
         system::{NAME, System},
     },
     alert,
-    canary::{Canary, Mark},
+    canary::{Canary, Mark, Sighting},
+    config::{Acceptor, Config, Health, Stream, units},
     enrich,
-    kql::pushdown::Ports,
-    pipeline::{self, Memories, Pipeline},
+    pipeline::{self, Emit, Making, Memories, Pipeline},
     probe::{AcceptorHook, LoadError, Probe, record::Hook},
-    rules::{Engine, Limits, Memory, Retention},
+    rules::{Engine, Limits, Memory, Retention, Rule},
     session::{
         kept::{Keeper, Kept},
         tracker,
     },
-    sink::console::{Console, Format},
+    sink::Sinks,
     state::{Folder, Name},
 };
 
-/// What is monitored, and how documents are written.
+/// What is monitored, and where documents go.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    rules: RuleArgs,
-    /// Which documents to write.
-    #[arg(long, value_enum, default_value_t = Emit::Alerts)]
-    emit: Emit,
-    /// How documents look.
-    #[arg(long, value_enum, default_value_t = Format::Auto)]
-    format: Format,
+    config: ConfigArgs,
+    #[command(flatten)]
+    overrides: Overrides,
     /// Stop after this long, such as 30s, 5m or 1h.
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
     duration: Option<Duration>,
-    /// Write an event for each connection attempt too.
-    #[arg(long)]
-    attempts: bool,
-    /// Log level: error, warn, info, debug, trace, or a filter by module.
-    #[arg(
-        long,
-        value_name = "LEVEL",
-        env = "TELNET_MONITOR_LOG",
-        default_value = "info"
-    )]
-    log: String,
-    /// Folder for what must outlast a restart: which sessions are open and were reported, and
-    /// which were alerted. Made when missing.
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "TELNET_MONITOR_STATE_DIR",
-        default_value = "/run/telnet-monitor"
-    )]
-    state_dir: PathBuf,
-    /// Bytes of the kernel's ring buffer; a power of two of pages.
-    #[arg(long, value_name = "BYTES", default_value_t = telnet_common::DEFAULT_RING_BYTES, hide_short_help = true)]
-    ring_bytes: u32,
-    /// How to learn who accepted a session.
-    #[arg(long, value_enum, default_value_t = Acceptor::Auto, env = "TELNET_MONITOR_ACCEPTOR", hide_short_help = true)]
-    acceptor: Acceptor,
-    /// How long an accepted session waits for its acceptor before it is reported without.
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "100ms", hide_short_help = true)]
-    acceptor_wait: Duration,
     /// Time between two sessions of the agent's own, by which it knows that it sees sessions. A
     /// probe that was unloaded is noticed this much later.
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "45s", hide_short_help = true)]
+    #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "45s", hide_short_help = true)]
     canary_pause: Duration,
+}
+
+impl Args {
+    /// The configuration of this run. What is wrong is on standard error by then.
+    fn config(&self) -> Option<Config> {
+        let mut config = self.config.read()?.config;
+        self.overrides.apply(&mut config);
+        Some(config)
+    }
 }
 
 /// What an earlier run left, and where this one leaves the same.
@@ -92,10 +71,10 @@ struct State {
 impl State {
     /// Without the folder the agent still works, and a restart repeats events of open sessions and
     /// their alerts, with the same ids.
-    fn restore(args: &Args) -> Self {
-        let reports = args.emit != Emit::Alerts;
-        Self::read(&args.state_dir, reports).unwrap_or_else(|error| {
-            let folder = args.state_dir.display();
+    fn restore(config: &Config) -> Self {
+        let reports = config.routes(Stream::Events);
+        Self::read(&config.state_dir, reports).unwrap_or_else(|error| {
+            let folder = config.state_dir.display();
             warn!(%folder, %error, "nothing is remembered over a restart");
             Self {
                 folder: None,
@@ -124,42 +103,6 @@ impl State {
     }
 }
 
-/// Streams on standard output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Emit {
-    /// Alerts only.
-    Alerts,
-    /// Events only.
-    Events,
-    /// Alerts and events.
-    All,
-}
-
-impl From<Emit> for pipeline::Emit {
-    fn from(emit: Emit) -> Self {
-        match emit {
-            Emit::Alerts => Self::Alerts,
-            Emit::Events => Self::Events,
-            Emit::All => Self::All,
-        }
-    }
-}
-
-/// Ways to learn who accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Acceptor {
-    /// The first of the hooks that this kernel takes, else userspace.
-    Auto,
-    /// fentry `security_sock_graft`.
-    Fentry,
-    /// kprobe `security_sock_graft`.
-    Kprobe,
-    /// Tracepoints `sys_exit_accept` and `sys_exit_accept4`.
-    SyscallExit,
-    /// `sock_diag` and `/proc`.
-    Userspace,
-}
-
 impl From<Acceptor> for AcceptorHook {
     fn from(acceptor: Acceptor) -> Self {
         match acceptor {
@@ -174,18 +117,16 @@ impl From<Acceptor> for AcceptorHook {
 
 /// Runs the agent; the exit code says how it ended.
 pub(super) fn main(args: &Args) -> u8 {
-    if let Err(message) = init_log(&args.log) {
+    let Some(config) = args.config() else {
+        return exit::INVALID;
+    };
+    if let Err(message) = init_log(&config.log) {
         super::complain(&message);
         return exit::USAGE;
     }
-    let Some(rules) = args.rules.load() else {
+    let Some((rules, scope)) = rules(&config) else {
         return exit::INVALID;
     };
-    let ports = rules.ports();
-    if ports.is_empty() {
-        error!("no enabled rule can match any port: nothing would be monitored");
-        return exit::INVALID;
-    }
     let runtime = match agent::runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -193,31 +134,29 @@ pub(super) fn main(args: &Args) -> u8 {
             return exit::UNSUPPORTED;
         }
     };
-    let loaded_at = Timestamp::now();
-    let settings = alert::Settings {
-        agent: NAME.to_owned(),
-        space: "default".to_owned(),
-        loaded_at,
-    };
-    let State {
-        folder,
-        memory,
-        memories,
-    } = State::restore(args);
-    let engine = Engine::with(rules.rules, loaded_at, settings, memory, Limits::default());
-    runtime.block_on(run(args, engine, memories, folder, &ports))
+    runtime.block_on(run(args, config, rules, scope))
 }
 
-async fn run(
-    args: &Args,
-    engine: Engine,
-    memories: Memories,
-    state: Option<Folder>,
-    ports: &Ports,
-) -> u8 {
+/// The rules of `config`, and what they make the agent monitor. What is wrong is told by then.
+fn rules(config: &Config) -> Option<(Vec<Rule>, Scope)> {
+    let rules = settings::rules(config)?;
+    let ports = rules.ports();
+    if ports.is_empty() {
+        error!("no enabled rule can match any port: nothing would be monitored");
+        return None;
+    }
+    let scope = Scope {
+        filter: super::filter(&ports),
+        ports: ports.to_string(),
+        canary: super::canary_port(&ports),
+    };
+    Some((rules.rules, scope))
+}
+
+async fn run(args: &Args, config: Config, rules: Vec<Rule>, scope: Scope) -> u8 {
     let options = crate::probe::Options {
-        ring_bytes: args.ring_bytes,
-        acceptor: args.acceptor.into(),
+        ring_bytes: config.probe.ring_bytes,
+        acceptor: config.probe.acceptor.into(),
         log: tracing::enabled!(target: "telnet_ebpf", tracing::Level::DEBUG),
     };
     let probe = match Probe::load(options) {
@@ -227,26 +166,32 @@ async fn run(
     for missing in probe.degraded() {
         warn!(missing, "this kernel gives less than the agent can use");
     }
-    let canary = if probe.tells_namespaces() {
-        Canary::build(super::canary_port(ports), probe.acceptor().is_some())
-    } else {
-        Err(io::Error::other(
-            "without network namespaces its sessions could not be told from others",
-        ))
+    let sinks = match Sinks::open(&config.sinks, &config.spool) {
+        Ok(sinks) => sinks,
+        Err(error) => {
+            error!("{error}");
+            return exit::INVALID;
+        }
     };
+    let State {
+        folder,
+        memory,
+        memories,
+    } = State::restore(&config);
+    let canary = canary(&probe, scope.canary, args.canary_pause);
+    let acceptor_wait = config.probe.acceptor_wait;
     let pipeline = Pipeline::new(
         System::new(),
-        engine,
+        engine(rules, memory),
         memories,
         pipeline::Options {
-            emit: args.emit.into(),
-            attempts: args.attempts,
+            making: making(&config),
             canary: canary
                 .as_ref()
                 .map_or_else(|_| Mark::of_others(), |(canary, _)| canary.mark()),
             limits: tracker::Limits {
-                acceptor_wait: args.acceptor_wait,
-                look_after: look_after(probe.acceptor(), args.acceptor_wait),
+                acceptor_wait,
+                look_after: look_after(probe.acceptor(), acceptor_wait),
                 ..tracker::Limits::default()
             },
         },
@@ -254,15 +199,25 @@ async fn run(
     let agent = Agent {
         probe,
         pipeline,
-        console: Console::stdout(args.format),
+        sinks,
         canary,
-        canary_pause: args.canary_pause,
-        state,
-        filter: super::filter(ports),
-        ports: ports.to_string(),
+        state: folder,
+        scope,
+        health: health(&config),
         duration: args.duration,
+        reloader: reloader(args.clone(), config),
     };
     finish(agent.run().await)
+}
+
+fn canary(probe: &Probe, port: u16, pause: Duration) -> io::Result<(Canary, Sender<Sighting>)> {
+    if !probe.tells_namespaces() {
+        return Err(io::Error::other(
+            "without network namespaces its sessions could not be told from others",
+        ));
+    }
+    let (canary, seen) = Canary::build(port, probe.acceptor().is_some())?;
+    Ok((canary.with_pause(pause), seen))
 }
 
 /// The hook at the end of accept(2) sees no accept by `io_uring`; the others see every accept.
@@ -272,6 +227,66 @@ fn look_after(acceptor: Option<Hook>, acceptor_wait: Duration) -> Option<Duratio
         Some(Hook::SyscallExit) => Some(acceptor_wait / 2),
         None => Some(Duration::ZERO),
     }
+}
+
+fn engine(rules: Vec<Rule>, memory: Memory) -> Engine {
+    let loaded_at = Timestamp::now();
+    let settings = alert::Settings {
+        agent: NAME.to_owned(),
+        space: "default".to_owned(),
+        loaded_at,
+    };
+    Engine::with(rules, loaded_at, settings, memory, Limits::default())
+}
+
+/// Which documents are made: those that a sink takes.
+fn making(config: &Config) -> Making {
+    Making {
+        emit: Emit {
+            alerts: config.routes(Stream::Alerts),
+            events: config.routes(Stream::Events),
+        },
+        attempts: config.attempts,
+    }
+}
+
+/// A heartbeat that no sink takes is not made.
+fn health(config: &Config) -> Health {
+    let mut health = config.health;
+    if !config.routes(Stream::Health) {
+        health.interval = Duration::ZERO;
+    }
+    health
+}
+
+/// Reads configuration and rules again, as this run did at its start.
+fn reloader(args: Args, at_start: Config) -> Reloader {
+    Reloader::new(move || {
+        let config = args.config()?;
+        let (rules, scope) = rules(&config)?;
+        let fixed = |config: &Config| {
+            let spool = &config.spool;
+            let spool = (spool.dir.clone(), spool.max_bytes, spool.sync);
+            (
+                config.log.clone(),
+                config.state_dir.clone(),
+                config.probe,
+                spool,
+            )
+        };
+        if fixed(&config) != fixed(&at_start) {
+            warn!("log, state_dir, [probe] and [spool] take effect at the next start");
+        }
+        Some(Reloaded {
+            scope,
+            health: health(&config),
+            reload: Reload {
+                making: making(&config),
+                sinks: config.sinks,
+                rules,
+            },
+        })
+    })
 }
 
 fn finish(outcome: anyhow::Result<agent::Summary>) -> u8 {

@@ -140,6 +140,13 @@ impl Builder {
         Value::Object(fields)
     }
 
+    /// What is the same in all documents of `host`, events or not: `host.*`, `agent.*`, `ecs.*`.
+    pub fn envelope(&self, host: &Arc<Host>) -> Map<String, Value> {
+        let mut fields = Map::clone(&self.constant(host));
+        fields.shift_remove("data_stream");
+        fields
+    }
+
     /// Where a socket's identity is unique. Without a boot id nothing tells two boots apart, so
     /// identities then hold for one run of the agent only.
     fn scope<'a>(&'a self, host: &'a Host) -> Scope<'a> {

@@ -59,7 +59,7 @@ pub(super) fn offsets() -> Result<Vec<(&'static str, u32)>, FormatError> {
     let [first, second] =
         TRACEFS.map(|folder| format!("{folder}/events/sock/inet_sock_set_state/format"));
     let format = fs::read_to_string(first)
-        .or_else(|source| fs::read_to_string(second).map_err(|_| source))
+        .or_else(|source| fs::read_to_string(second).map_err(|_second| source))
         .map_err(|source| FormatError::Read { source })?;
     parse(&format)
 }

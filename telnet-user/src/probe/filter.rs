@@ -46,6 +46,25 @@ impl Filter {
         self.words.get(word).is_some_and(|word| word & bit != 0)
     }
 
+    /// Reports what either of the two does.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        self.zip(other, |mine, others| mine | others)
+    }
+
+    /// Reports what this one does and the other does not.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        self.zip(other, |mine, others| mine & !others)
+    }
+
+    fn zip(&self, other: &Self, join: impl Fn(u64, u64) -> u64) -> Self {
+        let words = self.words.iter().zip(&other.words);
+        Self {
+            words: words.map(|(&mine, &others)| join(mine, others)).collect(),
+        }
+    }
+
     /// Whether nothing is reported.
     pub fn is_empty(&self) -> bool {
         self.words.iter().all(|&word| word == 0)
@@ -81,6 +100,15 @@ mod tests {
             prop_assert!(ports.iter().all(|&port| filter.contains(port)));
             prop_assert_eq!(filter.contains(other), ports.contains(&other));
             prop_assert_eq!(filter.is_empty(), ports.is_empty());
+        }
+
+        #[test]
+        fn or_and_without_are_those_of_sets(one: BTreeSet<u16>, two: BTreeSet<u16>) {
+            let (first, second) = (Filter::ports(&one), Filter::ports(&two));
+            let union: BTreeSet<u16> = one.union(&two).copied().collect();
+            let rest: BTreeSet<u16> = one.difference(&two).copied().collect();
+            prop_assert_eq!(first.or(&second), Filter::ports(&union));
+            prop_assert_eq!(first.without(&second), Filter::ports(&rest));
         }
     }
 

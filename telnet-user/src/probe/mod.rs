@@ -13,6 +13,7 @@ mod load;
 mod object;
 mod offsets;
 pub mod record;
+mod require;
 
 use std::{
     fmt, io,

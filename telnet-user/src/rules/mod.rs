@@ -15,7 +15,6 @@ mod filter;
 mod load;
 mod mapping;
 mod period;
-mod problem;
 mod rule;
 mod shipped;
 #[cfg(test)]
@@ -29,8 +28,8 @@ pub use self::exception::Exceptions;
 pub use self::filter::Filter;
 pub use self::load::{LoadReport, Options, Source, load, load_with};
 pub use self::period::{Interval, Offset, OffsetError};
-pub use self::problem::{Level, Position, Problem};
 pub use self::rule::{
     MissingFields, Origin, Reference, Rule, Severity, SeverityMapping, Suppression, Technique,
     Threat,
 };
+pub use crate::source::{Level, Position, Problem};

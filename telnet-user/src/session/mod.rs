@@ -244,3 +244,16 @@ pub enum Observation {
         time: BootTime,
     },
 }
+
+impl Observation {
+    /// Whether an earlier run of the agent has written the event of this.
+    pub fn was_reported(&self) -> bool {
+        match self {
+            Self::Session { session, fact, .. } => {
+                session.reported && matches!(fact, Fact::Accepted | Fact::Established)
+            }
+            Self::ListenerOpened { listener, .. } => listener.reported,
+            Self::ListenerClosed { .. } => false,
+        }
+    }
+}

@@ -2,20 +2,8 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
-use clap::ValueEnum;
-
 use super::{Document, pretty};
-
-/// How documents look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Readable lines on a terminal, NDJSON otherwise.
-    Auto,
-    /// One JSON object a line.
-    Ndjson,
-    /// One readable line each.
-    Pretty,
-}
+use crate::config::Format;
 
 /// Writes documents to one stream, in the order they come.
 #[derive(Debug)]

@@ -10,9 +10,9 @@ use super::Document;
 /// from whoever runs programs on the host.
 pub(super) fn line(document: &Document) -> String {
     let line = match document {
-        Document::Alert(alert) => alert_line(alert),
+        Document::Alert(alert) | Document::Update(alert) => alert_line(alert),
         Document::Event(event) => event_line(event),
-        Document::Health(health) => match text(health, "/message") {
+        Document::Summary(health) | Document::Health(health) => match text(health, "/message") {
             Some(message) => format!("{} {message}", time(health)),
             None => format!("{} health {health}", time(health)),
         },

@@ -268,6 +268,24 @@ impl Agent {
         self.process.pid()
     }
 
+    /// Waits until its log has `words` in this many lines.
+    pub fn wait_for_log(&self, words: &str, times: usize) -> Result<()> {
+        let has_them = |log: &Captured| {
+            let lines = log.lines().iter();
+            let found = lines.filter(|line| line.text.contains(words)).count();
+            (found >= times).then_some(())
+        };
+        self.process
+            .stderr
+            .wait_for(self.patience, has_them)
+            .with_context(|| {
+                format!(
+                    "no {times} lines with {words:?} in\n{}",
+                    self.process.stderr.text()
+                )
+            })
+    }
+
     /// Stops it with SIGTERM and fails unless it ends cleanly and its ledger adds up.
     pub fn finish(self) -> Result<Ended> {
         let ended = self.stop(Signal::TERM)?;

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod canary;
 #[cfg(test)]
+mod delivery;
+#[cfg(test)]
 mod detect;
 #[cfg(test)]
 mod errors;
@@ -21,6 +23,8 @@ mod pretty;
 mod restart;
 #[cfg(test)]
 mod scale;
+#[cfg(test)]
+mod service;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

@@ -19,7 +19,7 @@ const TELNET: SocketAddr = SocketAddr::new(V4, 23);
 
 /// A command that runs the agent where these folders are empty. Nobody else sees them so.
 fn without(lab: &Lab, folders: &str) -> Result<Command> {
-    let agent = run_command(lab.agent()?, ["--format", "ndjson", "--emit", "all"]);
+    let agent = run_command(lab, lab.agent()?, ["--format", "ndjson", "--emit", "all"]);
     let script = format!(
         "for folder in {folders}; do mount -t tmpfs hidden $folder || exit; done; exec \"$0\" \"$@\""
     );
@@ -28,6 +28,7 @@ fn without(lab: &Lab, folders: &str) -> Result<Command> {
         .args(["unshare", "-m", "sh", "-c", &script])
         .arg(agent.get_program())
         .args(agent.get_args())
+        .env("TELNET_MONITOR_STATE_DIR", lab.dir().join("state"))
         // No hook can be forced here.
         .env_remove("TELNET_MONITOR_ACCEPTOR")
         .env_remove("RUST_LOG");

@@ -32,10 +32,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
     stage("clippy of the probe", || clippy_probe(workspace))?;
     stage("doc", || doc(workspace, &agent))?;
     stage("unit tests", || test::unit(workspace, Some(&agent.probe)))?;
-    stage("live tests", || test::live(workspace, &agent))?;
-    // Last and without a word after it: the summary of all kernels closes the output.
-    heading("virtual machines");
-    test::machines(workspace)?;
+    // Last and without a word after it: the test runner's summary closes the output.
+    heading("live tests");
+    test::live(workspace, &agent)?;
     if tracked_files(workspace)? != tree {
         bail!("the build changed tracked files: see `git status`");
     }

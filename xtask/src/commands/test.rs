@@ -107,15 +107,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
         None => {
             let agent = agent(workspace)?;
             unit(workspace, Some(&agent.probe))?;
-            live(workspace, &agent)?;
-            machines(workspace)
+            live(workspace, &agent)
         }
     }
-}
-
-/// The live tests on the oldest kernel, the most installed and the newest, in virtual machines.
-pub(crate) fn machines(workspace: &Workspace) -> anyhow::Result<()> {
-    VmOptions::default().matrix().run(workspace)
 }
 
 /// The agent that the live tests drive, and what they need beside it.

@@ -1,4 +1,4 @@
-//! Telnet servers and clients for the live tests, unpacked beside the build.
+//! Telnet servers and clients, and a syslog server, for the live tests, unpacked beside the build.
 //!
 //! Installing them would open port 23 on the developer's machine, and the two inetds exclude each
 //! other. The tests run them from here instead.
@@ -16,20 +16,23 @@ use super::apt;
 use crate::{process, workspace::Workspace};
 
 /// What is unpacked, each with the libraries that this machine lacks.
-pub(crate) const PACKAGES: [&str; 5] = [
+pub(crate) const PACKAGES: [&str; 7] = [
     "busybox-static",
     "inetutils-telnet",
     "inetutils-telnetd",
     "openbsd-inetd",
+    "rsyslog",
+    "rsyslog-openssl",
     "xinetd",
 ];
 
 /// The programs the tests start, from the root of the unpacked tree.
-const PROGRAMS: [&str; 5] = [
+const PROGRAMS: [&str; 6] = [
     "bin/busybox",
     "usr/bin/inetutils-telnet",
     "usr/sbin/telnetd",
     "usr/sbin/inetd",
+    "usr/sbin/rsyslogd",
     "usr/sbin/xinetd",
 ];
 

@@ -25,7 +25,7 @@ use crate::{
     },
     alert,
     canary::{Canary, Mark, Sighting},
-    pipeline::{self, Memories, Now, Output, Pipeline},
+    pipeline::{self, Emit, Making, Memories, Now, Output, Pipeline},
     probe::{Options, Probe, filter::Filter},
     rules::Engine,
     session::{kept::Kept, tracker},
@@ -142,8 +142,13 @@ fn pipeline(canary: Mark, has_hook: bool) -> Pipeline<System> {
         keeper: None,
     };
     let options = pipeline::Options {
-        emit: pipeline::Emit::Events,
-        attempts: false,
+        making: Making {
+            emit: Emit {
+                alerts: false,
+                events: true,
+            },
+            attempts: false,
+        },
         canary,
         limits: tracker::Limits {
             look_after: (!has_hook).then_some(Duration::ZERO),

@@ -14,9 +14,9 @@ use anyhow::Context as _;
 
 use self::{list::Lister, table::Row};
 use super::{RuleArgs, exit};
-use crate::sink::{
-    Document,
-    console::{Console, Format},
+use crate::{
+    config::Format,
+    sink::{Document, console::Console},
 };
 
 /// Said instead of a table without rows.

@@ -1,9 +1,8 @@
 //! Finds and reads rule files.
 
+use crate::source::{Level, Position, Problem, TrustError, check_trusted, shorten};
 use std::fs;
 use std::path::{Path, PathBuf};
-
-use crate::rules::problem::{Level, Position, Problem, shorten};
 
 /// Deepest folder looked into; ends a loop of symbolic links.
 const DEPTH: usize = 16;
@@ -56,13 +55,23 @@ pub(super) struct File {
 /// Reads the rule file at `path`, or every one below it in the order of names.
 ///
 /// Hidden entries and other endings are passed over inside a folder. Whatever
-/// cannot be read becomes a problem, and the rest is read all the same.
-pub(super) fn read(path: &Path, each: &mut impl FnMut(File), problems: &mut Vec<Problem>) {
+/// cannot be read becomes a problem, and the rest is read all the same. With `trusted` so does
+/// what others than root and the agent's user could change.
+pub(super) fn read(
+    path: &Path,
+    trusted: bool,
+    each: &mut impl FnMut(File),
+    problems: &mut Vec<Problem>,
+) {
     let mut reader = Reader {
         each,
         problems,
         left: FILES,
+        trusted,
     };
+    if !reader.accepts(path) {
+        return;
+    }
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => {
             let before = reader.left;
@@ -83,6 +92,7 @@ struct Reader<'r, F> {
     each: &'r mut F,
     problems: &'r mut Vec<Problem>,
     left: usize,
+    trusted: bool,
 }
 
 impl<F: FnMut(File)> Reader<'_, F> {
@@ -90,6 +100,25 @@ impl<F: FnMut(File)> Reader<'_, F> {
         let name = path.to_string_lossy();
         self.problems
             .push(Problem::of_file(Level::Error, &name, message));
+    }
+
+    /// Whether nobody else could have changed `path`; a problem when somebody could.
+    fn accepts(&mut self, path: &Path) -> bool {
+        if !self.trusted {
+            return true;
+        }
+        match check_trusted(path) {
+            // What cannot be read is told by whoever reads it.
+            Ok(()) | Err(TrustError::Unreadable(_)) => true,
+            Err(error) => {
+                let name = path.to_string_lossy();
+                self.problems.push(Problem {
+                    hint: error.hint(path),
+                    ..Problem::of_file(Level::Error, &name, error.to_string())
+                });
+                false
+            }
+        }
     }
 
     fn folder(&mut self, path: &Path, depth: usize) {
@@ -105,7 +134,11 @@ impl<F: FnMut(File)> Reader<'_, F> {
             if name.starts_with('.') {
                 continue;
             }
-            match (fs::metadata(&entry), Kind::of(&name)) {
+            let kind = Kind::of(&name);
+            if (kind.is_some() || entry.is_dir()) && !self.accepts(&entry) {
+                continue;
+            }
+            match (fs::metadata(&entry), kind) {
                 (Ok(metadata), _) if metadata.is_dir() => self.folder(&entry, depth),
                 (Ok(_), Some(kind)) => {
                     let Some(left) = self.left.checked_sub(1) else {

@@ -1,4 +1,4 @@
-//! Names a rule file may use, and the nearest one to a name it may not.
+//! Names a rule file may use.
 
 /// Members of a rule, in TOML and in exports.
 pub(crate) const RULE: &[&str] = &[
@@ -67,34 +67,3 @@ pub(crate) const EXPORTED: &[&str] = &[
 
 /// Tables at the top of a TOML rule file.
 pub(crate) const FILE: &[&str] = &["metadata", "rule", "transform"];
-
-/// The name of `known` that `name` is most likely a misspelling of.
-pub(crate) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
-    let limit = name.chars().count().div_ceil(3).min(4);
-    known
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), *candidate))
-        .filter(|(distance, _)| *distance <= limit)
-        .min()
-        .map(|(_, candidate)| candidate)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{RULE, nearest};
-
-    #[test]
-    fn nearest_names() {
-        let cases = [
-            ("severty", Some("severity")),
-            ("max_signal", Some("max_signals")),
-            ("qurey", Some("query")),
-            ("timestamp_overide", Some("timestamp_override")),
-            ("zzzz", None),
-            ("", None),
-        ];
-        for (name, expected) in cases {
-            assert_eq!(nearest(name, RULE), expected, "{name}");
-        }
-    }
-}

@@ -1,7 +1,6 @@
 //! Loads rule files: everything wrong is found at once, and one bad rule never
 //! stops the others.
 
-mod doc;
 mod files;
 mod index;
 mod known;
@@ -16,14 +15,13 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use self::doc::Findings;
 use self::files::{File, Kind};
 use self::rule::Draft;
 use self::rule::exceptions::ListKey;
 use super::exception::Item;
-use super::problem::{Level, Position, Problem};
 use super::rule::Rule;
 use super::shipped;
+use crate::source::{Findings, Level, Position, Problem};
 
 /// Where rules come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +47,8 @@ pub struct Options {
     /// The events come from anywhere: do not warn of rules that no event of this
     /// agent can satisfy.
     pub foreign_events: bool,
+    /// Refuse files and folders that others than root and the agent's user could change.
+    pub trusted: bool,
     /// Data streams the events go to. A rule whose index patterns fit none of them
     /// does not run; with no stream given here, patterns are information.
     pub streams: Vec<String>,
@@ -103,6 +103,7 @@ pub fn load_with(sources: &[Source], options: &Options) -> LoadReport {
                 let mut problems = Vec::new();
                 files::read(
                     path,
+                    options.trusted,
                     &mut |file| collector.file(&file, options),
                     &mut problems,
                 );

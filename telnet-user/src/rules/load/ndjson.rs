@@ -2,10 +2,9 @@
 
 use serde_json::Value;
 
-use super::doc::{Document, Findings, Path, Table};
 use super::rule::{self, Format, exceptions};
 use super::{Collector, Options};
-use crate::rules::problem::Level;
+use crate::source::{Document, Findings, Level, Path, Table};
 
 /// What one line of an export is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

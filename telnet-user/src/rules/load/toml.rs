@@ -2,10 +2,9 @@
 
 use serde_json::Value;
 
-use super::doc::{Document, Findings, Path, Table};
 use super::rule::{self, Format};
 use super::{Collector, Options, known};
-use crate::rules::problem::Level;
+use crate::source::{Document, Findings, Level, Path, Table, nearest};
 
 /// Stages of a rule's life.
 const MATURITY: [(&str, bool); 5] = [
@@ -35,7 +34,7 @@ pub(super) fn read(file: &str, text: &str, options: &Options, into: &mut Collect
         .keys()
         .filter(|key| !known::FILE.contains(&key.as_str()))
     {
-        let hint = known::nearest(key, known::FILE).map(|name| format!("did you mean {name}?"));
+        let hint = nearest(key, known::FILE).map(|name| format!("did you mean {name}?"));
         root.report_key(Level::Warning, key, "unknown table".to_owned(), hint);
     }
     let name = document

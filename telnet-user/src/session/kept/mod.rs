@@ -209,6 +209,11 @@ impl Keeper {
         }
     }
 
+    /// From now on the run reports what it sees, as events, or no longer does.
+    pub const fn set_reports(&mut self, reports: bool) {
+        self.reports = reports;
+    }
+
     /// Leaves only what is open at the next change: what was kept by an earlier run was found
     /// again or is gone.
     pub const fn clean_up(&mut self) {

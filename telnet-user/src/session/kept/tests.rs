@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     probe::record::{
-        KernelEvent, Record, Socket, StateChange, Task,
+        KernelEvent, Record, Socket, SocketError, StateChange, Task,
         TcpState::{self, Close, Established, FinWait2, LastAck, SynRecv, SynSent},
     },
     session::{Found, tracker::Limits},
@@ -21,7 +21,7 @@ fn socket(port: u16, cookie: Option<u64>) -> Socket {
             cookie,
         },
         netns: Some(1),
-        error: None,
+        error: SocketError::Clear,
         mptcp: false,
         local: "192.0.2.1:23".parse().expect("address"),
         remote: SocketAddr::new("198.51.100.9".parse().expect("address"), port),

@@ -6,9 +6,8 @@ use serde_json::Value;
 use crate::rules::condition::{self, Condition};
 use crate::rules::exception::{Exceptions, Item};
 use crate::rules::field::scalar_text;
-use crate::rules::load::doc::Table;
-use crate::rules::problem::{Level, Problem};
 use crate::rules::wildcard::Wildcard;
+use crate::source::{Level, Problem, Table};
 
 /// What joins a rule and the items of a list: `list_id` and `namespace_type`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

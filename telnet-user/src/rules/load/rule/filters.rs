@@ -4,9 +4,8 @@ use serde_json::{Map, Value};
 
 use crate::rules::condition::{self, Condition};
 use crate::rules::field::scalar_text;
-use crate::rules::load::doc::Table;
-use crate::rules::problem::Level;
 use crate::rules::wildcard::Wildcard;
+use crate::source::{Level, Table};
 
 /// Deepest nesting of `bool` queries in a filter.
 const DEPTH: usize = 20;

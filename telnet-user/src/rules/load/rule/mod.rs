@@ -12,14 +12,13 @@ mod threat;
 
 use uuid::Uuid;
 
-use super::doc::Table;
 use super::{Options, known};
 use crate::kql::Predicate;
 use crate::rules::condition;
 use crate::rules::filter::Filter;
 use crate::rules::period::{Interval, Offset, OffsetError};
-use crate::rules::problem::{Level, Problem};
 use crate::rules::rule::{Origin, Rule, Severity};
+use crate::source::{Level, Problem, Table, nearest};
 
 /// What kind of file a rule stands in; the two differ in what is required.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +184,7 @@ fn unknown_members(table: &Table<'_>, format: Format) {
         let expected = known::RULE.contains(&key.as_str())
             || format == Format::Ndjson && known::EXPORTED.contains(&key.as_str());
         if !expected {
-            let hint = known::nearest(key, known::RULE).map(|name| format!("did you mean {name}?"));
+            let hint = nearest(key, known::RULE).map(|name| format!("did you mean {name}?"));
             table.report_key(Level::Warning, key, "unknown rule field".to_owned(), hint);
         }
     }

@@ -1,11 +1,9 @@
 //! Options of a rule: mappings from event fields and alert suppression.
 
 use super::Format;
-use crate::rules::load::doc::Table;
-use crate::rules::load::known;
 use crate::rules::period::Interval;
-use crate::rules::problem::Level;
 use crate::rules::rule::{MissingFields, Severity, SeverityMapping, Suppression};
+use crate::source::{Level, Table, nearest};
 
 /// Items of `severity_mapping`.
 pub(super) fn severity_mapping(table: &Table<'_>) -> Vec<SeverityMapping> {
@@ -49,7 +47,7 @@ pub(super) fn suppression(table: &Table<'_>, format: Format) -> Option<Suppressi
     for key in entry.members().keys() {
         let known = ["group_by", "duration", "missing_fields_strategy"];
         if !known.contains(&key.as_str()) {
-            let hint = known::nearest(key, &known).map(|name| format!("did you mean {name}?"));
+            let hint = nearest(key, &known).map(|name| format!("did you mean {name}?"));
             entry.report_key(
                 Level::Warning,
                 key,

@@ -3,8 +3,7 @@
 use crate::kql::{self, Predicate};
 use crate::rules::emitted;
 use crate::rules::load::Options;
-use crate::rules::load::doc::Table;
-use crate::rules::problem::{Level, Position};
+use crate::source::{Level, Position, Table};
 
 /// Compiles `text`, the `query` of `rule`; every error becomes a finding.
 pub(super) fn compile(rule: &Table<'_>, text: &str, options: &Options) -> Option<Predicate> {

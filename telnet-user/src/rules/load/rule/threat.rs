@@ -1,8 +1,7 @@
 //! The `threat` member: tactics, techniques and sub-techniques of a MITRE matrix.
 
-use crate::rules::load::doc::Table;
-use crate::rules::problem::Level;
 use crate::rules::rule::{Reference, Technique, Threat};
+use crate::source::{Level, Table};
 
 /// Frameworks a rule may map to.
 const FRAMEWORKS: [(&str, &str); 2] = [

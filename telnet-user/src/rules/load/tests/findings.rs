@@ -1,6 +1,6 @@
 use super::{LoadReport, rendered, toml};
-use crate::rules::problem::{Level, Position};
 use crate::rules::tests::file;
+use crate::source::{Level, Position};
 
 /// A rule file in which the line that starts with `key` is replaced by `line`.
 fn with(key: &str, line: &str) -> String {

@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{LoadReport, Source, load, rendered};
-use crate::rules::problem::{Level, Position};
+use crate::source::{Level, Position};
 
 fn ndjson(lines: &[Value]) -> LoadReport {
     let text: Vec<String> = lines.iter().map(Value::to_string).collect();

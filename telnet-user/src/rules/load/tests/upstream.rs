@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use super::{Source, load, rendered};
-use crate::rules::problem::Level;
+use crate::source::Level;
 
 /// The public repository is not part of this one (Elastic License 2.0).
 #[test]

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use serde_json::{Map, Value};
 
 use super::{Document, Path};
-use crate::rules::problem::{Level, Position, Problem};
+use crate::source::problem::{Level, Position, Problem};
 
 /// Findings collected while one rule is read.
 #[derive(Debug, Default)]

@@ -4,16 +4,20 @@
 //! what it must ask the system for goes through [`Enrich`], so that a test can drive it with
 //! recorded bytes.
 
+mod options;
+
 use std::{collections::HashMap, time::Duration};
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+pub use self::options::{Emit, Making, Options};
 use crate::{
-    canary::{Mark, Sighting, Whose},
+    canary::{Sighting, Whose},
     clock::{BootTime, ClockPair},
+    health::{PipelineReport, Report, RuleReport},
     probe::record::{Exec, KernelEvent, Record, SocketKey, Task},
-    rules::{Engine, Evaluation},
+    rules::{Engine, Evaluation, Rule},
     session::{
         Check, Fact, Found, Observation, Owner, Session,
         kept::{Keeper, Kept},
@@ -54,6 +58,9 @@ pub trait Enrich {
 
     /// For each check, which of its candidates hold the socket.
     fn holders(&mut self, checks: &[Check]) -> Vec<Vec<u32>>;
+
+    /// What is the same in all documents of this host: `host.*`, `agent.*` and `ecs.*`.
+    fn envelope(&self) -> Map<String, Value>;
 }
 
 /// What keeps a restart from saying things twice.
@@ -87,30 +94,6 @@ impl Now {
     pub const fn clocks(&self) -> ClockPair {
         ClockPair::new(self.boot, self.wall)
     }
-}
-
-/// Which documents are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Emit {
-    /// Alerts only.
-    Alerts,
-    /// Events only.
-    Events,
-    /// Alerts and events.
-    All,
-}
-
-/// What is written, and how far userspace goes to find out who serves a session.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Which documents are written.
-    pub emit: Emit,
-    /// Make an event of each connection attempt too.
-    pub attempts: bool,
-    /// Tells the sessions of canaries, which become neither event nor alert.
-    pub canary: Mark,
-    /// Bounds of the session table.
-    pub limits: tracker::Limits,
 }
 
 /// Time between two looks for the holder of a socket; the wait itself is bounded by
@@ -219,6 +202,48 @@ impl<E: Enrich> Pipeline<E> {
             .min()
     }
 
+    /// When the rules have something to do next, on the wall clock.
+    pub fn next_run(&self) -> Option<Timestamp> {
+        self.engine.next_tick()
+    }
+
+    /// Runs other rules from now on, and makes other documents. A rule that is the same as before
+    /// keeps its windows and its open alerts; one that is gone says its numbers.
+    pub fn replace(&mut self, rules: Vec<Rule>, making: Making, now: &Now, out: &mut Vec<Output>) {
+        let evaluation = self.engine.replace(rules, now.wall);
+        // Before: what a rule that is gone has to say goes where its alerts went.
+        self.deliver(evaluation, out);
+        self.options.making = making;
+        if let Some(keeper) = &mut self.memories.keeper {
+            keeper.set_reports(making.emit.events);
+        }
+        self.remember(out);
+    }
+
+    /// What it holds, and what became of the rules' matches.
+    pub fn report(&self) -> PipelineReport {
+        PipelineReport {
+            open_sessions: self.tracker.sessions().count(),
+            open_listeners: self.tracker.listeners().count(),
+            counters: self.tracker.counters(),
+            rules: self
+                .engine
+                .totals()
+                .map(|(rule, numbers)| RuleReport {
+                    id: rule.rule_id.clone(),
+                    name: rule.name.clone(),
+                    numbers,
+                })
+                .collect(),
+        }
+    }
+
+    /// The heartbeat that tells `report`.
+    pub fn heartbeat(&self, report: &Report, now: &Now) -> Output {
+        let envelope = self.enrich.envelope();
+        Output::Document(Document::Health(report.document(envelope, now.wall)))
+    }
+
     /// What the session table could not do.
     pub fn counters(&self) -> tracker::Counters {
         self.tracker.counters()
@@ -244,7 +269,7 @@ impl<E: Enrich> Pipeline<E> {
                 ..
             }
         );
-        if is_attempt && !self.options.attempts {
+        if is_attempt && !self.options.making.attempts {
             return;
         }
         let canary = self.options.canary.of(observation);
@@ -262,7 +287,7 @@ impl<E: Enrich> Pipeline<E> {
         }
         // Even if it was reported before: the rules may be others now, and they remember their alerts.
         let evaluation = self.engine.evaluate(&event, now.wall);
-        if self.options.emit != Emit::Alerts && !was_reported(observation) {
+        if self.options.making.emit.events && !observation.was_reported() {
             out.push(Output::Document(Document::Event(event)));
         }
         self.deliver(evaluation, out);
@@ -288,9 +313,11 @@ impl<E: Enrich> Pipeline<E> {
             updates,
             summaries,
         } = evaluation;
-        if self.options.emit != Emit::Events {
-            let alerts = alerts.into_iter().chain(updates).map(Document::Alert);
-            let documents = alerts.chain(summaries.into_iter().map(Document::Health));
+        if self.options.making.emit.alerts {
+            let alerts = alerts.into_iter().map(Document::Alert);
+            let updates = updates.into_iter().map(Document::Update);
+            let summaries = summaries.into_iter().map(Document::Summary);
+            let documents = alerts.chain(updates).chain(summaries);
             out.extend(documents.map(Output::Document));
         }
     }
@@ -359,16 +386,5 @@ impl<E: Enrich> Pipeline<E> {
         self.holders = seen;
         let again = now.boot.plus(LOOK_EVERY);
         self.next_look = self.first_look().map(|first| first.max(again));
-    }
-}
-
-/// Whether an earlier run of the agent has written the event of this.
-fn was_reported(observation: &Observation) -> bool {
-    match observation {
-        Observation::Session { session, fact, .. } => {
-            session.reported && matches!(fact, Fact::Accepted | Fact::Established)
-        }
-        Observation::ListenerOpened { listener, .. } => listener.reported,
-        Observation::ListenerClosed { .. } => false,
     }
 }

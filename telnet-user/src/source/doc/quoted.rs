@@ -3,7 +3,7 @@
 //! A query error is found in the decoded text, but a person edits the TOML or
 //! JSON literal, with its quotes, escapes and line continuations.
 
-use crate::rules::problem::Position;
+use crate::source::problem::Position;
 
 /// Byte offset inside `literal` (quotes included) of the character that stands
 /// at `target` of the decoded string; the closing quote for a place at its end.

@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 pub(crate) use self::path::Path;
 use self::path::Step;
 pub(crate) use self::reader::{Findings, Table};
-use crate::rules::problem::{Level, Position, Problem, short_value};
+use crate::source::problem::{Level, Position, Problem, short_value};
 
 /// Where the values of a document stand.
 #[derive(Debug)]

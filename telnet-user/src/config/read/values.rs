@@ -1,0 +1,84 @@
+//! Values of single keys.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::keys::KEYS;
+use crate::{
+    config::{Sync, units},
+    source::{Level, Table, nearest},
+};
+
+/// A table that need not be there.
+pub(super) fn section<'a>(table: &Table<'a>, key: &str) -> Option<Table<'a>> {
+    table.table(key)
+}
+
+pub(super) fn sync(table: &Table<'_>, default: Sync) -> Sync {
+    match table.string("sync") {
+        None => default,
+        Some("never") => Sync::Never,
+        Some("always") => Sync::Always,
+        Some(text) => match units::duration(text) {
+            Ok(time) if !time.is_zero() => Sync::Every(time),
+            Ok(_) | Err(_) => {
+                let message = "sync must be never, always or a time such as 1s".to_owned();
+                table.error("sync", message);
+                default
+            }
+        },
+    }
+}
+
+/// Reports members that neither `place` may hold nor any like it.
+pub(super) fn only(table: &Table<'_>, place: &str, common: &[&str]) {
+    let own = KEYS.iter().find(|(name, _)| *name == place);
+    let known = [common, own.map_or(&[], |(_, keys)| keys)].concat();
+    for key in table.members().keys() {
+        if !known.contains(&key.as_str()) {
+            let hint = nearest(key, &known).map(|name| format!("did you mean {name}?"));
+            table.report_key(Level::Error, key, "unknown key".to_owned(), hint);
+        }
+    }
+}
+
+pub(super) fn text(table: &Table<'_>, key: &str, default: String) -> String {
+    table.string(key).map_or(default, str::to_owned)
+}
+
+/// A path that must be absolute: the agent has no folder of its own to start from.
+pub(super) fn path(table: &Table<'_>, key: &str, default: PathBuf) -> PathBuf {
+    optional_path(table, key).unwrap_or(default)
+}
+
+/// A path; the empty text counts as none.
+pub(super) fn optional_path(table: &Table<'_>, key: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(table.string(key).filter(|text| !text.is_empty())?);
+    if !path.is_absolute() {
+        table.error(key, format!("{key} must be an absolute path"));
+    }
+    Some(path)
+}
+
+pub(super) fn duration(table: &Table<'_>, key: &str, default: Duration) -> Duration {
+    unit(table, key, default, units::duration)
+}
+
+pub(super) fn bytes(table: &Table<'_>, key: &str, default: u64) -> u64 {
+    unit(table, key, default, units::bytes)
+}
+
+pub(super) fn unit<T>(
+    table: &Table<'_>,
+    key: &str,
+    default: T,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> T {
+    match table.string(key).map(parse) {
+        None => default,
+        Some(Ok(value)) => value,
+        Some(Err(message)) => {
+            table.error(key, message);
+            default
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The report as an ECS document: `event.kind` `metric`, the numbers under `telnet.health`.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{CanaryReport, PipelineReport, ProbeReport, Report, RuleReport, hook_name};
+use crate::{probe::Ledger, session::tracker::Counters, sink::SinkReport};
+
+impl Report {
+    /// The heartbeat at `now`; `envelope` is what all documents of this host share.
+    pub fn document(&self, envelope: Map<String, Value>, now: Timestamp) -> Value {
+        let is_degraded = !self.probe.degraded.is_empty()
+            || self.probe.canary.status == "degraded"
+            || self.sinks.iter().any(|sink| sink.is_down)
+            || self.lost() > 0;
+        let mut out = json!({
+            "@timestamp": now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+            "message": self.sentence(),
+            "event": {
+                "id": Uuid::new_v4().simple().to_string(),
+                "kind": "metric",
+                "category": ["process"],
+                "type": ["info"],
+                "action": "agent_heartbeat",
+                "module": "telnet_monitor",
+                "dataset": "telnet_monitor.health",
+            },
+            "telnet": {"health": {
+                "status": if is_degraded { "degraded" } else { "ok" },
+                "uptime": self.uptime.as_secs(),
+                "lost": self.lost(),
+                "reloads": {"done": self.reloads, "refused": self.refused_reloads},
+                "probe": probe(&self.probe),
+                "canary": canary(&self.probe.canary),
+                "sessions": sessions(&self.pipeline),
+                "rules": self.pipeline.rules.iter().map(rule).collect::<Value>(),
+                "sinks": self.sinks.iter().map(sink).collect::<Value>(),
+            }},
+            "data_stream": {
+                "type": "metrics", "dataset": "telnet_monitor.health", "namespace": "default",
+            },
+        });
+        let latency = json!({
+            "count": self.latency.count(),
+            "p50_below": self.latency.quantile(0.5),
+            "p99_below": self.latency.quantile(0.99),
+        });
+        if self.latency.count() > 0
+            && let Some(Value::Object(health)) = out.pointer_mut("/telnet/health")
+        {
+            health.insert("alert_latency_ms".to_owned(), without_null(latency));
+        }
+        if let Value::Object(fields) = &mut out {
+            fields.extend(envelope);
+        }
+        out
+    }
+}
+
+fn probe(report: &ProbeReport) -> Value {
+    let Ledger {
+        seen,
+        filtered,
+        submitted,
+        dropped_ring_full,
+        missed,
+        received,
+        undecodable,
+        lost,
+    } = report.ledger;
+    without_null(json!({
+        "acceptor": hook_name(report.acceptor),
+        "degraded": (!report.degraded.is_empty()).then_some(&report.degraded),
+        "ports": report.ports,
+        "ledger": {
+            "seen": seen,
+            "filtered": filtered,
+            "submitted": submitted,
+            "dropped_ring_full": dropped_ring_full,
+            "missed": missed,
+            "received": received,
+            "undecodable": undecodable,
+            "lost": lost,
+        },
+    }))
+}
+
+fn canary(report: &CanaryReport) -> Value {
+    without_null(json!({
+        "status": report.status,
+        "took_ms": report.took.map(|took| took.as_millis()),
+        "reason": report.reason,
+    }))
+}
+
+fn sessions(report: &PipelineReport) -> Value {
+    let Counters {
+        evicted_sessions,
+        evicted_listeners,
+        unmatched_accepts,
+        unseen_ends,
+        unknown_closes,
+    } = report.counters;
+    json!({
+        "open": report.open_sessions,
+        "listeners": report.open_listeners,
+        "evicted_sessions": evicted_sessions,
+        "evicted_listeners": evicted_listeners,
+        "unmatched_accepts": unmatched_accepts,
+        "unseen_ends": unseen_ends,
+        "unknown_closes": unknown_closes,
+    })
+}
+
+fn rule(report: &RuleReport) -> Value {
+    let numbers = report.numbers;
+    json!({
+        "id": report.id,
+        "name": report.name,
+        "matched": numbers.matched,
+        "alerted": numbers.alerted,
+        "suppressed": numbers.suppressed,
+        "excepted": numbers.excepted,
+        "dropped": numbers.dropped,
+    })
+}
+
+fn sink(report: &SinkReport) -> Value {
+    let spool = report.spool.map(|spool| {
+        json!({
+            "pending": spool.pending,
+            "bytes": spool.bytes,
+            "lost": {
+                "alerts": spool.lost_alerts,
+                "events": spool.lost_events,
+                "health": spool.lost_health,
+            },
+            "damaged_bytes": spool.damaged_bytes,
+            "degraded": spool.degraded,
+        })
+    });
+    without_null(json!({
+        "name": report.name,
+        "type": report.kind,
+        "status": if report.is_down { "down" } else { "up" },
+        "accepted": report.accepted,
+        "delivered": report.delivered,
+        "rejected": report.rejected,
+        "lost": report.lost,
+        "errors": report.errors,
+        "last_error": report.last_error,
+        "spool": spool,
+    }))
+}
+
+/// Leaves out members without a value.
+fn without_null(mut value: Value) -> Value {
+    if let Value::Object(fields) = &mut value {
+        fields.retain(|_, value| !value.is_null());
+    }
+    value
+}

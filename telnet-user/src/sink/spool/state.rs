@@ -1,0 +1,253 @@
+//! What is in a spool, and what gives way when it is full.
+
+use std::{collections::VecDeque, io, path::Path, time::Instant};
+
+use tracing::{info, warn};
+
+use super::{
+    Batch, Limits,
+    log::Log,
+    record::{Entry, size},
+};
+use crate::config::Stream;
+
+/// Most bytes of a stream that wait in memory while the disk takes nothing.
+const TAIL_BYTES: u64 = 1 << 20;
+
+#[derive(Debug)]
+pub(super) struct State {
+    /// The most precious first.
+    pub(super) channels: Vec<Channel>,
+    pub(super) max_bytes: u64,
+    pub(super) degraded: bool,
+    /// Wakes whoever waits, for another reason than documents.
+    pub(super) nudged: bool,
+    pub(super) synced: Instant,
+}
+
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) stream: Stream,
+    pub(super) log: Log,
+    /// What the disk did not take, newer than the log.
+    pub(super) tail: VecDeque<Entry>,
+    pub(super) tail_bytes: u64,
+    /// How many of the tail are read.
+    pub(super) tail_ahead: usize,
+    pub(super) lost: u64,
+}
+
+impl State {
+    /// Opens the logs below `dir`.
+    pub(super) fn open(dir: &Path, max_bytes: u64) -> io::Result<Self> {
+        let segment_bytes = (max_bytes / 32).clamp(64 << 10, 8 << 20);
+        let channels = Stream::ALL.iter().map(|&stream| {
+            Ok(Channel {
+                stream,
+                log: Log::open(&dir.join(stream.name()), segment_bytes)?,
+                tail: VecDeque::new(),
+                tail_bytes: 0,
+                tail_ahead: 0,
+                lost: 0,
+            })
+        });
+        Ok(Self {
+            channels: channels.collect::<io::Result<_>>()?,
+            max_bytes,
+            degraded: false,
+            nudged: false,
+            synced: Instant::now(),
+        })
+    }
+
+    pub(super) fn append(&mut self, entry: Entry) {
+        let stream = entry.kind.stream();
+        let Some(record) = entry.encode() else {
+            self.lose(stream, 1);
+            return;
+        };
+        if !self.admit(stream, size(record.len())) {
+            self.lose(stream, 1);
+            return;
+        }
+        self.settle_tails();
+        let written = self.write(stream, &record);
+        self.set_degraded(written.as_ref().err());
+        if written.is_err()
+            && let Some(channel) = self.channel(stream)
+        {
+            channel.keep_in_memory(entry);
+        }
+    }
+
+    /// Writes, giving up what is less precious when the disk is full.
+    fn write(&mut self, stream: Stream, record: &[u8]) -> io::Result<()> {
+        loop {
+            let channel = self.channel(stream).ok_or(io::ErrorKind::NotFound)?;
+            if !channel.tail.is_empty() {
+                // Order: what waits in memory is older.
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            match channel.log.append(record) {
+                Err(error) if is_full(&error) && self.give_way(stream, false) => {}
+                written => return written,
+            }
+        }
+    }
+
+    /// Makes room within the bounds; `false` when this document has to give way itself.
+    fn admit(&mut self, stream: Stream, bytes: u64) -> bool {
+        while self.bytes() + bytes > self.max_bytes {
+            if !self.give_way(stream, true) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Gives up the oldest segment of the least precious stream, down to `stream`, which itself
+    /// gives way only when `own` allows it. `false` when there is nothing to give up.
+    fn give_way(&mut self, stream: Stream, own: bool) -> bool {
+        for channel in self.channels.iter_mut().rev() {
+            if channel.stream == stream && !own {
+                return false;
+            }
+            if let Some(lost) = channel.log.evict() {
+                channel.lost += lost;
+                return true;
+            }
+            if channel.stream == stream {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Moves to disk what waits in memory.
+    pub(super) fn settle_tails(&mut self) {
+        let mut failed = None;
+        for channel in &mut self.channels {
+            failed = channel.settle_tail().err().or(failed);
+        }
+        let waiting = self.channels.iter().any(|channel| !channel.tail.is_empty());
+        if failed.is_some() || self.degraded && !waiting {
+            self.set_degraded(failed.as_ref());
+        }
+    }
+
+    pub(super) fn take(&mut self, limits: Limits) -> io::Result<Option<Batch>> {
+        for channel in &mut self.channels {
+            let entries = channel.take(limits)?;
+            if !entries.is_empty() {
+                let stream = channel.stream;
+                return Ok(Some(Batch { stream, entries }));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn commit(&mut self) {
+        for channel in &mut self.channels {
+            if let Err(error) = channel.log.commit() {
+                warn!(%error, "what was delivered is not remembered, a restart may repeat it");
+            }
+            for entry in channel.tail.drain(..channel.tail_ahead) {
+                channel.tail_bytes -= size(entry.body.len());
+            }
+            channel.tail_ahead = 0;
+        }
+    }
+
+    pub(super) fn sync(&mut self) {
+        for channel in &mut self.channels {
+            if let Err(error) = channel.log.sync() {
+                warn!(%error, "the spool cannot be synchronised");
+            }
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.channels
+            .iter()
+            .map(|channel| channel.log.bytes())
+            .sum()
+    }
+
+    fn lose(&mut self, stream: Stream, documents: u64) {
+        if let Some(channel) = self.channel(stream) {
+            channel.lost += documents;
+        }
+    }
+
+    fn channel(&mut self, stream: Stream) -> Option<&mut Channel> {
+        self.channels
+            .iter_mut()
+            .find(|channel| channel.stream == stream)
+    }
+
+    fn set_degraded(&mut self, error: Option<&io::Error>) {
+        match error {
+            Some(error) if !self.degraded => {
+                warn!(%error, "the disk takes nothing for the spool, documents wait in memory");
+            }
+            None if self.degraded => info!("the disk takes documents for the spool again"),
+            Some(_) | None => {}
+        }
+        self.degraded = error.is_some();
+    }
+}
+
+impl Channel {
+    fn keep_in_memory(&mut self, entry: Entry) {
+        let bytes = size(entry.body.len());
+        if self.tail_bytes + bytes > TAIL_BYTES {
+            self.lost += 1;
+            return;
+        }
+        self.tail_bytes += bytes;
+        self.tail.push_back(entry);
+    }
+
+    fn settle_tail(&mut self) -> io::Result<()> {
+        // What is being delivered from memory stays there until that is done.
+        while self.tail_ahead == 0 {
+            let Some(entry) = self.tail.front() else {
+                return Ok(());
+            };
+            if let Some(record) = entry.encode() {
+                self.log.append(&record)?;
+            }
+            self.tail_bytes -= size(entry.body.len());
+            self.tail.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Reads on, first what is on disk, then what is in memory.
+    pub(super) fn take(&mut self, limits: Limits) -> io::Result<Vec<Entry>> {
+        let mut out = Vec::new();
+        let mut bytes = 0;
+        while out.len() < limits.documents && bytes < limits.bytes {
+            let entry = if self.log.unread() > 0 {
+                self.log.next()?
+            } else {
+                let entry = self.tail.get(self.tail_ahead).cloned();
+                self.tail_ahead += usize::from(entry.is_some());
+                entry
+            };
+            let Some(entry) = entry else {
+                break;
+            };
+            bytes += size(entry.body.len());
+            out.push(entry);
+        }
+        Ok(out)
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}

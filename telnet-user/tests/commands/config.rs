@@ -1,0 +1,140 @@
+//! `-c`: what a configuration file does to `check` and `run`.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use super::{Folder, Outcome, command, rule};
+
+fn run_with_env(folder: &Folder, arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
+    let output = command(folder.0.path(), arguments)
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    Outcome {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn write(folder: &Folder, name: &str, text: &str) -> String {
+    let path = folder.write(name, text);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn the_shipped_example_passes_and_its_routes_are_printed() {
+    let folder = Folder::new();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/config.toml");
+    let path = write(&folder, "c.toml", &fs::read_to_string(example).unwrap());
+    let outcome = folder.run(&["check", "-c", &path]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    let rows: Vec<&str> = outcome.stdout.lines().collect();
+    assert_eq!(
+        rows[rows.len() - 4..],
+        [
+            "kernel filter: port 23",
+            "sink stdout: stdout <- alerts",
+            "no sink takes health",
+            "no sink takes events",
+        ]
+    );
+}
+
+#[test]
+fn a_mistake_is_shown_with_its_place_and_the_nearest_name() {
+    let folder = Folder::new();
+    let path = write(&folder, "c.toml", "[health]\nintervall = \"1m\"\n");
+    for words in [&["check", "-c", &path][..], &["run", "-c", &path]] {
+        let outcome = folder.run(words);
+        assert_eq!(outcome.code, 1, "{outcome:?}");
+        let expected = format!(
+            "error: {path}:2:1: health.intervall: unknown key (value \"1m\")\n  |\n\
+             2 | intervall = \"1m\"\n  | ^\n  = hint: did you mean interval?\n"
+        );
+        assert_eq!(outcome.stderr, expected);
+    }
+}
+
+#[test]
+fn a_named_file_must_be_there() {
+    let folder = Folder::new();
+    let outcome = folder.run(&["run", "-c", "/nonexistent/c.toml"]);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert_eq!(
+        outcome.stderr,
+        "error: /nonexistent/c.toml: cannot be read: No such file or directory (os error 2)\n"
+    );
+}
+
+#[test]
+fn what_others_may_write_is_refused_with_the_remedy() {
+    let folder = Folder::new();
+    let rules = write(&folder, "r.toml", &rule("destination.port:23", ""));
+    let path = write(
+        &folder,
+        "c.toml",
+        &format!("[rules]\npaths = [\"{rules}\"]\n"),
+    );
+    assert_eq!(folder.run(&["check", "-c", &path]).code, 0);
+    for file in [&rules, &path] {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o666)).unwrap();
+        let outcome = folder.run(&["check", "-c", &path]);
+        assert_eq!(outcome.code, 1, "{outcome:?}");
+        let expected = format!(
+            "error: {file}: the file can be written by others than its owner (mode 0666)\n  \
+             = hint: chmod go-w {file}\n"
+        );
+        assert_eq!(outcome.stderr, expected);
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+#[test]
+fn secrets_and_certificates_are_checked_too() {
+    let folder = Folder::new();
+    let key = folder.path("key").display().to_string();
+    let text = format!(
+        "[[sinks]]\ntype = \"elasticsearch\"\nstreams = [\"alerts\"]\n\
+         nodes = [\"http://127.0.0.1:9200\"]\napi_key_file = \"{key}\"\n"
+    );
+    let path = write(&folder, "c.toml", &text);
+    let outcome = folder.run(&["check", "-c", &path]);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    let expected = format!(
+        "error: sink elasticsearch: {key}: cannot be read: No such file or directory (os error 2)\n"
+    );
+    assert_eq!(outcome.stderr, expected);
+    write(&folder, "key", "c2VjcmV0\n");
+    let outcome = folder.run(&["check", "-c", &path]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(
+        outcome
+            .stdout
+            .contains("sink elasticsearch: elasticsearch http://127.0.0.1:9200 <- alerts"),
+        "{outcome:?}"
+    );
+    assert!(!outcome.stdout.contains("c2VjcmV0") && !outcome.stderr.contains("c2VjcmV0"));
+}
+
+/// Flag over environment over file over default, told by which of four bad log levels is
+/// complained of.
+#[test]
+fn typed_words_are_stronger_than_the_environment_and_that_than_the_file() {
+    let folder = Folder::new();
+    let path = write(&folder, "c.toml", "log = \"of=file=x\"\n");
+    let file = ("TELNET_MONITOR_CONFIG", path.as_str());
+    let environment = ("TELNET_MONITOR_LOG", "of=environment=x");
+    let complaint = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let outcome = run_with_env(&folder, arguments, variables);
+        assert_eq!(outcome.code, 2, "{outcome:?}");
+        outcome.stderr
+    };
+    assert!(complaint(&["run"], &[file]).contains("of=file=x"));
+    assert!(complaint(&["run"], &[file, environment]).contains("of=environment=x"));
+    let typed = ["run", "--log", "of=flag=x"];
+    assert!(complaint(&typed, &[file, environment]).contains("of=flag=x"));
+    // The file that is typed is stronger than that of the environment.
+    let other = write(&folder, "d.toml", "log = \"of=other=x\"\n");
+    assert!(complaint(&["run", "-c", &other], &[file]).contains("of=other=x"));
+}

@@ -1,0 +1,208 @@
+//! What an administrator and a service manager see: reload, heartbeat, metrics, signs of life.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Signal, kill_process};
+use serde_json::Value;
+use telnet_tests::agent::{Agent, run_command, start, stop};
+use telnet_tests::check::{Check, number, text};
+use telnet_tests::lab::{self, Lab, V4};
+use telnet_tests::peer::Scripted;
+use telnet_tests::process::pid;
+use telnet_tests::syslogd::free_port;
+use telnet_tests::wait;
+
+use super::rule_file;
+
+const OTHER_PORT: u16 = 2323;
+
+fn rules(lab: &Lab, port: u16) -> Result<String> {
+    let file = lab.write("rule.toml", &rule_file(&format!("destination.port:{port}")))?;
+    Ok(file.display().to_string())
+}
+
+fn session(lab: &Lab, port: u16) -> Result<u64> {
+    let address = SocketAddr::new(V4, port);
+    let listener = lab.net.listen(address)?;
+    let client = lab.net.connect(address)?;
+    drop(listener);
+    Ok(u64::from(client.local_addr()?.port()))
+}
+
+/// Whether a document is an alert on the session of this client.
+fn wanted(port: u64) -> impl Fn(&Value) -> bool {
+    move |json| {
+        text(json, "event.kind") == Some("signal") && number(json, "source.port") == Some(port)
+    }
+}
+
+#[test]
+fn hangup_takes_up_rules_and_sinks_and_keeps_them_when_the_new_are_bad() -> Result<()> {
+    lab::live(|lab| {
+        let rule = rules(lab, 23)?;
+        let old = format!("[rules]\npaths = [\"{rule}\"]\n");
+        let config = lab.write("config.toml", &old)?;
+        let mut agent = Agent::start(lab, [Path::new("-c"), &config])?;
+        let hangup = |agent: &Agent, answer: &str, times: usize| {
+            kill_process(pid(agent.pid())?, Signal::HUP)?;
+            agent.wait_for_log(answer, times)
+        };
+        let port = session(lab, 23)?;
+        agent.wait_for(lab, "an alert on 23", wanted(port))?;
+
+        // Bad in two ways: the old rules stay.
+        fs::write(&config, "[rulez]\n")?;
+        hangup(&agent, "not reloaded", 1)?;
+        agent.wait_for_log("did you mean rules?", 1)?;
+        fs::write(&config, &old)?;
+        fs::write(&rule, "broken")?;
+        hangup(&agent, "not reloaded", 2)?;
+        let port = session(lab, 23)?;
+        agent.wait_for(lab, "an alert of the rules of before", wanted(port))?;
+
+        // Another port and another sink.
+        rules(lab, OTHER_PORT)?;
+        let file = lab.dir().join("alerts.ndjson");
+        let new = format!(
+            "{old}[[sinks]]\ntype = \"stdout\"\nstreams = [\"alerts\"]\n\
+             [[sinks]]\ntype = \"file\"\nstreams = [\"alerts\"]\npath = \"{}\"\n",
+            file.display()
+        );
+        fs::write(&config, new)?;
+        // Open before anybody looks at its port: found when the rule comes.
+        let address = SocketAddr::new(V4, OTHER_PORT);
+        let mut peer = Scripted::start(lab, "both-ends")?;
+        peer.listen(address)?;
+        let early = peer.connect(address)?;
+        hangup(&agent, " reloaded", 1)?;
+        let early = u64::from(early.local.port());
+        agent.wait_for(lab, "the session open before", wanted(early))?;
+        peer.kill()?;
+        let port = session(lab, OTHER_PORT)?;
+        agent.wait_for(lab, "an alert on the new port", wanted(port))?;
+        let in_file = wait::until("the alert in the file", || {
+            let text = fs::read_to_string(&file)?;
+            let found = text.contains(&format!("\"port\":{port}"));
+            Ok(found.then_some(text))
+        })?;
+        let mut lines = in_file.lines().map(serde_json::from_str::<Value>);
+        lines
+            .try_for_each(|line| line.map(drop))
+            .context("NDJSON")?;
+
+        // Moved by logrotate: opened anew.
+        fs::rename(&file, lab.dir().join("moved"))?;
+        hangup(&agent, " reloaded", 2)?;
+        let port = session(lab, OTHER_PORT)?;
+        agent.wait_for(lab, "an alert after that", wanted(port))?;
+        wait::until("the alert in the new file", || {
+            let text = fs::read_to_string(&file)?;
+            Ok(text.contains(&format!("\"port\":{port}")).then_some(()))
+        })?;
+        agent.finish().map(drop)
+    })
+}
+
+fn scrape(port: u16) -> Result<String> {
+    let mut stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+#[test]
+fn heartbeats_and_metrics_tell_the_ledger() -> Result<()> {
+    lab::live(|lab| {
+        let port = free_port()?;
+        let file = lab.dir().join("health.ndjson");
+        let text_of = format!(
+            "[health]\ninterval = \"1s\"\nmetrics = \"127.0.0.1:{port}\"\n\
+             [[sinks]]\ntype = \"stdout\"\nstreams = [\"alerts\"]\n\
+             [[sinks]]\ntype = \"file\"\nstreams = [\"health\"]\npath = \"{}\"\n",
+            file.display()
+        );
+        let config = lab.write("config.toml", &text_of)?;
+        let mut agent = Agent::start(lab, [Path::new("-c"), &config])?;
+        agent.fence(lab)?;
+        let health: Value = wait::until("a heartbeat with an alert", || {
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            let last = text.lines().rev().nth(1).unwrap_or_default();
+            let health: Value = serde_json::from_str(last).unwrap_or_default();
+            let alerted = health.pointer("/telnet/health/rules/0/alerted");
+            Ok(alerted
+                .and_then(Value::as_u64)
+                .filter(|&n| n >= 2)
+                .map(|_| health))
+        })?;
+        Check::of(&health)
+            .is("event.kind", "metric")
+            .is("event.action", "agent_heartbeat")
+            .is("agent.type", "telnet-monitor")
+            .is("data_stream.dataset", "telnet_monitor.health")
+            .is("telnet.health.lost", 0)
+            .is("telnet.health.probe.ports", "port 23")
+            .is("telnet.health.probe.ledger.dropped_ring_full", 0)
+            .knows("telnet.health.alert_latency_ms.p50_below")
+            .knows("telnet.health.canary.status")
+            .knows("host.name")
+            .done()?;
+        let metrics = scrape(port)?;
+        ensure!(metrics.starts_with("HTTP/1.1 200 OK\r\n"), "{metrics}");
+        for name in [
+            "telnet_monitor_kernel_events_total{state=\"seen\"}",
+            "telnet_monitor_sink_documents_total{sink=\"stdout\",type=\"stdout\",state=\"delivered\"}",
+            "telnet_monitor_alert_latency_seconds_count",
+        ] {
+            let line = metrics.lines().find(|line| line.starts_with(name));
+            let value = line.and_then(|line| line.rsplit(' ').next());
+            let value = value.with_context(|| format!("no {name} in\n{metrics}"))?;
+            ensure!(value.parse::<u64>()? > 0, "{name} is {value}");
+        }
+        agent.finish().map(drop)
+    })
+}
+
+#[test]
+fn the_service_manager_hears_of_start_life_reload_and_end() -> Result<()> {
+    lab::live(|lab| {
+        let path = lab.dir().join("notify");
+        let socket = UnixDatagram::bind(&path)?;
+        socket.set_read_timeout(Some(wait::PATIENCE))?;
+        let hear = |wanted: &str| -> Result<String> {
+            loop {
+                let mut buffer = [0; 4096];
+                let count = socket
+                    .recv(&mut buffer)
+                    .with_context(|| format!("no {wanted}"))?;
+                let heard = String::from_utf8_lossy(buffer.get(..count).unwrap_or_default());
+                if heard.lines().any(|line| line == wanted) {
+                    return Ok(heard.into_owned());
+                }
+            }
+        };
+        let mut command = run_command(lab, lab.agent()?, ["--format", "ndjson"]);
+        command.env("NOTIFY_SOCKET", &path).env(
+            "WATCHDOG_USEC",
+            Duration::from_millis(400).as_micros().to_string(),
+        );
+        let agent = start(&mut command)?;
+        let ready = hear("READY=1")?;
+        ensure!(ready.contains("STATUS=monitoring port 23"), "{ready}");
+        hear("WATCHDOG=1")?;
+        hear("WATCHDOG=1")?;
+        kill_process(pid(agent.pid())?, Signal::HUP)?;
+        let reloading = hear("RELOADING=1")?;
+        ensure!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+        hear("READY=1")?;
+        let ended = stop(agent, Signal::TERM)?;
+        hear("STOPPING=1")?;
+        ended.must_be_clean()
+    })
+}
