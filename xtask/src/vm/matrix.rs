@@ -44,7 +44,7 @@ pub(crate) const REFUSALS: &str = "refusals";
 const PATIENCE: Patience = Patience {
     silent: Duration::from_mins(3),
     idle: Duration::from_mins(10),
-    total: Duration::from_mins(60),
+    total: Duration::from_hours(1),
 };
 
 /// Guests that run at once: each has two processors.

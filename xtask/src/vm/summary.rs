@@ -57,7 +57,7 @@ fn table(outcomes: &[Outcome]) -> Vec<String> {
 fn line(kernel: &str, hook: &str, cells: [String; SERVERS.len()]) -> String {
     let mut line = format!("{kernel:<16} {hook:<14}");
     for cell in cells {
-        line.push_str(&format!("{cell:<14}"));
+        line.extend([format!("{cell:<14}")]);
     }
     line.trim_end().to_owned()
 }
