@@ -18,6 +18,7 @@ pub mod enrich;
 pub mod health;
 pub mod input;
 pub mod kql;
+pub mod lock;
 pub mod pipeline;
 pub mod probe;
 pub mod replay;

@@ -4,10 +4,12 @@
 //! behind the documents that it speaks of. So a crash repeats a document instead of losing it.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
+
+use crate::lock::Lock;
 
 /// Largest file read, in bytes: twice the largest one written.
 const FILE_BYTES: u64 = 64 << 20;
@@ -57,8 +59,7 @@ pub struct Folder {
     path: PathBuf,
     alerted: Appended,
     open: Appended,
-    /// Released by the kernel when the agent ends, however it ends.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// A file that grows.
@@ -78,14 +79,7 @@ impl Folder {
     /// When it cannot be made, or another agent uses it.
     pub fn open(path: &Path) -> io::Result<Self> {
         fs::create_dir_all(path)?;
-        let lock = File::create(path.join("lock"))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::Error(error) => error,
-            TryLockError::WouldBlock => io::Error::new(
-                io::ErrorKind::ResourceBusy,
-                "another agent uses this folder",
-            ),
-        })?;
+        let lock = Lock::take(path)?;
         Ok(Self {
             path: path.to_owned(),
             alerted: Appended::default(),

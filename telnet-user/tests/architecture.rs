@@ -12,10 +12,11 @@ use std::{
 };
 
 /// Which modules each module may use: data flows one way, see ARCHITECTURE.md.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("clock", &[]),
     ("canary", &["session"]),
     ("kql", &[]),
+    ("lock", &[]),
     ("input", &[]),
     ("source", &[]),
     ("config", &["source"]),
@@ -25,9 +26,9 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("ecs", &["clock", "enrich", "probe", "session"]),
     ("rules", &["alert", "kql", "source", "state"]),
     ("alert", &["rules"]),
-    ("sink", &["config", "source"]),
+    ("sink", &["config", "lock", "source"]),
     ("health", &["probe", "rules", "session", "sink"]),
-    ("state", &[]),
+    ("state", &["lock"]),
     ("replay", &["alert", "input", "rules"]),
     (
         "pipeline",

@@ -19,7 +19,7 @@ mod state;
 mod tests;
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
+    fs::DirBuilder,
     io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
@@ -27,12 +27,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::fs::{FlockOperation, flock};
 use tracing::warn;
 
 pub use self::record::Entry;
 use self::{record::size, state::State};
-use crate::config::{Stream, Sync};
+use crate::{
+    config::{Stream, Sync},
+    lock::Lock,
+};
 
 /// Documents of one stream, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +80,7 @@ pub struct Spool {
     news: Condvar,
     sync: Sync,
     dir: PathBuf,
-    /// Held for as long as this process uses the folder.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Spool {
@@ -90,18 +91,7 @@ impl Spool {
     /// When the folder cannot be used, or another process uses it.
     pub fn open(dir: &Path, max_bytes: u64, sync: Sync) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true);
-        let lock = options.open(dir.join("lock"))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
-            let used = error == rustix::io::Errno::WOULDBLOCK;
-            let message = format!("{} is in use already", dir.display());
-            if used {
-                io::Error::other(message)
-            } else {
-                error.into()
-            }
-        })?;
+        let lock = Lock::take(dir)?;
         Ok(Self {
             state: Mutex::new(State::open(dir, max_bytes)?),
             news: Condvar::new(),
