@@ -6,31 +6,28 @@
 
 mod ends;
 mod metrics;
+mod reader;
+mod repair;
 pub mod system;
 mod vitals;
 pub mod watch;
 mod workers;
 mod writer;
 
-use std::{
-    fmt, io,
-    sync::mpsc::{SyncSender, TrySendError},
-    time::Duration,
-};
+use std::{fmt, io, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
-    sync::{mpsc::Sender, oneshot},
-    time::sleep,
+    sync::mpsc::Sender,
 };
-use tracing::{error, info};
+use tracing::info;
 
 use self::{
     ends::Ends,
-    vitals::{Beat, Pulse, Vitals},
-    watch::{Step, Watch},
+    reader::{Input, Reader},
+    vitals::{Pulse, Vitals},
     workers::Workers,
     writer::Writer,
 };
@@ -38,20 +35,12 @@ use self::{
 use crate::{
     canary::{Canary, Sighting},
     config,
-    health::ProbeReport,
     pipeline::{Enrich, Making, Pipeline},
-    probe::{
-        Ledger, Probe,
-        filter::Filter,
-        record::{Hook, Record},
-    },
+    probe::{Ledger, Probe, filter::Filter},
     rules::Rule,
     sink::Sinks,
     state::Folder,
 };
-
-/// Records handed over at once.
-const BATCH: usize = 256;
 
 /// How a run ended.
 #[derive(Debug)]
@@ -187,201 +176,18 @@ impl<E: Enrich + Send + 'static> Agent<E> {
                 _ = hangup.recv() => reader.reload().await?,
                 beat = reader.vitals.next() => reader.beat(beat).await?,
                 step = reader.watch.step() => reader.watch(step)?,
+                () = reader.repair.due() => reader.repair().await?,
             }
-            if !drain(&mut reader.probe, &reader.inputs).await {
+            if !reader.drain().await {
                 break;
             }
         }
-        let Reader {
-            mut probe, inputs, ..
-        } = reader;
         Vitals::stopping();
-        probe.detach();
-        drain(&mut probe, &inputs).await;
-        drop(inputs);
+        let probe = reader.finish().await;
         let written = workers.finish().await?;
         let ledger = probe
             .ledger()
             .context("cannot read the kernel's counters")?;
         Ok(Summary { ledger, written })
-    }
-}
-
-/// The asynchronous side: it owns the probe.
-struct Reader {
-    probe: Probe,
-    inputs: SyncSender<Input>,
-    scope: Scope,
-    reloader: Reloader,
-    vitals: Vitals,
-    watch: Watch,
-}
-
-impl Reader {
-    /// Fills the kernel's filter, takes in what is open, and says that nothing is missed any more.
-    async fn begin(
-        mut probe: Probe,
-        inputs: SyncSender<Input>,
-        scope: Scope,
-        reloader: Reloader,
-        vitals: Vitals,
-        canary: io::Result<Canary>,
-    ) -> anyhow::Result<Self> {
-        set_filter(&mut probe, scope.filter.clone())?;
-        // What opens from here on is in the ring buffer; what was open before is listed now.
-        take_in_open(&mut probe, &inputs, scope.filter.clone()).await?;
-        let acceptor = probe.acceptor().map_or("userspace", Hook::as_str);
-        info!(ports = scope.ports, acceptor, "monitoring");
-        Vitals::ready(&scope.ports);
-        Ok(Self {
-            probe,
-            inputs,
-            scope,
-            reloader,
-            vitals,
-            watch: canary.map_or_else(|error| Watch::absent(&error), Watch::start),
-        })
-    }
-
-    /// Takes in how the canary does.
-    fn watch(&mut self, step: Step) -> anyhow::Result<()> {
-        let ledger = self.probe.ledger();
-        let ledger = ledger.context("cannot read the kernel's counters")?;
-        self.watch.take(step, &ledger);
-        Ok(())
-    }
-
-    /// Tells how the agent is, to whoever asked.
-    async fn beat(&mut self, beat: Beat) -> anyhow::Result<()> {
-        let ledger = self.probe.ledger();
-        let ledger = ledger.context("cannot read the kernel's counters")?;
-        let probe = ProbeReport {
-            ledger,
-            acceptor: self.probe.acceptor(),
-            degraded: self.probe.degraded().to_vec(),
-            canary: self.watch.state().report(),
-            ports: self.scope.ports.clone(),
-        };
-        let pulse = self.vitals.pulse(beat, probe);
-        send_input(&self.inputs, Input::Pulse(Box::new(pulse))).await;
-        Ok(())
-    }
-
-    /// Takes up configuration and rules anew, or keeps the old ones when the new are bad.
-    ///
-    /// While it lasts the kernel reports what either of the two wants, so nothing is missed.
-    async fn reload(&mut self) -> anyhow::Result<()> {
-        Vitals::reloading();
-        let outcome = match (self.reloader.0)() {
-            None => Err("see the errors before this".to_owned()),
-            Some(new) => self.take_up(new).await?,
-        };
-        match &outcome {
-            Ok(()) => info!(ports = self.scope.ports, "reloaded"),
-            Err(error) => error!(
-                error,
-                "not reloaded: configuration and rules stay as they were"
-            ),
-        }
-        self.vitals.reloaded(outcome.is_ok(), &self.scope.ports);
-        Ok(())
-    }
-
-    async fn take_up(&mut self, new: Reloaded) -> anyhow::Result<Result<(), String>> {
-        let Reloaded {
-            scope,
-            health,
-            reload,
-        } = new;
-        if let Err(error) = self.vitals.check(health) {
-            return Ok(Err(format!("cannot serve metrics: {error}")));
-        }
-        set_filter(&mut self.probe, self.scope.filter.or(&scope.filter))?;
-        let (reply, replaced) = oneshot::channel();
-        send_input(&self.inputs, Input::Reload(Box::new(reload), reply)).await;
-        let outcome = replaced.await.context("the pipeline ended early")?;
-        if outcome.is_err() {
-            set_filter(&mut self.probe, self.scope.filter.clone())?;
-            return Ok(outcome);
-        }
-        let added = scope.filter.without(&self.scope.filter);
-        if !scope.filter.contains(self.scope.canary) {
-            let reason = "the rules no longer monitor its port; a restart gives it another one";
-            self.watch = Watch::absent(&io::Error::other(reason));
-        }
-        self.scope = Scope {
-            canary: self.scope.canary,
-            ..scope
-        };
-        set_filter(&mut self.probe, self.scope.filter.clone())?;
-        self.vitals.set(health);
-        if !added.is_empty() {
-            take_in_open(&mut self.probe, &self.inputs, added).await?;
-        }
-        Ok(outcome)
-    }
-}
-
-fn set_filter(probe: &mut Probe, filter: Filter) -> anyhow::Result<()> {
-    let set = probe.set_filter(filter);
-    set.context("cannot fill the kernel's port filter")
-}
-
-/// What the pipeline's thread is given.
-enum Input {
-    /// Records, in the kernel's order.
-    Records(Vec<Record>),
-    /// List what is open on the ports of this filter; tell when it is done.
-    FindOpen(Filter, oneshot::Sender<()>),
-    /// Report what was listed, after the records before this.
-    ReportFound,
-    /// Say how everything is.
-    Pulse(Box<Pulse>),
-    /// Go on with other sinks and rules; tell when that is done, or why it cannot be.
-    Reload(Box<Reload>, oneshot::Sender<Result<(), String>>),
-}
-
-/// Lists what is open, lets the records of what opened meanwhile go first, and reports the rest.
-async fn take_in_open(
-    probe: &mut Probe,
-    inputs: &SyncSender<Input>,
-    filter: Filter,
-) -> anyhow::Result<()> {
-    let (done, listed) = oneshot::channel();
-    send_input(inputs, Input::FindOpen(filter, done)).await;
-    listed.await.context("the pipeline ended early")?;
-    drain(probe, inputs).await;
-    send_input(inputs, Input::ReportFound).await;
-    Ok(())
-}
-
-/// Empties the ring buffer into the pipeline; `false` when the pipeline is gone.
-async fn drain(probe: &mut Probe, inputs: &SyncSender<Input>) -> bool {
-    loop {
-        let batch: Vec<Record> = std::iter::from_fn(|| probe.take_record())
-            .take(BATCH)
-            .collect();
-        if batch.is_empty() {
-            return true;
-        }
-        if !send_input(inputs, Input::Records(batch)).await {
-            return false;
-        }
-    }
-}
-
-/// Waits for room; `false` when the pipeline is gone.
-async fn send_input(inputs: &SyncSender<Input>, input: Input) -> bool {
-    let mut pending = input;
-    loop {
-        match inputs.try_send(pending) {
-            Ok(()) => return true,
-            Err(TrySendError::Full(returned)) => {
-                // The pipeline is behind; meanwhile the ring buffer is the queue.
-                pending = returned;
-                sleep(Duration::from_millis(1)).await;
-            }
-            Err(TrySendError::Disconnected(_)) => return false,
-        }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     },
     pipeline::{Enrich, Now},
     probe::record::Task,
-    session::{Check, Found, Observation, Owner, Session, Traffic},
+    session::{Check, Listing, Observation, Owner, Session, Traffic},
 };
 
 /// Name of the agent in documents (`agent.type`).
@@ -100,8 +100,12 @@ impl Enrich for System {
         self.enricher.find_owners(sessions)
     }
 
-    fn found(&mut self, is_monitored: &dyn Fn(u16) -> bool) -> Vec<Found> {
+    fn found(&mut self, is_monitored: &dyn Fn(u16) -> bool) -> Listing {
         self.enricher.found(is_monitored)
+    }
+
+    fn gone(&mut self, sessions: &[Session]) -> Vec<bool> {
+        self.enricher.gone(sessions)
     }
 
     fn learn(&mut self, task: &Task) {

@@ -32,7 +32,7 @@ pub(super) struct Verdict {
     pub(super) reason: Option<&'static str>,
     /// `error.*`.
     pub(super) error: Option<ErrorFields>,
-    /// The activity is over at the event's time (`event.end`).
+    /// The activity ended at the event's time (`event.end`).
     pub(super) is_end: bool,
     /// The fact in `event.id`: stays the same whatever action it maps to.
     pub(super) fact: &'static str,
@@ -86,10 +86,12 @@ impl Verdict {
                     Ending::Fin { .. } => Some("fin"),
                     Ending::Reset => Some("reset"),
                     Ending::Timeout => Some("timeout"),
+                    Ending::Unseen => Some("unseen"),
                     Ending::Unknown => None,
                 },
                 error: None,
-                is_end: true,
+                // One that was not seen has no time.
+                is_end: *ending != Ending::Unseen,
                 fact: "closed",
             },
         }

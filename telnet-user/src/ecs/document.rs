@@ -276,7 +276,7 @@ fn closed_by(fact: &Fact) -> Option<&'static str> {
         Fact::Closed(Ending::Fin { local_first }, _) => {
             local_first.map(|local| if local { "local" } else { "remote" })
         }
-        Fact::Closed(Ending::Reset | Ending::Timeout | Ending::Unknown, _)
+        Fact::Closed(Ending::Reset | Ending::Timeout | Ending::Unknown | Ending::Unseen, _)
         | Fact::Attempted
         | Fact::Accepted
         | Fact::Established

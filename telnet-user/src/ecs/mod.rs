@@ -6,11 +6,11 @@
 //! | field | what |
 //! |---|---|
 //! | `telnet.session.id` | the same in all events of one connection, across agent restarts |
-//! | `telnet.session.preexisting` | `true`: it was open before the agent started |
+//! | `telnet.session.preexisting` | `true`: it was found open, not seen to open: older than the agent, or its record was lost |
 //! | `telnet.session.closed_by` | `local` or `remote`: who closed first, when seen |
 //! | `telnet.attribution` | how the process in `process.*` was learnt, or `none` |
 //! | `telnet.{listener,acceptor,handler,client}.*` | each process on this end, and how it was learnt |
-//! | `telnet.listener.preexisting` | `true`: it was listening before the agent started |
+//! | `telnet.listener.preexisting` | `true`: it was found listening, likewise |
 //! | `telnet.ancestors` | processes above `process.parent`, nearest first |
 //! | `telnet.unit`, `telnet.slice` | systemd unit and slice of the process in `process.*` |
 //! | `telnet.netns` | inode number of the network namespace |

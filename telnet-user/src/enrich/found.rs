@@ -2,22 +2,31 @@
 
 use std::collections::HashSet;
 
-use super::{Enricher, socket::OpenSocket};
+use super::{
+    Enricher,
+    socket::{OpenSocket, OpenSockets},
+};
 use crate::{
     probe::record::{SocketKey, TcpState},
-    session::{Direction, Found, Listener, Owner, Owners, Session},
+    session::{Direction, Found, Listener, Listing, Owner, Owners, Session},
 };
 
 impl Enricher {
     /// The sessions and listening sockets on the ports that `is_monitored`, in every network
     /// namespace, with their holders.
-    pub fn found(&mut self, is_monitored: &dyn Fn(u16) -> bool) -> Vec<Found> {
-        let mut sockets = self.open_sockets(is_monitored);
+    pub fn found(&mut self, is_monitored: &dyn Fn(u16) -> bool) -> Listing {
+        let OpenSockets {
+            mut sockets,
+            namespaces,
+            is_complete,
+        } = self.open_sockets(is_monitored);
         sockets.retain(|socket| socket.state == TcpState::Listen || is_open(socket));
-        self.identify(sockets, is_monitored)
-            .into_iter()
-            .map(|(_, found)| found)
-            .collect()
+        let identified = self.identify(sockets, is_monitored);
+        Listing {
+            found: identified.into_iter().map(|(_, found)| found).collect(),
+            namespaces,
+            is_complete,
+        }
     }
 
     /// Each of `sockets` with the session or monitored listener that it is, and who holds it.

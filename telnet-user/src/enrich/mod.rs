@@ -21,7 +21,7 @@ use std::{
 use self::{
     facts::{Facts, Host, OwnerFacts, OwnersFacts},
     process::ProcessReader,
-    socket::{Connection, OpenSocket, SocketFinder},
+    socket::{Connection, OpenSocket, OpenSockets, SocketFinder},
 };
 use crate::{
     probe::record::{Task, TcpState},
@@ -160,13 +160,21 @@ impl Enricher {
     }
 
     /// Open sockets on the ports that `ports` wants: see [`SocketFinder::list`].
-    pub fn open_sockets(&mut self, ports: &dyn Fn(u16) -> bool) -> Vec<OpenSocket> {
+    pub fn open_sockets(&mut self, ports: &dyn Fn(u16) -> bool) -> OpenSockets {
         self.sockets.list(ports)
+    }
+
+    /// For each session, whether its socket is certainly gone.
+    pub fn gone(&mut self, sessions: &[Session]) -> Vec<bool> {
+        let connections = sessions.iter().map(Connection::of);
+        connections
+            .map(|connection| self.sockets.is_gone(&connection))
+            .collect()
     }
 
     /// As [`Self::open_sockets`], with their traffic so far: see
     /// [`SocketFinder::list_with_counters`].
-    pub fn open_sockets_with_counters(&mut self, ports: &dyn Fn(u16) -> bool) -> Vec<OpenSocket> {
+    pub fn open_sockets_with_counters(&mut self, ports: &dyn Fn(u16) -> bool) -> OpenSockets {
         self.sockets.list_with_counters(ports)
     }
 

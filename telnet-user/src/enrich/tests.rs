@@ -131,7 +131,7 @@ fn the_eldest_of_those_that_share_a_listener_owns_it() {
         .expect("sleep");
     let mut enricher = Enricher::new(Roots::default());
     assert_soon(&Some(std::process::id()), "called listen", || {
-        let mut open = enricher.open_sockets(&|wanted| wanted == port);
+        let mut open = enricher.open_sockets(&|wanted| wanted == port).sockets;
         open.retain(|socket| socket.local.port() == port);
         let [socket] = open.as_slice() else {
             panic!("one socket in {open:?}");

@@ -19,7 +19,7 @@ use crate::{
     probe::record::{Exec, KernelEvent, Record, SocketKey, Task},
     rules::{Engine, Evaluation, Rule},
     session::{
-        Check, Fact, Found, Observation, Owner, Session,
+        Check, Fact, Listing, Observation, Owner, Session,
         kept::{Keeper, Kept},
         tracker::{self, Tracker},
     },
@@ -47,7 +47,10 @@ pub trait Enrich {
     fn find_owners(&mut self, sessions: &[Session]) -> Vec<Option<Owner>>;
 
     /// What is open on monitored ports now.
-    fn found(&mut self, is_monitored: &dyn Fn(u16) -> bool) -> Vec<Found>;
+    fn found(&mut self, is_monitored: &dyn Fn(u16) -> bool) -> Listing;
+
+    /// For each session, whether its socket is certainly gone.
+    fn gone(&mut self, sessions: &[Session]) -> Vec<bool>;
 
     /// Reads what only the running process tells, before it is asked for: the process may be gone
     /// by then.
@@ -130,22 +133,28 @@ impl<E: Enrich> Pipeline<E> {
         }
     }
 
-    /// Takes in what is open already. To be called once the probe is attached; reported by
-    /// [`Self::report_found`], after the records that came meanwhile.
+    /// Takes in what is open: once the probe is attached, and after records were lost. What is
+    /// not known from records is reported by [`Self::report_found`], after those that came
+    /// meanwhile.
     pub fn find_open(
         &mut self,
         is_monitored: &dyn Fn(u16) -> bool,
         now: &Now,
         out: &mut Vec<Output>,
     ) {
-        let found = self.enrich.found(is_monitored);
+        let listing = self.enrich.found(is_monitored);
         let kept = std::mem::take(&mut self.memories.kept);
-        self.tracker
-            .found(found, kept, now.boot, &mut self.observations);
+        let time = now.boot;
+        let missing = self
+            .tracker
+            .found(listing, is_monitored, kept, time, &mut self.observations);
+        let gone = self.enrich.gone(&missing);
+        let ended = missing.iter().zip(gone).filter(|(_, is_gone)| *is_gone);
+        self.tracker.ended(ended.map(|(session, _)| session.key));
         self.flush(now, out);
     }
 
-    /// Reports what was open before the probe and is not known from records.
+    /// Reports what was found and is not known from records.
     pub fn report_found(&mut self, now: &Now, out: &mut Vec<Output>) {
         self.tracker.report_found(now.boot, &mut self.observations);
         if let Some(keeper) = &mut self.memories.keeper {

@@ -179,6 +179,11 @@ impl Probe {
         }
     }
 
+    /// Records taken so far, those that could not be decoded included.
+    pub const fn received(&self) -> u64 {
+        self.received
+    }
+
     /// Detaches the programs: nothing is counted or submitted any more. What is in the ring
     /// buffer can still be read.
     pub fn detach(&mut self) {

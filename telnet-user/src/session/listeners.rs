@@ -1,18 +1,18 @@
 //! Listening sockets on monitored ports.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use super::{Attribution, Listener, Owner, Owners, Session, may_equal, table::Table};
 use crate::{
     clock::BootTime,
-    probe::record::{Socket, Task},
+    probe::record::{Socket, SocketKey, Task},
 };
 
 /// The listening sockets known now.
 #[derive(Debug)]
 pub(super) struct Listeners {
     table: Table<u64, Listener>,
-    /// Found open at start; the addresses of their sockets are not known.
+    /// Found listening; the addresses of their sockets are not known.
     found: Vec<FoundListener>,
 }
 
@@ -30,15 +30,32 @@ impl Listeners {
         }
     }
 
-    /// A socket was listening at start.
+    /// A socket was found listening.
     pub(super) fn found(&mut self, listener: Listener) {
-        self.found.push(FoundListener {
-            listener,
-            reported: false,
-        });
+        if !self.all().any(|known| known.is_same_socket(&listener)) {
+            self.found.push(FoundListener {
+                listener,
+                reported: false,
+            });
+        }
     }
 
-    /// Those found at start that were not returned by this before.
+    /// Takes out the one that this is, if it is still known.
+    pub(super) fn remove(&mut self, gone: &Listener) -> Option<Listener> {
+        let address = gone.key.address;
+        if self
+            .table
+            .get(&address)
+            .is_some_and(|known| known.is_same_socket(gone))
+        {
+            return self.table.remove(&address);
+        }
+        let mut found = self.found.iter();
+        let index = found.position(|found| found.listener.is_same_socket(gone))?;
+        Some(self.found.swap_remove(index).listener)
+    }
+
+    /// Those found that were not returned by this before.
     pub(super) fn unreported(&mut self) -> Vec<Listener> {
         let new = self.found.iter_mut().filter(|found| !found.reported);
         new.map(|found| {
@@ -75,15 +92,11 @@ impl Listeners {
             .or_else(|| self.take_found(socket))
     }
 
-    /// The one of those found at start that this socket is: by cookie, or by address where the
-    /// kernel has none.
+    /// The one of those found that this socket is.
     fn take_found(&mut self, socket: &Socket) -> Option<Listener> {
         let index = self.found.iter().position(|found| {
             let listener = &found.listener;
-            match (listener.key.cookie, socket.key.cookie) {
-                (Some(known), Some(cookie)) => known == cookie,
-                _ => may_equal(listener.netns, socket.netns) && listener.local == socket.local,
-            }
+            listener.is_socket(socket.key, socket.netns, socket.local)
         })?;
         Some(self.found.swap_remove(index).listener)
     }
@@ -97,6 +110,20 @@ impl Listeners {
     /// How many gave way since the table was full.
     pub(super) const fn evicted(&self) -> u64 {
         self.table.evicted()
+    }
+}
+
+impl Listener {
+    pub(super) fn is_same_socket(&self, other: &Self) -> bool {
+        self.is_socket(other.key, other.netns, other.local)
+    }
+
+    /// By cookie, or by address where the kernel has none.
+    fn is_socket(&self, key: SocketKey, netns: Option<u32>, local: SocketAddr) -> bool {
+        match (self.key.cookie, key.cookie) {
+            (Some(known), Some(cookie)) => known == cookie,
+            _ => may_equal(self.netns, netns) && self.local == local,
+        }
     }
 }
 
@@ -169,7 +196,7 @@ fn is_same(left: &Owner, right: &Owner) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{probe::record::SocketKey, session::Direction};
+    use crate::session::Direction;
 
     fn owner(pid: u32) -> Owner {
         let task = Task {

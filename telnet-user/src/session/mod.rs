@@ -10,7 +10,7 @@ mod listeners;
 mod table;
 pub mod tracker;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::HashSet, net::SocketAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +47,7 @@ pub struct Session {
     pub attempted: Option<BootTime>,
     /// When the handshake completed; absent for a session that failed before.
     pub opened: Option<BootTime>,
-    /// It was open when the agent started: its times before that are unknown.
+    /// It was found open, not seen to open: its times before that are unknown.
     pub preexisting: bool,
     /// An earlier run of the agent has written the event of its opening.
     pub reported: bool,
@@ -174,6 +174,8 @@ pub enum Ending {
     Timeout,
     /// In no order, and the kernel does not tell why.
     Unknown,
+    /// The record of its end was lost; its socket was found to be gone.
+    Unseen,
 }
 
 /// What went over a session.
@@ -200,7 +202,7 @@ pub struct Listener {
     pub local: SocketAddr,
     /// When listen(2) was called.
     pub opened: Option<BootTime>,
-    /// It was listening when the agent started.
+    /// It was found listening, not seen to start.
     pub preexisting: bool,
     /// An earlier run of the agent has written the event of its opening.
     pub reported: bool,
@@ -208,7 +210,25 @@ pub struct Listener {
     pub owner: Option<Owner>,
 }
 
-/// Something that was open when the agent started.
+/// What is open, as the kernel's lists of sockets tell.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Sessions and listening sockets.
+    pub found: Vec<Found>,
+    /// Inode numbers of the network namespaces that were listed.
+    pub namespaces: HashSet<u32>,
+    /// All of them were.
+    pub is_complete: bool,
+}
+
+impl Listing {
+    /// Whether what is in this namespace, or in one that is not known, would be listed.
+    fn covers(&self, netns: Option<u32>) -> bool {
+        netns.map_or(self.is_complete, |netns| self.namespaces.contains(&netns))
+    }
+}
+
+/// Something that is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// A session; the address in its key is not known.

@@ -160,7 +160,7 @@ fn a_ring_buffer_that_the_kernel_refuses_is_a_sentence() -> Result<()> {
     lab::live(|lab| {
         // Zero, and more than any kernel gives.
         for size in ["0", "1099511627776"] {
-            fails_with(lab, ["--ring-size", size], &[2, 3], &["ring"])?;
+            fails_with(lab, ["--ring-bytes", size], &[2, 3], &["ring"])?;
         }
         Ok(())
     })

@@ -133,7 +133,7 @@ pub(super) fn accept_hook(used: Option<Hook>) -> Check {
 pub(super) fn sockets() -> Check {
     const NAME: &str = "socket owners";
     let mut enricher = Enricher::new(Roots::default());
-    let listed = enricher.open_sockets(&|_| true).len();
+    let listed = enricher.open_sockets(&|_| true).sockets.len();
     match enricher.counters().sockets.errors {
         0 => Check::ok(
             NAME,

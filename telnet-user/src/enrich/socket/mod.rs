@@ -5,6 +5,7 @@ mod diag;
 mod error;
 mod holders;
 mod namespace;
+mod open;
 mod table;
 
 use std::{
@@ -15,81 +16,21 @@ use std::{
 
 use tracing::warn;
 
-pub use self::error::Error;
 use self::{
     diag::{Diag, Entry, canonical},
     namespace::Namespaces,
 };
-use crate::{
-    probe::record::{TcpCounters, TcpState},
-    session::Session,
+pub use self::{
+    error::Error,
+    open::{Connection, OpenSocket, OpenSockets},
 };
-
-/// A TCP socket that is open now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenSocket {
-    /// Inode number of its network namespace.
-    pub netns: Option<u32>,
-    /// Local end; IPv4-mapped addresses are IPv4 here.
-    pub local: SocketAddr,
-    /// Remote end, unspecified for a listener.
-    pub remote: SocketAddr,
-    /// Its state.
-    pub state: TcpState,
-    /// Socket cookie, the same as the probe's.
-    pub cookie: Option<u64>,
-    /// Inode number in sockfs; 0 for a connection that nobody has accepted yet.
-    pub inode: u32,
-    /// Traffic counters of a connection, when they were asked for.
-    pub counters: Option<TcpCounters>,
-    /// Processes that hold it, ascending.
-    pub pids: Vec<u32>,
-}
-
-impl OpenSocket {
-    /// With its holders not known yet.
-    fn new(netns: Option<u32>, entry: &Entry) -> Self {
-        Self {
-            netns,
-            local: entry.local,
-            remote: entry.remote,
-            state: entry.state,
-            cookie: entry.cookie,
-            inode: entry.inode,
-            counters: entry.counters,
-            pids: Vec::new(),
-        }
-    }
-}
-
-/// A connection to look for: without `netns` in the agent's own network namespace. IPv4 ends are
-/// also looked for as those of an IPv6 socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Connection {
-    /// Inode number of its network namespace.
-    pub netns: Option<u32>,
-    /// Local end.
-    pub local: SocketAddr,
-    /// Remote end.
-    pub remote: SocketAddr,
-    /// Makes certain that it is not another connection with the same ends.
-    pub cookie: Option<u64>,
-}
-
-impl Connection {
-    /// That of a session.
-    pub(super) const fn of(session: &Session) -> Self {
-        Self {
-            netns: session.netns,
-            local: session.local,
-            remote: session.remote,
-            cookie: session.key.cookie,
-        }
-    }
-}
+use crate::probe::record::TcpState;
 
 /// A way to list all sockets of a namespace.
 type Ask = fn(&mut Diag, &mut dyn FnMut(Entry)) -> Result<(), Error>;
+
+/// Nobody could be asked; the reason is told.
+struct Unanswered;
 
 /// What became of the requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -198,16 +139,16 @@ impl SocketFinder {
 
     /// Connections with a local or remote port that `ports` wants, and all listening sockets,
     /// which tell who connected; in every network namespace that a process is in.
-    pub fn list(&mut self, ports: &dyn Fn(u16) -> bool) -> Vec<OpenSocket> {
+    pub fn list(&mut self, ports: &dyn Fn(u16) -> bool) -> OpenSockets {
         self.list_by(ports, |diag, each| diag.list(each))
     }
 
     /// As [`Self::list`], with the traffic counters of connections where `sock_diag` works.
-    pub fn list_with_counters(&mut self, ports: &dyn Fn(u16) -> bool) -> Vec<OpenSocket> {
+    pub fn list_with_counters(&mut self, ports: &dyn Fn(u16) -> bool) -> OpenSockets {
         self.list_by(ports, |diag, each| diag.list_with_counters(each))
     }
 
-    fn list_by(&mut self, ports: &dyn Fn(u16) -> bool, ask: Ask) -> Vec<OpenSocket> {
+    fn list_by(&mut self, ports: &dyn Fn(u16) -> bool, ask: Ask) -> OpenSockets {
         let all = self.namespaces.all(&self.proc_root);
         let mut namespaces: Vec<_> = self
             .told(all)
@@ -215,6 +156,10 @@ impl SocketFinder {
             .into_iter()
             .map(|(netns, process)| (Some(netns), process))
             .collect();
+        let mut open = OpenSockets {
+            is_complete: !namespaces.is_empty(),
+            ..OpenSockets::default()
+        };
         if namespaces.is_empty() {
             namespaces.push((None, self.proc_root.join("self")));
         }
@@ -223,13 +168,17 @@ impl SocketFinder {
                 || ports(entry.local.port())
                 || ports(entry.remote.port())
         };
-        let mut sockets = Vec::new();
         for (netns, process) in namespaces {
-            let entries = self.list_in(netns, &process, &is_wanted, ask);
-            sockets.extend(entries.iter().map(|entry| OpenSocket::new(netns, entry)));
+            let Some(entries) = self.list_in(netns, &process, &is_wanted, ask) else {
+                open.is_complete = false;
+                continue;
+            };
+            let sockets = entries.iter().map(|entry| OpenSocket::new(netns, entry));
+            open.sockets.extend(sockets);
+            open.namespaces.extend(netns);
         }
-        self.fill_in_holders(sockets.iter_mut());
-        sockets
+        self.fill_in_holders(open.sockets.iter_mut());
+        open
     }
 
     /// What became of the requests so far.
@@ -255,16 +204,25 @@ impl SocketFinder {
         }
     }
 
+    /// Whether a connection has certainly ended: it could be asked for, and it is not there.
+    pub(super) fn is_gone(&mut self, connection: &Connection) -> bool {
+        self.ask_for(connection).is_ok_and(|found| found.is_none())
+    }
+
+    fn look_up(&mut self, connection: &Connection) -> Option<Entry> {
+        self.ask_for(connection).ok().flatten()
+    }
+
     /// The connection with these ends, by `sock_diag` if that works, else by the tables in
     /// `/proc`.
-    fn look_up(&mut self, connection: &Connection) -> Option<Entry> {
+    fn ask_for(&mut self, connection: &Connection) -> Result<Option<Entry>, Unanswered> {
         let Connection {
             netns,
             local,
             remote,
             cookie,
         } = *connection;
-        let process = self.process_in(netns)?;
+        let process = self.process_in(netns).ok_or(Unanswered)?;
         let (local_end, remote_end) = (canonical(local), canonical(remote));
         let is_it = |entry: &Entry| {
             (entry.local, entry.remote) == (local_end, remote_end)
@@ -288,9 +246,9 @@ impl SocketFinder {
         });
         if self.told(asked).is_none() {
             let read = table::list(&process, &mut keep).map_err(Error::Proc);
-            self.told(read)?;
+            self.told(read).ok_or(Unanswered)?;
         }
-        found
+        Ok(found)
     }
 
     fn list_in(
@@ -299,7 +257,7 @@ impl SocketFinder {
         process: &Path,
         is_wanted: &dyn Fn(&Entry) -> bool,
         ask: Ask,
-    ) -> Vec<Entry> {
+    ) -> Option<Vec<Entry>> {
         let mut entries = Vec::new();
         let mut keep = |entry: Entry| {
             if is_wanted(&entry) {
@@ -315,9 +273,9 @@ impl SocketFinder {
                 }
             };
             let read = table::list(process, &mut keep).map_err(Error::Proc);
-            self.told(read);
+            self.told(read)?;
         }
-        entries
+        Some(entries)
     }
 
     /// The `/proc` folder of a process in the namespace.

@@ -116,7 +116,7 @@ fn sockets_on_wanted_ports_are_listed() {
         &expected.map(|(c, s, p)| (c, s.to_owned(), p)).to_vec(),
         "all three",
         || {
-            let listed = finder.list(&|wanted| wanted == port);
+            let listed = finder.list(&|wanted| wanted == port).sockets;
             let mut found: Vec<_> = listed
                 .into_iter()
                 .filter(is_on(port))
@@ -152,6 +152,7 @@ fn traffic_is_counted_on_request() {
     assert_soon(&expected, "all three with counters", || {
         let mut found: Vec<_> = finder
             .list_with_counters(&|wanted| wanted == port)
+            .sockets
             .into_iter()
             .filter(is_on(port))
             .map(|socket| {
@@ -168,7 +169,7 @@ fn traffic_is_counted_on_request() {
         found.sort();
         found
     });
-    let plain = finder.list(&|wanted| wanted == port);
+    let plain = finder.list(&|wanted| wanted == port).sockets;
     assert!(plain.iter().all(|socket| socket.counters.is_none()));
 }
 
@@ -209,7 +210,7 @@ fn sockets_in_another_network_namespace_are_found() {
     );
     let port = listener.local_addr().expect("an address").port();
     assert_soon(&vec![vec![me]; 3], "a listener and two ends", || {
-        let listed = finder.list(&|wanted| wanted == port);
+        let listed = finder.list(&|wanted| wanted == port).sockets;
         let there = listed.into_iter().filter(|s| s.netns == Some(netns));
         there.map(|socket| socket.pids).collect()
     });
@@ -260,7 +261,7 @@ fn tables_stand_in_for_sock_diag() {
     assert_eq!(finder.find(Some(netns), remote, local, None), None);
     assert_eq!(finder.logged, HashSet::from(["enter"]));
     assert_eq!(finder.counters().errors, 2, "each is counted");
-    let listed = finder.list(&|port| port == 23);
+    let listed = finder.list(&|port| port == 23).sockets;
     assert_eq!(listed.len(), 2, "{listed:?}");
     assert_eq!(
         finder.holders(Some(1), local, remote, None),

@@ -3,11 +3,14 @@
 //! A socket does not tell when it was opened, or by which side. The run that saw it keeps that in
 //! a file, so that the next one reports nothing twice and still knows how long a session lasted.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    net::SocketAddr,
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, Fact, Listener, Observation, Session, may_equal, tracker::Tracker};
+use super::{Direction, Fact, Listener, Observation, Owners, Session, may_equal, tracker::Tracker};
 use crate::{
     clock::BootTime,
     probe::record::SocketKey,
@@ -65,6 +68,24 @@ struct KeptSession {
     reported: bool,
 }
 
+impl KeptSession {
+    fn into_session(self) -> Session {
+        Session {
+            key: self.key,
+            direction: self.direction,
+            netns: self.flow.netns,
+            local: self.flow.local,
+            remote: self.flow.remote,
+            attempted: self.attempted,
+            opened: self.opened,
+            preexisting: self.preexisting,
+            reported: self.reported,
+            inode: self.inode,
+            owners: Owners::default(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct KeptListener {
     netns: Option<u32>,
@@ -110,9 +131,14 @@ impl Kept {
         kept
     }
 
-    /// How many sessions are left that were not found open.
-    pub(super) fn sessions_left(&self) -> usize {
-        self.sessions.len()
+    /// The addresses of the sockets of its sessions.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = u64> {
+        self.sessions.values().map(|session| session.key.address)
+    }
+
+    /// The sessions that were not found open. Who was on them is not kept.
+    pub(super) fn into_sessions(self) -> impl Iterator<Item = Session> {
+        self.sessions.into_values().map(KeptSession::into_session)
     }
 
     fn take_in(&mut self, line: Line) {
@@ -139,14 +165,17 @@ impl Kept {
             netns: None,
             ..flow
         };
-        let kept = self.sessions.remove(&flow);
-        let Some(kept) = kept.or_else(|| self.sessions.remove(&anywhere)) else {
+        // Without cookies the inode number tells a session that took the same ports since.
+        let is_it = |kept: &KeptSession| {
+            may_equal(kept.key.cookie, found.key.cookie) && may_equal(kept.inode, found.inode)
+        };
+        let mut take = |flow| match self.sessions.entry(flow) {
+            Entry::Occupied(kept) if is_it(kept.get()) => Some(kept.remove()),
+            Entry::Occupied(_) | Entry::Vacant(_) => None,
+        };
+        let Some(kept) = take(flow).or_else(|| take(anywhere)) else {
             return;
         };
-        // Without cookies the inode number tells a session that took the same ports since.
-        if !may_equal(kept.key.cookie, found.key.cookie) || !may_equal(kept.inode, found.inode) {
-            return;
-        }
         found.key = kept.key;
         if kept.direction != found.direction {
             let owners = &mut found.owners;

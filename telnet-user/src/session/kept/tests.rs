@@ -1,10 +1,12 @@
+use std::collections::HashSet;
+
 use super::*;
 use crate::{
     probe::record::{
         KernelEvent, Record, Socket, SocketError, StateChange, Task,
         TcpState::{self, Close, Established, FinWait2, LastAck, SynRecv, SynSent},
     },
-    session::{Found, tracker::Limits},
+    session::{Ending, Found, Listing, tracker::Limits},
 };
 
 const BOOT: &str = "5e0d6f39-8a8f-4b2b-8a34-6c0a39a0a9a1";
@@ -44,7 +46,7 @@ fn found(socket: &Socket, cookie: u64) -> Found {
         preexisting: true,
         reported: false,
         inode: Some(cookie),
-        owners: crate::session::Owners::default(),
+        owners: Owners::default(),
     }))
 }
 
@@ -74,7 +76,15 @@ impl Run {
             lines: lines.to_owned(),
             out: Vec::new(),
         };
-        run.tracker.found(found, kept, at(9_000), &mut run.out);
+        let listing = Listing {
+            found,
+            namespaces: HashSet::from([1]),
+            is_complete: true,
+        };
+        let ended = run
+            .tracker
+            .found(listing, &|_| true, kept, at(9_000), &mut run.out);
+        run.tracker.ended(ended.iter().map(|session| session.key));
         run.tracker.report_found(at(9_000), &mut run.out);
         run.keeper.clean_up();
         run.keep();
@@ -156,10 +166,15 @@ fn the_next_run_knows_a_session_by_its_name_and_since_when_it_is_open() {
 }
 
 #[test]
-fn what_ended_meanwhile_is_counted_once() {
+fn what_ended_meanwhile_is_told_once() {
     let first = opened(true, Some(7));
     let next = Run::start(&first.lines, BOOT, true, Vec::new());
     assert_eq!(next.tracker.counters().unseen_ends, 1);
+    let sessions = next.sessions();
+    let [(session, Fact::Closed(Ending::Unseen, None), _)] = *sessions else {
+        panic!("{sessions:?}");
+    };
+    assert_eq!(session.key, socket(1, Some(7)).key);
     let last = Run::start(&next.lines, BOOT, true, Vec::new());
     assert_eq!(last.tracker.counters().unseen_ends, 0);
 }
@@ -167,16 +182,45 @@ fn what_ended_meanwhile_is_counted_once() {
 #[test]
 fn another_session_on_the_same_ports_is_not_the_one_of_before() {
     let first = opened(true, Some(7));
-    for boot in [BOOT, "another boot"] {
-        let cookie = if boot == BOOT { 8 } else { 7 };
-        let there = found(&socket(1, None), cookie);
-        let next = Run::start(&first.lines, boot, true, vec![there]);
-        let sessions = next.sessions();
-        let [(session, Fact::Accepted, _)] = *sessions else {
-            panic!("{sessions:?}");
-        };
-        assert!(!session.reported && session.preexisting);
+    let there = |cookie| vec![found(&socket(1, None), cookie)];
+    let mut next = Run::start(&first.lines, BOOT, true, there(8));
+    next.push(9_500, change(socket(1, Some(8)), LastAck, Close));
+    let sessions = next.sessions();
+    let [
+        (before, Fact::Closed(Ending::Unseen, None), _),
+        (session, Fact::Accepted, _),
+        (closed, Fact::Closed(Ending::Fin { .. }, _), _),
+    ] = *sessions
+    else {
+        panic!("{sessions:?}");
+    };
+    assert!(!session.reported && session.preexisting);
+    let cookies = [before, session, closed].map(|session| session.key.cookie);
+    assert_eq!(cookies, [Some(7), Some(8), Some(8)]);
+
+    // Of an earlier boot nothing is left.
+    let next = Run::start(&first.lines, "another boot", true, there(7));
+    let sessions = next.sessions();
+    let [(session, Fact::Accepted, _)] = *sessions else {
+        panic!("{sessions:?}");
+    };
+    assert!(!session.reported && session.preexisting);
+}
+
+#[test]
+fn sessions_found_by_two_runs_do_not_get_in_each_others_way() {
+    let first = Run::start("", BOOT, true, vec![found(&socket(1, None), 7)]);
+    let both = vec![found(&socket(2, None), 8), found(&socket(1, None), 7)];
+    let mut next = Run::start(&first.lines, BOOT, true, both);
+    for (port, cookie) in [(1, 7), (2, 8)] {
+        next.push(9_500, change(socket(port, Some(cookie)), LastAck, Close));
     }
+    let closed = next
+        .sessions()
+        .into_iter()
+        .filter(|(_, fact, _)| matches!(fact, Fact::Closed(Ending::Fin { .. }, _)));
+    let cookies: Vec<_> = closed.map(|(session, ..)| session.key.cookie).collect();
+    assert_eq!(cookies, [Some(7), Some(8)]);
 }
 
 #[test]

@@ -1,8 +1,4 @@
-//! Sessions that were open before the agent, joined to what the kernel reports of them later.
-//!
-//! The list of open sockets is taken after the probe is attached, so a session that opens in
-//! between is in both. The kernel's record is then the better one: it comes first, out of the
-//! ring buffer, and what is left of the list is reported after it.
+//! Sessions that were found open, joined to what the kernel reports of them later.
 
 use std::collections::HashMap;
 
@@ -10,15 +6,14 @@ use super::{Entry, State, Tracker, observed};
 use crate::{
     clock::BootTime,
     probe::record::{Socket, SocketKey},
-    session::{
-        Direction, Fact, Found, Listener, Observation, Session,
-        kept::{Flow, Kept},
-    },
+    session::{Direction, Fact, Listener, Observation, Session, kept::Flow},
 };
 
+/// Below it are numbers, no addresses of the kernel's.
+const FIRST_ADDRESS: u64 = 1 << 32;
+
 /// Where the session table keeps each session that was found open: under the address of its
-/// socket if an earlier run of the agent knew it, else under a number. Kernel addresses are never
-/// this small.
+/// socket if an earlier run of the agent knew it, else under a number.
 #[derive(Debug, Default)]
 pub(super) struct FoundSessions {
     keys: HashMap<Flow, u64>,
@@ -26,6 +21,20 @@ pub(super) struct FoundSessions {
 }
 
 impl FoundSessions {
+    /// Leaves alone the numbers among `addresses`, which an earlier run has given.
+    pub(super) fn reserve(&mut self, addresses: impl Iterator<Item = u64>) {
+        let numbers = addresses.filter(|address| *address < FIRST_ADDRESS);
+        self.next = numbers.fold(self.next, u64::max);
+    }
+
+    /// Forgets a session that has ended.
+    pub(super) fn forget(&mut self, session: &Session) {
+        let flow = flow(session);
+        if self.keys.get(&flow) == Some(&session.key.address) {
+            self.keys.remove(&flow);
+        }
+    }
+
     fn take(&mut self, socket: &Socket) -> Option<u64> {
         let flow = Flow::new(socket.netns, socket.local, socket.remote);
         if socket.netns.is_some() {
@@ -45,55 +54,34 @@ impl FoundSessions {
 }
 
 impl Tracker {
-    /// Takes in what was open at start, and what an earlier run of the agent knew of it. Reported
-    /// by [`Self::report_found`], or before if there is no room for all.
-    pub fn found(
+    pub(super) fn found_session(
         &mut self,
-        found: Vec<Found>,
-        mut kept: Kept,
+        mut session: Session,
         time: BootTime,
         out: &mut Vec<Observation>,
     ) {
-        for found in found {
-            match found {
-                Found::Session(mut session) => {
-                    kept.complete_session(&mut session);
-                    self.found_session(*session, time, out);
-                }
-                Found::Listener(mut listener) => {
-                    kept.complete_listener(&mut listener);
-                    self.listeners.found(listener);
-                }
-            }
-        }
-        self.counters.unseen_ends = kept.sessions_left();
-    }
-
-    fn found_session(&mut self, mut session: Session, time: BootTime, out: &mut Vec<Observation>) {
         if session.key.address == 0 {
             self.found.next += 1;
             session.key.address = self.found.next;
         }
         session.owners.listener = session.came_through(self.listeners.all());
-        let key = session.key.address;
-        self.found.keys.insert(flow(&session), key);
-        let entry = Entry {
-            session,
-            state: State::Found,
-            closed: None,
-        };
-        self.put(entry, time, out);
+        self.track_found(session, State::Found, time, out);
     }
 
-    /// Reports what was found open and not reported by the kernel meanwhile.
-    pub fn report_found(&mut self, time: BootTime, out: &mut Vec<Observation>) {
-        let mut listeners = self.listeners.unreported();
-        listeners.sort_by_key(|listener| listener.local);
-        out.extend(listeners.into_iter().map(|listener| opened(listener, time)));
-        let entries = self.sessions.values_mut();
-        for entry in entries.filter(|entry| entry.state == State::Found) {
-            out.push(report(entry, time));
+    pub(super) fn track_found(
+        &mut self,
+        session: Session,
+        state: State,
+        time: BootTime,
+        out: &mut Vec<Observation>,
+    ) {
+        let key = session.key.address;
+        let before = self.found.keys.get(&flow(&session));
+        // One that took the ports of another whose end was not seen is the one to come.
+        if before.is_none_or(|key| self.sessions.get(key).is_none()) {
+            self.found.keys.insert(flow(&session), key);
         }
+        self.put(Entry::new(session, state), time, out);
     }
 
     /// Gives a session that was found open its socket's address, now that the kernel told it. It
@@ -129,7 +117,7 @@ fn flow(session: &Session) -> Flow {
 }
 
 /// The listener is there: since when, if an earlier run saw it open, else at `time`.
-fn opened(listener: Listener, time: BootTime) -> Observation {
+pub(super) fn opened(listener: Listener, time: BootTime) -> Observation {
     let time = listener.opened.unwrap_or(time);
     Observation::ListenerOpened { listener, time }
 }

@@ -5,12 +5,13 @@
 //! handshake completes (TCP Fast Open) and after the session ended (the client left early).
 
 mod accept;
+mod compare;
 mod found;
 mod state;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use self::found::FoundSessions;
+use self::{compare::Differences, found::FoundSessions};
 use super::{
     Attribution, Direction, Fact, Listener, Observation, Owner, Owners, Session,
     handlers::{self, Check, Handlers},
@@ -59,9 +60,9 @@ pub struct Counters {
     pub evicted_listeners: u64,
     /// Accept records for which no session came.
     pub unmatched_accepts: u64,
-    /// Sessions that an earlier run of the agent reported open and that ended while none ran:
-    /// their closing event is lost.
-    pub unseen_ends: usize,
+    /// Sessions whose end was not seen, since no agent ran or the record was lost: their closing
+    /// event, if any, does not tell when and how they ended.
+    pub unseen_ends: u64,
     /// Sockets that closed and were not known: opened before the agent, or their record was lost.
     pub unknown_closes: u64,
 }
@@ -76,6 +77,7 @@ pub struct Tracker {
     accepts: VecDeque<EarlyAccept>,
     handlers: Handlers,
     found: FoundSessions,
+    differences: Differences,
     /// Sessions that wait for their acceptor, by deadline.
     waiting: VecDeque<(BootTime, SocketKey)>,
     counters: Counters,
@@ -89,9 +91,19 @@ struct Entry {
     closed: Option<(Fact, BootTime)>,
 }
 
+impl Entry {
+    const fn new(session: Session, state: State) -> Self {
+        Self {
+            session,
+            state,
+            closed: None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Open at start; not reported yet.
+    /// Found open; not reported yet.
     Found,
     /// SYN sent.
     Connecting,
@@ -120,6 +132,7 @@ impl Tracker {
             accepts: VecDeque::new(),
             handlers: Handlers::new(limits.processes),
             found: FoundSessions::default(),
+            differences: Differences::default(),
             waiting: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -311,11 +324,7 @@ impl Tracker {
             let key = old.session.key;
             self.report(key, out);
         }
-        let entry = Entry {
-            session,
-            state,
-            closed: None,
-        };
+        let entry = Entry::new(session, state);
         let opened = entry.session.opened.unwrap_or_default();
         self.put(entry, opened, out);
     }

@@ -76,7 +76,8 @@ impl Lister {
         let mut sockets = self
             .system
             .enricher()
-            .open_sockets_with_counters(&|port| is_wanted(ports, port));
+            .open_sockets_with_counters(&|port| is_wanted(ports, port))
+            .sockets;
         sockets.retain(is_open);
         let found = self
             .system

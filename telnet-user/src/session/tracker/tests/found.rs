@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn found(id: u64) -> Found {
+pub(super) fn found(id: u64) -> Found {
     let mut session = new_session(&socket(id), Direction::Ingress);
     session.preexisting = true;
     session.key.address = 0;
@@ -14,7 +14,8 @@ fn what_was_open_at_start_is_reported_once_whoever_tells_first() {
     let mut tracker = Tracker::new(Limits::default());
     let mut out = Vec::new();
     tracker.found(
-        vec![found(1), found(2), found(3), found(4)],
+        listing(vec![found(1), found(2), found(3), found(4)]),
+        ALL,
         Kept::default(),
         at(0),
         &mut out,
@@ -85,7 +86,7 @@ fn a_probe_that_tells_no_namespace_knows_what_was_found_by_its_ends() {
     let mut tracker = Tracker::new(Limits::default());
     let mut out = Vec::new();
     let listed = vec![found(1), found(2), elsewhere(2)];
-    tracker.found(listed, Kept::default(), at(0), &mut out);
+    tracker.found(listing(listed), ALL, Kept::default(), at(0), &mut out);
     for id in [1, 2] {
         let record = Record {
             cpu: 0,
@@ -119,7 +120,8 @@ fn a_listener_found_at_start_is_known_by_its_cookie() {
     let mut tracker = Tracker::new(Limits::default());
     let mut out = Vec::new();
     tracker.found(
-        vec![listener(1), listener(2)],
+        listing(vec![listener(1), listener(2)]),
+        ALL,
         Kept::default(),
         at(0),
         &mut out,

@@ -1,6 +1,7 @@
+mod compare;
 mod found;
 
-use std::net::SocketAddr;
+use std::{collections::HashSet, net::SocketAddr};
 
 use proptest::prelude::*;
 
@@ -12,7 +13,7 @@ use crate::{
             self, Close, CloseWait, Established, FinWait2, LastAck, Listen, SynRecv, SynSent,
         },
     },
-    session::{Ending, Found, kept::Kept},
+    session::{Ending, Found, Listing, kept::Kept},
 };
 
 const MS: u64 = 1_000_000;
@@ -100,6 +101,7 @@ fn words(observations: &[Observation]) -> Vec<String> {
                     Fact::Closed(Ending::Reset, _) => "reset".to_owned(),
                     Fact::Closed(Ending::Timeout, _) => "timeout".to_owned(),
                     Fact::Closed(Ending::Unknown, _) => "closed".to_owned(),
+                    Fact::Closed(Ending::Unseen, _) => "unseen end".to_owned(),
                 };
                 let owner = session.owners.closest();
                 format!("{fact} by {:?}", owner.map(|owner| owner.task.pid))
@@ -109,6 +111,18 @@ fn words(observations: &[Observation]) -> Vec<String> {
         })
         .collect()
 }
+
+/// Everything in the one network namespace of these tests.
+fn listing(found: Vec<Found>) -> Listing {
+    Listing {
+        found,
+        namespaces: HashSet::from([1]),
+        is_complete: true,
+    }
+}
+
+/// Every port is monitored.
+const ALL: &dyn Fn(u16) -> bool = &|_| true;
 
 /// What it shows, events at their times, expected words.
 type Case = (&'static str, Vec<(u64, KernelEvent)>, Vec<&'static str>);
@@ -460,7 +474,7 @@ proptest! {
             .prop_shuffle()
     ) {
         let mut events = Vec::new();
-        let mut opened = std::collections::HashSet::new();
+        let mut opened = HashSet::new();
         for (time, (id, kind)) in (0u64..).zip(order) {
             // A socket cannot close before its handshake.
             let event = match kind {

@@ -1,0 +1,213 @@
+//! After records were lost.
+
+use super::{found::found, *};
+
+fn push(tracker: &mut Tracker, millis: u64, event: KernelEvent, out: &mut Vec<Observation>) {
+    let record = Record {
+        cpu: 0,
+        sequence: 0,
+        time: at(millis),
+        event,
+    };
+    tracker.push(record, out);
+}
+
+/// With inbound sessions 1 to `count`, accepted and reported.
+fn with_sessions(count: u64) -> Tracker {
+    let mut tracker = Tracker::new(Limits::default());
+    let mut out = Vec::new();
+    for id in 1..=count {
+        push(
+            &mut tracker,
+            id,
+            state(socket(id), SynRecv, Established),
+            &mut out,
+        );
+        push(&mut tracker, id, accept(id, 7), &mut out);
+    }
+    tracker
+}
+
+/// Compares with `listing`; what is not listed is gone. `meanwhile` are the records that were
+/// not read yet.
+fn compare(tracker: &mut Tracker, listing: Listing, meanwhile: Vec<KernelEvent>) -> Vec<String> {
+    let mut out = Vec::new();
+    let gone = tracker.found(listing, ALL, Kept::default(), at(500), &mut out);
+    tracker.ended(gone.iter().map(|session| session.key));
+    for event in meanwhile {
+        push(tracker, 400, event, &mut out);
+    }
+    tracker.report_found(at(501), &mut out);
+    words(&out)
+}
+
+#[test]
+fn a_lost_end_is_told_without_its_circumstances() {
+    let mut tracker = with_sessions(3);
+    let meanwhile = vec![state(socket(2), LastAck, Close)];
+    let told = compare(&mut tracker, listing(vec![found(3)]), meanwhile);
+    // The record of the second was only late.
+    assert_eq!(
+        told,
+        ["fin Some(false) by Some(7)", "unseen end by Some(7)"]
+    );
+    assert_eq!(tracker.counters().unseen_ends, 1);
+    let again = compare(&mut tracker, listing(vec![found(3)]), Vec::new());
+    assert_eq!(again, [""; 0]);
+}
+
+#[test]
+fn a_lost_session_is_found_and_a_known_one_is_not_found_again() {
+    let mut tracker = with_sessions(1);
+    let list = || listing(vec![found(1), found(2), found(3)]);
+    let meanwhile = vec![state(socket(3), SynRecv, Established), accept(3, 8)];
+    let told = compare(&mut tracker, list(), meanwhile);
+    assert_eq!(told, ["accepted by Some(8)", "accepted by None"]);
+    assert_eq!(compare(&mut tracker, list(), Vec::new()), [""; 0]);
+    // Its end is seen.
+    let mut out = Vec::new();
+    push(
+        &mut tracker,
+        600,
+        state(socket(2), LastAck, Close),
+        &mut out,
+    );
+    assert_eq!(words(&out), ["fin Some(false) by None"]);
+}
+
+#[test]
+fn a_session_on_the_ports_of_one_whose_end_was_lost_is_another_one() {
+    let mut tracker = with_sessions(1);
+    let successor = match found(1) {
+        Found::Session(mut session) => {
+            session.key.cookie = Some(99);
+            Found::Session(session)
+        }
+        other @ Found::Listener(_) => other,
+    };
+    let told = compare(&mut tracker, listing(vec![successor]), Vec::new());
+    assert_eq!(told, ["unseen end by Some(7)", "accepted by None"]);
+}
+
+#[test]
+fn a_lost_answer_to_a_connect_is_told() {
+    let outbound = |id| match found(id) {
+        Found::Session(mut session) => {
+            session.direction = Direction::Egress;
+            Found::Session(session)
+        }
+        other @ Found::Listener(_) => other,
+    };
+    let mut tracker = Tracker::new(Limits::default());
+    let mut out = Vec::new();
+    for id in 1..=3 {
+        push(
+            &mut tracker,
+            id,
+            KernelEvent::Connect(socket(id), task(7)),
+            &mut out,
+        );
+    }
+    let list = listing(vec![outbound(1), outbound(2)]);
+    let meanwhile = vec![state(socket(2), SynSent, Established)];
+    let told = compare(&mut tracker, list, meanwhile);
+    assert_eq!(told, ["established by Some(7)"; 2]);
+    let preexisting = |id| {
+        tracker
+            .session(socket(id).key)
+            .map(|session| session.preexisting)
+    };
+    assert_eq!([preexisting(1), preexisting(2)], [Some(true), Some(false)]);
+    // The third one's handshake is over, however it ended.
+    assert_eq!(preexisting(3), None);
+    assert_eq!(tracker.counters().unseen_ends, 1);
+}
+
+#[test]
+fn an_end_that_was_lost_while_the_acceptor_was_awaited_waits_for_it_too() {
+    let mut tracker = Tracker::new(Limits::default());
+    let mut out = Vec::new();
+    push(
+        &mut tracker,
+        1,
+        state(socket(1), SynRecv, Established),
+        &mut out,
+    );
+    let told = compare(&mut tracker, listing(Vec::new()), vec![accept(1, 7)]);
+    assert_eq!(told, ["accepted by Some(7)", "unseen end by Some(7)"]);
+    push(
+        &mut tracker,
+        600,
+        state(socket(2), SynRecv, Established),
+        &mut out,
+    );
+    assert_eq!(
+        compare(&mut tracker, listing(Vec::new()), Vec::new()),
+        [""; 0]
+    );
+    out.clear();
+    tracker.tick(at(10_000), &mut out);
+    assert_eq!(words(&out), ["accepted by None", "unseen end by None"]);
+}
+
+#[test]
+fn what_was_not_listed_stays() {
+    for unlisted in [
+        Listing::default(),
+        Listing {
+            namespaces: HashSet::from([2]),
+            ..Listing::default()
+        },
+    ] {
+        let mut tracker = with_sessions(2);
+        let mut out = Vec::new();
+        push(
+            &mut tracker,
+            3,
+            KernelEvent::Listen(socket(9), task(5)),
+            &mut out,
+        );
+        assert_eq!(compare(&mut tracker, unlisted, Vec::new()), [""; 0]);
+        assert_eq!(tracker.sessions().count(), 2);
+    }
+    // Nor what is on ports that were not asked for.
+    let mut tracker = with_sessions(2);
+    let mut out = Vec::new();
+    let list = listing(Vec::new());
+    let gone = tracker.found(
+        list,
+        &|port| port == 2323,
+        Kept::default(),
+        at(500),
+        &mut out,
+    );
+    assert_eq!(gone, []);
+}
+
+#[test]
+fn a_listener_that_came_or_went_unseen_is_told() {
+    let mut tracker = Tracker::new(Limits::default());
+    let mut out = Vec::new();
+    push(
+        &mut tracker,
+        1,
+        KernelEvent::Listen(socket(1), task(5)),
+        &mut out,
+    );
+    let other = Listener {
+        key: SocketKey {
+            address: 0,
+            cookie: Some(2),
+        },
+        netns: Some(1),
+        local: socket(2).local,
+        opened: None,
+        preexisting: true,
+        reported: false,
+        owner: None,
+    };
+    let list = || listing(vec![Found::Listener(other.clone())]);
+    let told = compare(&mut tracker, list(), Vec::new());
+    assert_eq!(told, ["not listening", "listening"]);
+    assert_eq!(compare(&mut tracker, list(), Vec::new()), [""; 0]);
+}
