@@ -53,6 +53,11 @@ impl Mark {
         }
     }
 
+    /// Whether this is one of this agent's own sessions: nobody has to find out who is on it.
+    pub fn is_own(self, session: &Session) -> bool {
+        session.netns.is_some() && session.netns == self.own
+    }
+
     /// Whose canary made this; none for all that matters.
     ///
     /// Of another agent's it must be certain at each end that both are on loopback in a namespace

@@ -360,10 +360,16 @@ impl<E: Enrich> Pipeline<E> {
         }
     }
 
+    fn awaiting(&self) -> impl Iterator<Item = &Session> {
+        let canary = self.options.canary;
+        let all = self.tracker.awaiting();
+        all.filter(move |session| !canary.is_own(session))
+    }
+
     /// When the oldest of the waiting sessions is due to be looked at.
     fn first_look(&self) -> Option<BootTime> {
         let after = self.options.limits.look_after?;
-        let session = self.tracker.awaiting().next()?;
+        let session = self.awaiting().next()?;
         session.opened.map(|opened| opened.plus(after))
     }
 
@@ -378,7 +384,7 @@ impl<E: Enrich> Pipeline<E> {
             let opened = session.opened;
             opened.is_none_or(|opened| opened.plus(after) <= now.boot)
         };
-        let waiting: Vec<Session> = self.tracker.awaiting().filter(is_due).cloned().collect();
+        let waiting: Vec<Session> = self.awaiting().filter(is_due).cloned().collect();
         let owners = self.enrich.find_owners(&waiting);
         let mut seen = HashMap::with_capacity(waiting.len());
         for (session, owner) in waiting.iter().zip(owners) {

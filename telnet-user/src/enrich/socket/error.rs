@@ -26,8 +26,8 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// No process is in the namespace (any more).
-    #[error("no process in network namespace {netns}")]
+    /// No process is in the namespace (any more), and it is not mounted.
+    #[error("no way to network namespace {netns}")]
     Gone {
         /// Inode number of the namespace.
         netns: u32,

@@ -8,17 +8,13 @@ mod namespace;
 mod open;
 mod table;
 
-use std::{
-    collections::HashSet,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashSet, net::SocketAddr, path::PathBuf};
 
 use tracing::warn;
 
 use self::{
     diag::{Diag, Entry, canonical},
-    namespace::Namespaces,
+    namespace::{Namespaces, Way},
 };
 pub use self::{
     error::Error,
@@ -154,22 +150,22 @@ impl SocketFinder {
             .told(all)
             .unwrap_or_default()
             .into_iter()
-            .map(|(netns, process)| (Some(netns), process))
+            .map(|(netns, way)| (Some(netns), way))
             .collect();
         let mut open = OpenSockets {
             is_complete: !namespaces.is_empty(),
             ..OpenSockets::default()
         };
         if namespaces.is_empty() {
-            namespaces.push((None, self.proc_root.join("self")));
+            namespaces.push((None, self.own_way()));
         }
         let is_wanted = |entry: &Entry| {
             entry.state == TcpState::Listen
                 || ports(entry.local.port())
                 || ports(entry.remote.port())
         };
-        for (netns, process) in namespaces {
-            let Some(entries) = self.list_in(netns, &process, &is_wanted, ask) else {
+        for (netns, way) in namespaces {
+            let Some(entries) = self.list_in(netns, &way, &is_wanted, ask) else {
                 open.is_complete = false;
                 continue;
             };
@@ -222,7 +218,7 @@ impl SocketFinder {
             remote,
             cookie,
         } = *connection;
-        let process = self.process_in(netns).ok_or(Unanswered)?;
+        let way = self.way_to(netns).ok_or(Unanswered)?;
         let (local_end, remote_end) = (canonical(local), canonical(remote));
         let is_it = |entry: &Entry| {
             (entry.local, entry.remote) == (local_end, remote_end)
@@ -235,7 +231,7 @@ impl SocketFinder {
                 found = Some(entry);
             }
         };
-        let asked = self.with_diag(netns, &process, |diag| {
+        let asked = self.with_diag(netns, &way, |diag| {
             match diag.find(local, remote, cookie)? {
                 Some(entry) => keep(entry),
                 // Sockets that are bound to an interface, such as those with link-local ends and
@@ -245,7 +241,8 @@ impl SocketFinder {
             Ok(())
         });
         if self.told(asked).is_none() {
-            let read = table::list(&process, &mut keep).map_err(Error::Proc);
+            let process = way.process().ok_or(Unanswered)?;
+            let read = table::list(process, &mut keep).map_err(Error::Proc);
             self.told(read).ok_or(Unanswered)?;
         }
         Ok(found)
@@ -254,7 +251,7 @@ impl SocketFinder {
     fn list_in(
         &mut self,
         netns: Option<u32>,
-        process: &Path,
+        way: &Way,
         is_wanted: &dyn Fn(&Entry) -> bool,
         ask: Ask,
     ) -> Option<Vec<Entry>> {
@@ -264,7 +261,7 @@ impl SocketFinder {
                 entries.push(entry);
             }
         };
-        let asked = self.with_diag(netns, process, |diag| ask(diag, &mut keep));
+        let asked = self.with_diag(netns, way, |diag| ask(diag, &mut keep));
         if self.told(asked).is_none() {
             entries.clear();
             let mut keep = |entry: Entry| {
@@ -272,39 +269,42 @@ impl SocketFinder {
                     entries.push(entry);
                 }
             };
-            let read = table::list(process, &mut keep).map_err(Error::Proc);
+            let read = table::list(way.process()?, &mut keep).map_err(Error::Proc);
             self.told(read)?;
         }
         Some(entries)
     }
 
-    /// The `/proc` folder of a process in the namespace.
-    fn process_in(&mut self, netns: Option<u32>) -> Option<PathBuf> {
+    fn way_to(&mut self, netns: Option<u32>) -> Option<Way> {
         match netns {
             Some(netns) if self.namespaces.own() != Some(netns) => {
-                let process = self.namespaces.process_in(&self.proc_root, netns);
-                self.told(process.ok_or(Error::Gone { netns }))
+                let way = self.namespaces.way_to(&self.proc_root, netns);
+                self.told(way)
             }
-            _ => Some(self.proc_root.join("self")),
+            _ => Some(self.own_way()),
         }
+    }
+
+    fn own_way(&self) -> Way {
+        Way::Process(self.proc_root.join("self"))
     }
 
     /// Asks `sock_diag` in a namespace.
     fn with_diag<T>(
         &mut self,
         netns: Option<u32>,
-        process: &Path,
+        way: &Way,
         ask: impl FnOnce(&mut Diag) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let foreign = netns.filter(|netns| self.namespaces.own() != Some(*netns));
         let mut diag = match (foreign, self.own.take()) {
             (Some(netns), own) => {
                 self.own = own;
-                match namespace::open(process, netns) {
-                    // That process has ended; others may be in there.
+                match namespace::open(way, netns) {
+                    // That process has ended; there may be other ways.
                     Err(Error::Gone { .. }) => {
-                        let other = self.namespaces.process_in(&self.proc_root, netns);
-                        namespace::open(&other.ok_or(Error::Gone { netns })?, netns)?
+                        let other = self.namespaces.way_to(&self.proc_root, netns)?;
+                        namespace::open(&other, netns)?
                     }
                     opened => opened?,
                 }

@@ -2,9 +2,13 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsString,
     fs::File,
     io,
-    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
+    os::{
+        fd::AsFd as _,
+        unix::{ffi::OsStringExt as _, fs::MetadataExt as _},
+    },
     path::{Path, PathBuf},
     thread,
 };
@@ -16,21 +20,55 @@ use super::{Error, diag::Diag, holders::pids};
 /// Namespaces that are remembered, more than any host has in use.
 const MAX_KNOWN: usize = 4096;
 
-/// Which process to go through to a namespace.
+/// A way into a network namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Way {
+    /// The `/proc` folder of a process that is in it.
+    Process(PathBuf),
+    /// A file that it is mounted on, as `ip netns` and `NetworkNamespacePath=` of systemd have it:
+    /// nobody needs to be in there.
+    Mount(PathBuf),
+}
+
+impl Way {
+    /// What setns(2) is given.
+    fn link(&self) -> PathBuf {
+        match self {
+            Self::Process(process) => process.join("ns/net"),
+            Self::Mount(path) => path.clone(),
+        }
+    }
+
+    /// The process, if it leads through one.
+    pub(super) fn process(&self) -> Option<&Path> {
+        match self {
+            Self::Process(process) => Some(process),
+            Self::Mount(_) => None,
+        }
+    }
+
+    /// Inode number of the namespace it leads to now.
+    fn leads_to(&self) -> Option<u32> {
+        let metadata = std::fs::metadata(self.link()).ok()?;
+        u32::try_from(metadata.ino()).ok()
+    }
+}
+
+/// Which way to go to a namespace.
 ///
-/// A pid is remembered rather than an open socket: a socket in it would keep the namespace of a
-/// container that has ended alive, and its interfaces with it.
+/// A pid or a path is remembered rather than an open socket: a socket in it would keep the
+/// namespace of a container that has ended alive, and its interfaces with it.
 #[derive(Debug, Default)]
 pub(super) struct Namespaces {
     own: Option<u32>,
-    through: HashMap<u32, u32>,
+    ways: HashMap<u32, Way>,
 }
 
 impl Namespaces {
     pub(super) fn new(proc_root: &Path) -> Self {
         Self {
-            own: inode(&proc_root.join("self")),
-            through: HashMap::new(),
+            own: Way::Process(proc_root.join("self")).leads_to(),
+            ways: HashMap::new(),
         }
     }
 
@@ -39,49 +77,80 @@ impl Namespaces {
         self.own
     }
 
-    /// A process in the namespace, looked for when the one known is not in it any more.
-    pub(super) fn process_in(&mut self, proc_root: &Path, netns: u32) -> Option<PathBuf> {
-        let folder = |pid: u32| proc_root.join(pid.to_string());
-        let known = self.through.get(&netns).map(|pid| folder(*pid));
-        if let Some(known) = known
-            && inode(&known) == Some(netns)
-        {
-            return Some(known);
+    /// A way to the namespace, looked for when the one known does not lead there any more.
+    pub(super) fn way_to(&mut self, proc_root: &Path, netns: u32) -> Result<Way, Error> {
+        let known = self.ways.get(&netns);
+        if let Some(known) = known.filter(|way| way.leads_to() == Some(netns)) {
+            return Ok(known.clone());
         }
-        self.look_around(proc_root).ok()?;
-        self.through.get(&netns).map(|pid| folder(*pid))
+        self.look_around(proc_root)?;
+        let found = self.ways.get(&netns);
+        found.cloned().ok_or(Error::Gone { netns })
     }
 
-    /// Every namespace that a process is in, each with the `/proc` folder of one that is.
-    pub(super) fn all(&mut self, proc_root: &Path) -> Result<Vec<(u32, PathBuf)>, Error> {
+    /// Every namespace that a process is in or that is mounted.
+    pub(super) fn all(&mut self, proc_root: &Path) -> Result<Vec<(u32, Way)>, Error> {
         self.look_around(proc_root)?;
-        let mut all: Vec<_> = self
-            .through
-            .iter()
-            .map(|(netns, pid)| (*netns, proc_root.join(pid.to_string())))
-            .collect();
+        let ways = self.ways.iter();
+        let mut all: Vec<_> = ways.map(|(netns, way)| (*netns, way.clone())).collect();
         all.sort_unstable();
         Ok(all)
     }
 
     fn look_around(&mut self, proc_root: &Path) -> Result<(), Error> {
-        self.through.clear();
-        for pid in pids(proc_root).map_err(Error::Proc)? {
-            if let Some(netns) = inode(&proc_root.join(pid.to_string()))
-                && self.through.len() < MAX_KNOWN
+        self.ways.clear();
+        let pids = pids(proc_root).map_err(Error::Proc)?;
+        let processes = pids.map(|pid| Way::Process(proc_root.join(pid.to_string())));
+        let mounted = mounted(proc_root).map_err(Error::Proc)?;
+        for way in processes.chain(mounted.into_iter().map(Way::Mount)) {
+            if let Some(netns) = way.leads_to()
+                && self.ways.len() < MAX_KNOWN
             {
-                self.through.entry(netns).or_insert(pid);
+                self.ways.entry(netns).or_insert(way);
             }
         }
         Ok(())
     }
 }
 
-/// Opens a `sock_diag` socket in the network namespace `netns`, which `process` should be in.
+/// Where network namespaces are mounted: in `mountinfo` (`proc_pid_mountinfo(5)`) a mount whose
+/// root is `net:[NUMBER]`.
+fn mounted(proc_root: &Path) -> io::Result<Vec<PathBuf>> {
+    let text = match std::fs::read(proc_root.join("self/mountinfo")) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let lines = text.split(|byte| *byte == b'\n');
+    let paths = lines.filter_map(|line| {
+        let mut fields = line.split(|byte| *byte == b' ').skip(3);
+        let root = fields.next()?;
+        let path = fields.next()?;
+        root.starts_with(b"net:[").then(|| unescaped(path))
+    });
+    Ok(paths.take(MAX_KNOWN).collect())
+}
+
+/// A path whose blanks and backslashes are written as three octal digits.
+fn unescaped(path: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((&first, after)) = rest.split_first() {
+        let digits = after.first_chunk::<3>().filter(|_| first == b'\\');
+        let code = digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        bytes.push(code.unwrap_or(first));
+        rest = code.and_then(|_| after.get(3..)).unwrap_or(after);
+    }
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
+/// Opens a `sock_diag` socket in the network namespace `netns`, to which `way` should lead.
 ///
 /// On a thread of its own, since setns(2) moves the thread that calls it.
-pub(super) fn open(process: &Path, netns: u32) -> Result<Diag, Error> {
-    let link = process.join("ns/net");
+pub(super) fn open(way: &Way, netns: u32) -> Result<Diag, Error> {
+    let link = way.link();
     let enter = move || {
         let file = File::open(&link).map_err(|source| {
             if source.kind() == io::ErrorKind::NotFound {
@@ -112,7 +181,21 @@ pub(super) fn open(process: &Path, netns: u32) -> Result<Diag, Error> {
         .unwrap_or(Err(Error::Gone { netns }))
 }
 
-fn inode(process: &Path) -> Option<u32> {
-    let metadata = std::fs::metadata(process.join("ns/net")).ok()?;
-    u32::try_from(metadata.ino()).ok()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounted_namespaces_are_read() {
+        let proc = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(proc.path().join("self")).expect("a folder");
+        let text = "24 1 0:22 / /proc rw - proc proc rw\n\
+                    90 24 0:4 net:[4026532177] /run/netns/a\\040b rw shared:5 - nsfs nsfs rw\n\
+                    91 24 0:4 mnt:[4026532178] /run/mnt rw - nsfs nsfs rw\n\
+                    \n92 24 0:4 net:[\n\
+                    93 24 0:4 net:[1] /a\\09\\134 rw - nsfs nsfs rw\n";
+        std::fs::write(proc.path().join("self/mountinfo"), text).expect("a file");
+        let paths = mounted(proc.path()).expect("read");
+        assert_eq!(paths, ["/run/netns/a b", "/a\\09\\"].map(PathBuf::from));
+    }
 }

@@ -219,8 +219,14 @@ fn sockets_in_another_network_namespace_are_found() {
     let mut entries = Vec::new();
     table::list(&process, |entry| entries.push((entry.local, entry.remote))).expect("tables");
     assert!(entries.contains(&(local, remote)), "{entries:?}");
-    // The way there is gone with the process; the namespace lives on by the sockets.
+    // Whoever mounted it needs no process in there.
+    let mount = tempfile::NamedTempFile::new().expect("a file");
+    let link = format!("/proc/{}/ns/net", stranger.0.id());
+    rustix::mount::mount_bind(link, mount.path()).expect("to mount");
     drop(stranger);
+    assert_eq!(finder.holders(Some(netns), local, remote, None), [me]);
+    // The last way there is gone; the namespace lives on by the sockets.
+    rustix::mount::unmount(mount.path(), rustix::mount::UnmountFlags::DETACH).expect("to unmount");
     assert_eq!(finder.holders(Some(netns), local, remote, None), [0; 0]);
 }
 
@@ -295,8 +301,9 @@ fn a_connection_that_is_bound_to_an_interface_is_found() {
 
 #[test]
 fn a_process_that_is_in_another_namespace_by_now_is_no_way_in() {
-    let refused = namespace::open(Path::new("/proc/self"), 1).expect_err("another namespace");
+    let refused =
+        namespace::open(&Way::Process("/proc/self".into()), 1).expect_err("another namespace");
     assert!(matches!(refused, Error::Gone { netns: 1 }), "{refused}");
-    let refused = namespace::open(Path::new("/proc/0"), 1).expect_err("no process");
+    let refused = namespace::open(&Way::Process("/proc/0".into()), 1).expect_err("no process");
     assert!(matches!(refused, Error::Gone { netns: 1 }), "{refused}");
 }
