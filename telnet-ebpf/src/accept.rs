@@ -58,7 +58,7 @@ fn handle<A: Access>(kind: u32, sock: Sock<A>, cookie: u64) {
     let Some(counters) = Counters::this_cpu() else {
         return;
     };
-    counters.seen();
+    counters.seen_call();
     // After the client reset the session the bound port is 0 already; the remote port is not.
     let local_port = sock.bound_port();
     if !is_tcp(sock) || !(maps::monitored(local_port) || local_port == 0) {

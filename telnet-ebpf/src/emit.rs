@@ -32,6 +32,14 @@ impl Counters {
         add_one(unsafe { addr_of_mut!((*self.0).seen) });
     }
 
+    /// Like `seen`, in a program that sees no changes of state.
+    #[inline(always)]
+    pub(crate) fn seen_call(&self) {
+        self.seen();
+        // SAFETY: as in `seen`.
+        add_one(unsafe { addr_of_mut!((*self.0).seen_calls) });
+    }
+
     #[inline(always)]
     pub(crate) fn filtered(&self) {
         // SAFETY: as in `seen`.

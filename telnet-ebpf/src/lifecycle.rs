@@ -130,6 +130,6 @@ fn emit(kind: u32, fill: impl FnOnce(&mut ProcessRecord)) {
     let Some(counters) = Counters::this_cpu() else {
         return;
     };
-    counters.seen();
+    counters.seen_call();
     counters.emit::<ProcessRecord>(kind, |record| &mut record.header, fill);
 }

@@ -8,8 +8,10 @@
 pub mod agent;
 pub mod check;
 pub mod community_id;
+pub mod debugger;
 pub mod kernel;
 pub mod lab;
+pub mod load;
 pub mod net;
 pub mod peer;
 pub mod process;

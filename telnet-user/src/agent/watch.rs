@@ -169,7 +169,7 @@ enum Lost {
 
 impl Lost {
     const fn between(before: &Ledger, after: &Ledger) -> Self {
-        if after.seen == before.seen {
+        if after.state_changes() == before.state_changes() {
             Self::Unseen
         } else if after.dropped_ring_full > before.dropped_ring_full {
             Self::Dropped
@@ -221,6 +221,14 @@ mod tests {
         let before = ledger(100, 50, 1, 50);
         for (after, expected) in [
             (ledger(100, 50, 1, 50), Lost::Unseen),
+            // The other programs still run.
+            (
+                Ledger {
+                    seen_calls: 2,
+                    ..ledger(102, 52, 1, 52)
+                },
+                Lost::Unseen,
+            ),
             (ledger(108, 50, 1, 50), Lost::Filtered),
             (ledger(108, 50, 9, 50), Lost::Dropped),
             (ledger(108, 58, 1, 50), Lost::Unread),

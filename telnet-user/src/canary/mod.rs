@@ -22,6 +22,7 @@ const AGENT: &str = "telnet-monitor";
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Time between sessions: a probe that is gone is noticed within a minute.
 const PAUSE: Duration = Duration::from_secs(45);
+const _: () = assert!(PAUSE.as_secs() + PATIENCE.as_secs() < 60);
 /// Sightings that wait for the round to take them; a session makes four.
 const SIGHTINGS: usize = 64;
 

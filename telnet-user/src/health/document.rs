@@ -64,6 +64,7 @@ fn probe(report: &ProbeReport) -> Value {
         filtered,
         submitted,
         dropped_ring_full,
+        seen_calls: _,
         missed,
         received,
         undecodable,

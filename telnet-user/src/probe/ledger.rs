@@ -17,6 +17,8 @@ pub struct Ledger {
     pub submitted: u64,
     /// Records lost because the ring buffer was full.
     pub dropped_ring_full: u64,
+    /// Those of `seen` that are no changes of state.
+    pub seen_calls: u64,
     /// Events for which the kernel did not run the program, since it was interrupted while it ran
     /// (`recursion_misses` of the program).
     pub missed: u64,
@@ -35,6 +37,12 @@ impl Ledger {
         self.filtered = self.filtered.saturating_add(cpu.filtered);
         self.submitted = self.submitted.saturating_add(cpu.submitted);
         self.dropped_ring_full = self.dropped_ring_full.saturating_add(cpu.dropped_ring_full);
+        self.seen_calls = self.seen_calls.saturating_add(cpu.seen_calls);
+    }
+
+    /// Changes of state the probe ran for.
+    pub const fn state_changes(&self) -> u64 {
+        self.seen.saturating_sub(self.seen_calls)
     }
 
     /// Whether the books balance, with the probe detached and the ring buffer drained.
@@ -51,6 +59,7 @@ impl fmt::Display for Ledger {
             filtered,
             submitted,
             dropped_ring_full,
+            seen_calls: _,
             missed,
             received,
             undecodable,
@@ -130,6 +139,7 @@ mod tests {
             filtered: 6,
             submitted: 3,
             dropped_ring_full: 1,
+            seen_calls: 4,
         });
         assert!(!ledger.balances());
         ledger.received = 3;

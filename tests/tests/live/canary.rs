@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,9 +11,10 @@ use rustix::process::Signal;
 use serde_json::Value;
 use telnet_tests::agent::{Agent, collect, run_command, start, stop};
 use telnet_tests::check::text;
+use telnet_tests::debugger;
 use telnet_tests::lab::{self, Lab};
 use telnet_tests::process::Spawned;
-use telnet_tests::wait::PATIENCE;
+use telnet_tests::wait::{self, PATIENCE};
 
 fn wait_for_log(agent: &Spawned, what: &str) -> Result<()> {
     let found = agent.stderr.wait_for(PATIENCE, |log| {
@@ -45,6 +47,50 @@ fn port_filter(pid: u32) -> Result<Array<MapData, u64>> {
         }
     }
     anyhow::bail!("process {pid} has no map PORTS")
+}
+
+/// The canary's state in the last heartbeat.
+fn health(file: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(file)?;
+    // The end of the last line may not be written yet.
+    let last = text.rfind('\n').and_then(|end| text.get(..end));
+    let last = last.and_then(|text| text.lines().next_back());
+    let document: Value = serde_json::from_str(last.context("no heartbeat")?)?;
+    let canary = document.pointer("/telnet/health/canary");
+    canary.cloned().with_context(|| format!("{document:#}"))
+}
+
+/// What unloads a program for good: its last reference is the agent's own.
+#[test]
+fn an_agent_whose_program_is_unloaded_says_so_in_its_log_and_heartbeat() -> Result<()> {
+    const REASON: &str = "the kernel did not run the probe's program";
+    lab::live(|lab| {
+        let file = lab.dir().join("health.ndjson");
+        let config = format!(
+            "[health]\ninterval = \"1s\"\n[[sinks]]\ntype = \"file\"\n\
+             streams = [\"health\"]\npath = \"{}\"\n",
+            file.display()
+        );
+        let config = lab.write("config.toml", &config)?;
+        let args = ["--canary-pause", "100ms", "-c"];
+        let mut command = run_command(lab, lab.agent()?, args);
+        let agent = start(command.arg(config))?;
+        let is = |status: &'static str| {
+            let file = &file;
+            move || {
+                let canary = health(file).ok();
+                Ok(canary.filter(|canary| text(canary, "status") == Some(status)))
+            }
+        };
+        wait::until("a heartbeat with a canary", is("alive"))?;
+        let link = debugger::find_fd(agent.pid(), "tp_name", "inet_sock_set_state")?;
+        debugger::replace_fd(agent.pid(), link)?;
+        wait_for_log(&agent, REASON)?;
+        let canary = wait::until("a heartbeat that says so", is("degraded"))?;
+        let reason = text(&canary, "reason").unwrap_or_default();
+        ensure!(reason.contains(REASON), "{canary:#}");
+        stop(agent, Signal::TERM)?.must_be_clean()
+    })
 }
 
 fn started(lab: &Lab) -> Result<Spawned> {
