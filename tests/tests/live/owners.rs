@@ -232,10 +232,11 @@ fn telnetd_is_named(kind: TelnetdKind) -> Result<()> {
             let hands_over = kind != TelnetdKind::Busybox;
             let mut handler = holder(lab, client, server.pid(), hands_over)?;
             if hands_over {
-                // It holds the socket before it becomes telnetd.
+                // It holds the socket before it becomes telnetd, and while it does a look finds
+                // its executable as it was before. The name changes after that.
                 handler = wait::until("telnetd", || {
-                    let facts = Facts::of(handler.pid)?;
-                    Ok((facts.name == "telnetd").then_some(facts))
+                    let is_telnetd = Facts::of(handler.pid)?.name == "telnetd";
+                    is_telnetd.then(|| Facts::of(handler.pid)).transpose()
                 })?;
             }
             let daemon = Facts::of(server.pid())?;

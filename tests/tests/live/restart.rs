@@ -215,13 +215,16 @@ fn a_killed_and_restarted_agent_reports_every_session_once() -> Result<()> {
         clients.close_stdin();
         clients.wait(wait::PATIENCE)?;
         let ended = ended(&mut second, lab)?;
+        let unseen = second.of(lab).iter().filter(|d| is_unseen(d)).count();
+        let second = second.stop(Signal::TERM)?;
         ensure!(
             ended == sessions,
-            "{} of {SESSIONS} ends were told",
-            ended.len()
+            "{} of {SESSIONS} ends were told\n{}",
+            ended.len(),
+            second.log
         );
-        let unseen = second.of(lab).iter().filter(|d| is_unseen(d)).count();
-        let ledger = second.finish()?.ledger()?;
+        second.must_be_clean()?;
+        let ledger = second.ledger()?;
         ensure!(
             u64::try_from(unseen)? <= ledger.get("missed")?,
             "{unseen} ends unseen, but {ledger:?}"

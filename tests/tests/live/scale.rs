@@ -12,9 +12,8 @@ use telnet_tests::check::{get, number, text};
 use telnet_tests::lab::{self, V4};
 use telnet_tests::peer::{Server, ServerKind};
 use telnet_tests::process::Spawned;
-use telnet_tests::{kernel, tools, wait};
+use telnet_tests::{kernel, load, tools, wait};
 
-const SESSIONS: usize = 1000;
 const TELNET: SocketAddr = SocketAddr::new(V4, 23);
 
 /// Events with this action, by a number in them; fails on a second one with the same.
@@ -64,12 +63,13 @@ fn args_are_right(event: &Value, text: &str) -> bool {
 
 #[test]
 fn clients_that_are_gone_at_once_are_named_with_their_arguments() -> Result<()> {
+    let sessions = load::sessions()?;
     lab::live_alone(|lab| {
         let mut agent = Agent::start(lab, ["--emit", "events"])?.with_patience(6);
         let _server = Server::start(lab, ServerKind::Threads, TELNET, 1)?;
         let peer = tools::peer()?;
         let clients: Vec<Client> = lab.net.run(|| {
-            (0..SESSIONS)
+            (0..sessions)
                 .map(|n| {
                     let mut command = peer.command();
                     command.args(["once", &TELNET.to_string()]);
@@ -91,7 +91,7 @@ fn clients_that_are_gone_at_once_are_named_with_their_arguments() -> Result<()> 
             );
         }
         ensure!(
-            events.len() == SESSIONS,
+            events.len() == sessions,
             "{} outbound sessions",
             events.len()
         );
@@ -101,7 +101,7 @@ fn clients_that_are_gone_at_once_are_named_with_their_arguments() -> Result<()> 
             .map(|document| text(&document.json, "telnet.session.id"))
             .collect();
         ensure!(
-            inbound.len() == SESSIONS,
+            inbound.len() == sessions,
             "{} inbound sessions",
             inbound.len()
         );
@@ -111,14 +111,15 @@ fn clients_that_are_gone_at_once_are_named_with_their_arguments() -> Result<()> 
 
 #[test]
 fn concurrent_sessions_of_a_forking_server_have_their_own_handlers() -> Result<()> {
+    let sessions = load::sessions()?;
     lab::live_alone(|lab| {
         let mut agent = Agent::start(lab, ["--emit", "events"])?.with_patience(6);
         let server = Server::start(lab, ServerKind::Fork, TELNET, 1)?;
         let mut command = tools::peer()?.command();
-        command.args(["many", &TELNET.to_string(), &SESSIONS.to_string()]);
+        command.args(["many", &TELNET.to_string(), &sessions.to_string()]);
         let mut clients = Spawned::start("clients", Some(&lab.net), &mut command)?;
         clients.wait_for_output("all connected")?;
-        let sessions = server.all_served(SESSIONS)?;
+        let owners_of = server.all_served(sessions)?;
 
         clients.close_stdin();
         clients.wait(wait::PATIENCE)?;
@@ -128,12 +129,12 @@ fn concurrent_sessions_of_a_forking_server_have_their_own_handlers() -> Result<(
             let mut documents = agent.of(lab);
             documents.retain(|d| text(&d.json, "network.direction") == Some("ingress"));
             let closed = by("source.port", &documents, "network_flow")?;
-            if closed.len() >= SESSIONS || Instant::now() > deadline {
+            if closed.len() >= sessions || Instant::now() > deadline {
                 break closed;
             }
             agent.read_more(deadline);
         };
-        for (client, owners) in &sessions {
+        for (client, owners) in &owners_of {
             let port = u64::from(client.port());
             let event = closed
                 .get(&port)

@@ -13,7 +13,7 @@ use telnet_tests::check::{Check, number, text};
 use telnet_tests::lab::{self, Lab, V4};
 use telnet_tests::peer::{Scripted, Server, ServerKind};
 use telnet_tests::process::{Facts, Spawned};
-use telnet_tests::tools;
+use telnet_tests::{kernel, tools};
 
 const TELNET: SocketAddr = SocketAddr::new(V4, 23);
 
@@ -44,9 +44,32 @@ fn event(action: &str, direction: &str, port: u16) -> impl Fn(&Value) -> bool {
     }
 }
 
+/// The agent must end with code 3 where these folders are empty, and say why and what to do.
+fn is_refused(lab: &Lab, folders: &str) -> Result<()> {
+    let mut agent = Spawned::start("agent", None, &mut without(lab, folders)?)?;
+    let ended = collect(&mut agent)?;
+    ensure!(
+        ended.status.code() == Some(3),
+        "{}\n{}",
+        ended.status,
+        ended.log
+    );
+    for sentence in [
+        "does not expose its types",
+        "CONFIG_DEBUG_INFO_BTF=y",
+        "mount tracefs on /sys/kernel/tracing",
+    ] {
+        ensure!(ended.log.contains(sentence), "{}", ended.log);
+    }
+    Ok(())
+}
+
 #[test]
 fn sessions_are_alerted_with_what_can_be_known_of_their_owners() -> Result<()> {
     lab::live_alone(|lab| {
+        if kernel::lacks("tracefs") {
+            return is_refused(lab, "/sys/kernel/btf");
+        }
         // Only sockets of its own network namespace can be looked up.
         let mut agent = Agent::start_in(&lab.net, &mut without(lab, "/sys/kernel/btf")?)?;
         let server = Server::start(lab, ServerKind::Threads, TELNET, 1)?;
@@ -98,6 +121,9 @@ fn sessions_are_alerted_with_what_can_be_known_of_their_owners() -> Result<()> {
 #[test]
 fn a_refused_connection_has_no_reason_that_nobody_told() -> Result<()> {
     lab::live_alone(|lab| {
+        if kernel::lacks("tracefs") {
+            return is_refused(lab, "/sys/kernel/btf");
+        }
         let mut agent = Agent::start_in(&lab.net, &mut without(lab, "/sys/kernel/btf")?)?;
         let mut peer = Scripted::start(lab, "client")?;
         peer.must_fail(&format!("connect {TELNET}"), Errno::CONNREFUSED)?;
@@ -117,18 +143,5 @@ fn a_refused_connection_has_no_reason_that_nobody_told() -> Result<()> {
 
 #[test]
 fn without_tracefs_too_it_is_refused_with_a_remedy() -> Result<()> {
-    lab::live_alone(|lab| {
-        let folders = "/sys/kernel/btf /sys/kernel/tracing /sys/kernel/debug";
-        let mut agent = Spawned::start("agent", None, &mut without(lab, folders)?)?;
-        let ended = collect(&mut agent)?;
-        ensure!(ended.status.code() == Some(3), "{}", ended.status);
-        for sentence in [
-            "does not expose its types",
-            "CONFIG_DEBUG_INFO_BTF=y",
-            "mount tracefs on /sys/kernel/tracing",
-        ] {
-            ensure!(ended.log.contains(sentence), "{}", ended.log);
-        }
-        Ok(())
-    })
+    lab::live_alone(|lab| is_refused(lab, "/sys/kernel/btf /sys/kernel/tracing /sys/kernel/debug"))
 }
