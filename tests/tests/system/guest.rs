@@ -66,6 +66,11 @@ fn is_free() -> Result<bool> {
 /// Starts a unit and waits until somebody listens on port 23.
 pub(crate) fn serve_by(unit: &str) -> Result<()> {
     run("systemctl", &["start", unit])?;
+    wait_for_listener()
+}
+
+/// Waits until somebody listens on port 23.
+pub(crate) fn wait_for_listener() -> Result<()> {
     wait::until("a listener on port 23", || Ok((!is_free()?).then_some(())))
 }
 
@@ -150,6 +155,8 @@ impl User {
     pub(crate) fn log_in(&mut self) -> Result<()> {
         self.answer("login:", USER)?;
         self.answer("assword:", PASSWORD)?;
+        // Whatever is typed while login hands over to the shell gets lost.
+        self.client.wait_for_output("$ ")?;
         // What the shell computes cannot be an echo of what was typed.
         self.client.send("echo sum-$((40+2)) on $(tty)\n")?;
         self.client.wait_for_output("sum-42 on /dev/pts/")

@@ -27,7 +27,7 @@ fn the_agent_monitors_and_its_canary_lives() -> Result<()> {
         let log = log()?;
         ensure!(log.contains("monitoring"), "{log}");
         ensure!(!log.contains("degraded"), "{log}");
-        let report = run("/vm/telnet-monitor", &["doctor", "--json"])?;
+        let report = run("telnet-monitor", &["doctor", "--json"])?;
         let report: Value = serde_json::from_str(&report)?;
         ensure!(text(&report, "status") == Some("ok"), "{report:#}");
         Ok(())

@@ -44,11 +44,12 @@ struct VmOptions {
     /// test with every way to learn who accepted, instead of those that it can change
     #[arg(long)]
     all: bool,
-    /// Only this kernel series, such as 6.1, newest or newest-lockdown; may be repeated
+    /// Only this kernel series, such as 6.1, 6.1-systemd, newest or newest-lockdown; may be repeated
     #[arg(long = "kernel", value_name = "SERIES")]
     kernels: Vec<String>,
     /// Only this: what the kernel gives the agent, the live tests with one way to learn who
-    /// accepted, or what the agent must refuse; may be repeated
+    /// accepted, what the agent must refuse, or the tests of a whole system with systemd; may be
+    /// repeated
     #[arg(long = "suite", value_parser = suite_parser())]
     suites: Vec<String>,
     /// Only tests whose name contains this
@@ -57,15 +58,7 @@ struct VmOptions {
 }
 
 fn suite_parser() -> PossibleValuesParser {
-    PossibleValuesParser::new(suites())
-}
-
-/// Every suite, in the order in which a guest runs them.
-fn suites() -> impl Iterator<Item = &'static str> {
-    [vm::KERNEL]
-        .into_iter()
-        .chain(vm::HOOKS)
-        .chain([vm::REFUSALS])
+    PossibleValuesParser::new(vm::suites())
 }
 
 impl VmOptions {
@@ -76,19 +69,18 @@ impl VmOptions {
             suites,
             filter,
         } = self;
-        let mut suites = suites.clone();
-        if suites.is_empty() {
-            suites.extend(self::suites().map(str::to_owned));
+        let mut labels: Vec<_> = kernels.iter().map(String::as_str).collect();
+        if labels.is_empty() {
+            labels.extend(if *all { &vm::ALL[..] } else { &vm::DEFAULT });
         }
-        let mut guests: Vec<_> = kernels
-            .iter()
-            .map(|k| Guest::labelled(k, &suites))
-            .collect();
-        if guests.is_empty() {
-            let series = if *all { &vm::ALL[..] } else { &vm::DEFAULT };
-            guests.extend(series.iter().map(|series| Guest::labelled(series, &suites)));
-            guests.push(Guest::locked_down(vm::NEWEST));
-        }
+        let guests = labels.iter().map(|label| Guest::labelled(label));
+        let guests: Vec<_> = if suites.is_empty() {
+            guests.collect()
+        } else {
+            guests
+                .filter_map(|guest| guest.limited_to(suites))
+                .collect()
+        };
         let tests = match filter.as_str() {
             "" if *all => Tests::All,
             "" => Tests::Relevant,

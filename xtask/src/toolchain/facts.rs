@@ -85,8 +85,10 @@ impl Facts {
 
 fn machine_packages() -> Vec<String> {
     let mut packages = Vec::new();
-    if !process::is_installed(vm::PROGRAM) {
-        packages.push("qemu-system-x86".to_owned());
+    for (program, package) in vm::PROGRAMS {
+        if !process::is_installed(program) {
+            packages.push(package.to_owned());
+        }
     }
     if !Path::new(vm::KEYRING).is_file() {
         packages.push("debian-archive-keyring".to_owned());

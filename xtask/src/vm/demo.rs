@@ -1,13 +1,20 @@
 //! A guest to play with.
 
-use super::{choose_accelerator, guest::Base, kernel::Kernel, qemu::Machine};
+use super::{
+    choose_accelerator,
+    guest::{Base, Programs},
+    kernel::Kernel,
+    plan::Userland,
+    qemu::Machine,
+    system,
+};
 use crate::{
     toolchain::{self, Need},
     workspace::Workspace,
 };
 
 /// A telnet server for the demo.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Telnetd {
     /// busybox, which listens itself
     Busybox,
@@ -15,6 +22,8 @@ pub(crate) enum Telnetd {
     Inetd,
     /// inetutils telnetd under xinetd
     Xinetd,
+    /// inetutils telnetd by socket activation, in a whole Debian system
+    Systemd,
 }
 
 impl Telnetd {
@@ -23,6 +32,7 @@ impl Telnetd {
             Self::Busybox => "busybox",
             Self::Inetd => "inetd",
             Self::Xinetd => "xinetd",
+            Self::Systemd => "systemd",
         }
     }
 }
@@ -36,9 +46,17 @@ pub(crate) fn demo(
 ) -> anyhow::Result<()> {
     let needs = [Need::Probe, Need::LiveTests, Need::Machines];
     let ready = toolchain::ensure(workspace, &needs, None)?;
-    let base = Base::build(workspace, ready.toolchain)?;
+    let programs = Programs::agent(workspace, ready.toolchain)?;
+    let mut base = Base::build(workspace, &programs)?;
     let kernel = Kernel::get(workspace, series)?;
     let accelerator = choose_accelerator(workspace, &base, &kernel)?;
+    let mut userland = Userland::Busybox;
+    let mut parameters = "quiet";
+    if telnetd == Telnetd::Systemd {
+        base = system::build(workspace, &programs)?;
+        userland = Userland::Debian;
+        parameters = "quiet systemd.unit=demo.target net.ifnames=0";
+    }
     let initrd = workspace.vm().join("demo.initrd");
     let variables = [
         ("MODE", "demo"),
@@ -50,7 +68,8 @@ pub(crate) fn demo(
         accelerator,
         kernel: kernel.image,
         initrd,
-        parameters: "quiet".to_owned(),
+        memory: userland.memory(),
+        parameters: parameters.to_owned(),
         console: workspace.vm().join("demo.log"),
     };
     machine.attach(workspace, port)

@@ -43,6 +43,11 @@ const READING_BY_ADDRESS: Lack = Lack {
     reason: "lockdown=confidentiality refuses bpf_probe_read_kernel",
 };
 
+const TRACEFS: Lack = Lack {
+    name: "tracefs",
+    reason: "lockdown=confidentiality leaves tracefs empty, and with it classic tracepoints",
+};
+
 impl Expected {
     /// Of the kernels of `series` as they come.
     pub(crate) fn of(series: &str) -> Self {
@@ -60,7 +65,7 @@ impl Expected {
     pub(crate) const fn locked_down() -> Self {
         Self {
             hook: "fentry",
-            lacks: &[READING_BY_ADDRESS],
+            lacks: &[READING_BY_ADDRESS, TRACEFS],
         }
     }
 

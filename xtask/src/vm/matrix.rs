@@ -14,37 +14,23 @@ use anyhow::{Context as _, bail};
 
 use super::{
     choose_accelerator,
-    expect::Expected,
-    guest::Base,
+    guest::{Base, Programs},
     kernel::Kernel,
+    plan::{Guest, Tests, Userland},
     qemu::{self, Accelerator, End, Machine, PROGRAM, Patience},
-    summary,
+    summary, system,
     verdict::{Report, Suite},
 };
 use crate::{
-    toolchain::{self, Need},
+    toolchain::{self, Need, Toolchain},
     workspace::Workspace,
 };
 
-/// Runs of the live tests, by the agent's names for the ways to learn who accepted a connection:
-/// its own choice, then each one forced.
-pub(crate) const HOOKS: [&str; 5] = ["auto", "fentry", "kprobe", "syscall-exit", "userspace"];
-
-/// The live tests that a forced way to learn who accepted can change.
-const FORCED_FILTER: &str = "owners::";
-
-/// What the kernel gives the agent: see [`Expected`].
-pub(crate) const KERNEL: &str = "kernel";
-
-/// What the agent must refuse, each with a sentence: a kernel that hides its types, and one that
-/// is too old.
-pub(crate) const REFUSALS: &str = "refusals";
-
 /// Emulated guests are slow, two share a small machine, and others may use it too.
 const PATIENCE: Patience = Patience {
-    silent: Duration::from_mins(3),
-    idle: Duration::from_mins(10),
-    total: Duration::from_hours(1),
+    silent: Duration::from_mins(5),
+    idle: Duration::from_mins(15),
+    total: Duration::from_hours(3),
 };
 
 /// Guests that run at once: each has two processors.
@@ -55,80 +41,6 @@ const GUESTS: usize = 2;
 pub(crate) struct Matrix {
     pub(crate) guests: Vec<Guest>,
     pub(crate) tests: Tests,
-}
-
-/// Which of the live tests to run.
-#[derive(Clone, Debug)]
-pub(crate) enum Tests {
-    /// Those whose name contains this.
-    Matching(String),
-    /// All with the agent's own choice of a hook, and with a forced one those it can change.
-    Relevant,
-    /// All of them each time.
-    All,
-}
-
-impl Tests {
-    /// What is given to the test program: with the agent's own choice, and with a forced one.
-    fn filters(&self) -> (&str, &str) {
-        match self {
-            Self::Matching(text) => (text, text),
-            Self::Relevant => ("", FORCED_FILTER),
-            Self::All => ("", ""),
-        }
-    }
-}
-
-/// A kernel, how it is started, and what runs on it.
-#[derive(Clone, Debug)]
-pub(crate) struct Guest {
-    /// Short name in the output.
-    pub(crate) label: String,
-    /// Kernel series.
-    pub(crate) series: String,
-    /// Kernel parameters of its own.
-    pub(crate) parameters: &'static str,
-    /// [`KERNEL`], [`HOOKS`] or [`REFUSALS`].
-    pub(crate) suites: Vec<String>,
-    pub(crate) expected: Expected,
-}
-
-/// Ends the label of a kernel under lockdown.
-const LOCKED_DOWN: &str = "-lockdown";
-
-impl Guest {
-    /// A kernel series, as it comes or locked down, by its label.
-    pub(crate) fn labelled(label: &str, suites: &[String]) -> Self {
-        label.strip_suffix(LOCKED_DOWN).map_or_else(
-            || Self::plain(label, suites),
-            |series| Self {
-                suites: suites.to_vec(),
-                ..Self::locked_down(series)
-            },
-        )
-    }
-
-    /// A kernel as it comes.
-    fn plain(series: &str, suites: &[String]) -> Self {
-        Self {
-            label: series.to_owned(),
-            series: series.to_owned(),
-            parameters: "",
-            suites: suites.to_vec(),
-            expected: Expected::of(series),
-        }
-    }
-
-    /// A kernel that lets not even root read its memory, as with Secure Boot at its strictest: no
-    /// program with `bpf_probe_read_kernel` loads, and the agent has to choose those without.
-    pub(crate) fn locked_down(series: &str) -> Self {
-        Self {
-            label: format!("{series}{LOCKED_DOWN}"),
-            parameters: "lockdown=confidentiality",
-            expected: Expected::locked_down(),
-            ..Self::plain(series, &[KERNEL, "auto"].map(str::to_owned))
-        }
-    }
 }
 
 /// One guest and what came of it.
@@ -150,18 +62,23 @@ impl Matrix {
     pub(crate) fn run(&self, workspace: &Workspace) -> anyhow::Result<()> {
         let needs = [Need::Probe, Need::LiveTests, Need::Machines];
         let ready = toolchain::ensure(workspace, &needs, None)?;
-        let base = Base::build(workspace, ready.toolchain)?;
+        let bases = Bases::build(workspace, ready.toolchain, &self.guests)?;
         let mut guests = VecDeque::new();
         for guest in &self.guests {
             guests.push_back((guest, Kernel::get(workspace, &guest.series)?));
         }
         let (_, kernel) = guests.front().context("no kernel was asked for")?;
-        let accelerator = choose_accelerator(workspace, &base, kernel)?;
+        let accelerator = choose_accelerator(workspace, &bases.busybox, kernel)?;
+        match self.tests.sessions() {
+            "" => {}
+            fewer => println!("tests with many sessions open {fewer}; 1000 with --all"),
+        }
         let queue = Mutex::new(guests);
         let worker = || -> anyhow::Result<Vec<Outcome>> {
             let mut outcomes = Vec::new();
             while let Some((guest, kernel)) = next(&queue) {
-                outcomes.push(self.boot(workspace, &base, accelerator, guest, &kernel)?);
+                let base = bases.of(guest)?;
+                outcomes.push(self.boot(workspace, base, accelerator, guest, &kernel)?);
             }
             Ok(outcomes)
         };
@@ -195,6 +112,7 @@ impl Matrix {
             accelerator,
             kernel: kernel.image.clone(),
             initrd: folder.join("initrd"),
+            memory: guest.userland.memory(),
             parameters: format!("loglevel=7 oops=panic {}", guest.parameters),
             console: folder.join("console.log"),
         };
@@ -204,6 +122,8 @@ impl Matrix {
             ("SUITES", &guest.suites.join(" ")),
             ("FILTER", filter),
             ("FORCED_FILTER", forced_filter),
+            ("EMULATED", accelerator.emulated()),
+            ("SESSIONS", self.tests.sessions()),
             ("HOOK", guest.expected.hook),
             ("LACKS", &guest.expected.names()),
         ];
@@ -239,6 +159,37 @@ impl Matrix {
             console: machine.console,
             time: start.elapsed(),
         })
+    }
+}
+
+/// What guests share, for each userland that one of them has.
+struct Bases {
+    busybox: Base,
+    debian: Option<Base>,
+}
+
+impl Bases {
+    fn build(
+        workspace: &Workspace,
+        toolchain: Toolchain,
+        guests: &[Guest],
+    ) -> anyhow::Result<Self> {
+        let programs = Programs::all(workspace, toolchain)?;
+        let mut userlands = guests.iter().map(|guest| guest.userland);
+        let debian = userlands
+            .any(|userland| userland == Userland::Debian)
+            .then(|| system::build(workspace, &programs));
+        Ok(Self {
+            busybox: Base::build(workspace, &programs)?,
+            debian: debian.transpose()?,
+        })
+    }
+
+    fn of(&self, guest: &Guest) -> anyhow::Result<&Base> {
+        match guest.userland {
+            Userland::Busybox => Ok(&self.busybox),
+            Userland::Debian => self.debian.as_ref().context("no Debian system was built"),
+        }
     }
 }
 
@@ -289,6 +240,11 @@ mod tests {
         report
     }
 
+    fn only(label: &str, suites: &[&str]) -> Guest {
+        let suites: Vec<_> = suites.iter().map(|suite| (*suite).to_owned()).collect();
+        Guest::labelled(label).limited_to(&suites).unwrap()
+    }
+
     const WHOLE: [&str; 5] = [
         "@begin auto",
         "test a ... ok",
@@ -299,13 +255,13 @@ mod tests {
 
     #[test]
     fn a_whole_run_has_no_defect() {
-        let guest = Guest::labelled("6.1", &["auto".to_owned()]);
+        let guest = only("6.1", &["auto"]);
         assert!(defects(&guest, &report(&WHOLE), End::Stopped, None).is_empty());
     }
 
     #[test]
     fn whatever_is_missing_is_a_defect() {
-        let guest = Guest::labelled("6.1", &["auto".to_owned(), "fentry".to_owned()]);
+        let guest = only("6.1", &["auto", "fentry"]);
         let trouble = Some("] BUG: x".to_owned());
         let cases = [
             (&WHOLE[..], End::Stopped, None, vec!["fentry: did not run"]),

@@ -5,16 +5,25 @@ mod expect;
 mod guest;
 mod kernel;
 mod matrix;
+mod plan;
 mod qemu;
 mod summary;
+mod system;
 mod verdict;
 
 pub(crate) use self::{
     demo::{Telnetd, demo},
-    kernel::{ALL, DEFAULT, KEYRING, NEWEST},
-    matrix::{Guest, HOOKS, KERNEL, Matrix, REFUSALS, Tests},
-    qemu::PROGRAM,
+    kernel::{KEYRING, NEWEST},
+    matrix::Matrix,
+    plan::{ALL, DEFAULT, Guest, Tests, suites},
 };
+/// What virtual machines are made with, and the Debian packages it is in.
+pub(crate) const PROGRAMS: [(&str, &str); 3] = [
+    (qemu::PROGRAM, "qemu-system-x86"),
+    ("debootstrap", "debootstrap"),
+    ("cpio", "cpio"),
+];
+
 use self::{guest::Base, kernel::Kernel, qemu::Accelerator};
 use crate::workspace::Workspace;
 

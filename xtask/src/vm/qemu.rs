@@ -14,7 +14,7 @@ use anyhow::{Context as _, bail};
 
 use crate::{process, workspace::Workspace};
 
-pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
+pub(super) const PROGRAM: &str = "qemu-system-x86_64";
 
 /// What runs the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,16 @@ impl Accelerator {
         match self {
             Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
             Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+        }
+    }
+}
+
+impl Accelerator {
+    /// The same for the guest's shell: empty for no.
+    pub(super) const fn emulated(self) -> &'static str {
+        match self {
+            Self::Kvm => "",
+            Self::Tcg => "1",
         }
     }
 }
@@ -53,6 +63,8 @@ pub(crate) struct Machine {
     pub(crate) accelerator: Accelerator,
     pub(crate) kernel: PathBuf,
     pub(crate) initrd: PathBuf,
+    /// As QEMU takes it.
+    pub(crate) memory: &'static str,
     /// More kernel parameters.
     pub(crate) parameters: String,
     /// Where the kernel's log goes.
@@ -125,7 +137,7 @@ impl Machine {
     fn command(&self, workspace: &Workspace) -> Command {
         let mut command = workspace.command(PROGRAM);
         command
-            .args(["-machine", "q35", "-m", "1G", "-smp", "2"])
+            .args(["-machine", "q35", "-smp", "2", "-m", self.memory])
             .args(self.accelerator.arguments())
             .args([
                 "-nodefaults",
@@ -246,6 +258,7 @@ fn boots_under_kvm(workspace: &Workspace, kernel: &Path, initrd: &Path) -> anyho
         accelerator: Accelerator::Kvm,
         kernel: kernel.to_path_buf(),
         initrd: initrd.to_path_buf(),
+        memory: "1G",
         parameters: "quiet".to_owned(),
         console: workspace.vm().join("kvm.log"),
     };

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use anyhow::bail;
 
 use super::{
-    matrix::{HOOKS, Outcome},
+    matrix::Outcome,
+    plan::{AUTO, HOOKS, KERNEL, REFUSALS},
     verdict::{Suite, Verdict},
 };
 
 /// Servers that tests are named after, the longest name first because one contains the other, and
 /// what stands for tests with a server of their own or none.
-const SERVERS: [&str; 4] = ["xinetd", "inetd", "busybox", OTHERS];
+const SERVERS: [&str; 5] = ["xinetd", "inetd", "busybox", "systemd", OTHERS];
 const OTHERS: &str = "others";
 
 /// Prints the tables and the closing line; an error when one test anywhere did not pass.
@@ -45,10 +46,12 @@ fn table(outcomes: &[Outcome]) -> Vec<String> {
     let mut lines = vec![line("kernel", "hook", SERVERS.map(str::to_owned))];
     for outcome in outcomes {
         let suites = outcome.report.suites.iter();
-        for suite in suites.filter(|suite| HOOKS.contains(&suite.name.as_str())) {
+        for suite in suites.filter(|suite| ![KERNEL, REFUSALS].contains(&suite.name.as_str())) {
+            // A whole system's agent chooses by itself.
+            let hook = HOOKS.iter().find(|hook| **hook == suite.name);
             let servers = by_server(suite);
             let cells = SERVERS.map(|server| servers.get(server).map_or_else(String::new, cell));
-            lines.push(line(&outcome.guest.label, &suite.name, cells));
+            lines.push(line(&outcome.guest.label, hook.unwrap_or(&AUTO), cells));
         }
     }
     lines

@@ -28,6 +28,9 @@ export TELNET_MONITOR_BIN=/vm/telnet-monitor
 export TELNET_TEST_PEER=/vm/telnet-test-peer
 export TELNET_TEST_ROOT=/vm/root
 export TELNET_TEST_LACKS="$LACKS"
+# None: as many as on any machine.
+[ -z "$SESSIONS" ] || export TELNET_TEST_SESSIONS="$SESSIONS"
+[ -z "$EMULATED" ] || export TELNET_TEST_EMULATED="$EMULATED"
 
 # What this kernel gives, runs of the live tests, one for each way to learn who accepted, and what
 # the agent must refuse.
@@ -54,14 +57,11 @@ kernel() {
     log=$(timeout 60 $TELNET_MONITOR_BIN run --duration 1s 2>&1)
     shown "$log" "accept hook attached" "$HOOK"
     verdict "kernel::accept_hook_is_$HOOK" $? "$log"
-    # Lines of the log that the expected lacks account for, and those there are.
-    explained=0 mptcp=0
+    # Lines of the log that the expected lacks account for.
+    explained=0
     for lack in $LACKS; do
-        case $lack in
-            mptcp)
-                mptcp=1
-                ! [ -e /proc/sys/net/mptcp ]
-                ;;
+        case " $FEATURES " in
+            *" $lack "*) ! has_$lack ;;
             *)
                 explained=$((explained + 1))
                 shown "$log" "missing=" "no $(echo $lack | tr _ ' ')"
@@ -69,10 +69,29 @@ kernel() {
         esac
         verdict "kernel::is_without_$lack" $? "$log"
     done
-    [ "$(echo "$log" | grep -c missing=)" = $explained ] &&
-        { [ $mptcp = 1 ] || [ -e /proc/sys/net/mptcp ]; }
+    [ "$(echo "$log" | grep -c missing=)" = $explained ] && has_all_features
     verdict kernel::lacks_nothing_else $? "$log"
     result
+}
+
+# What a kernel may lack without a word of the agent's at start.
+FEATURES="mptcp tracefs"
+
+has_mptcp() {
+    [ -e /proc/sys/net/mptcp ]
+}
+
+has_tracefs() {
+    grep -q . /sys/kernel/tracing/events/sock/inet_sock_set_state/format
+}
+
+has_all_features() {
+    for feature in $FEATURES; do
+        case " $LACKS " in
+            *" $feature "*) ;;
+            *) has_$feature || return ;;
+        esac
+    done
 }
 
 # shown TEXT WORD...: whether one line of the text has all words.
@@ -123,6 +142,8 @@ result() {
 # A telnetd and the agent, to play with.
 demo() {
     ip addr add 10.0.2.15/24 dev eth0 && ip link set eth0 up && ip route add default via 10.0.2.2
+    echo "alice:$(mkpasswd -m sha256 wonderland):1000:1000:Alice:/tmp:/bin/sh" >>/etc/passwd
+    echo "alice:x:1000:" >>/etc/group
     cat >/tmp/xinetd.conf <<END
 service telnet
 {
@@ -133,13 +154,13 @@ service telnet
     user = root
     port = 23
     server = /vm/root/usr/sbin/telnetd
-    server_args = -E /bin/sh
+    server_args = -E /bin/login
 }
 END
-    echo "telnet stream tcp nowait root /vm/root/usr/sbin/telnetd telnetd -E /bin/sh" >/tmp/inetd.conf
+    echo "telnet stream tcp nowait root /vm/root/usr/sbin/telnetd telnetd -E /bin/login" >/tmp/inetd.conf
     export LD_LIBRARY_PATH=/vm/root/usr/lib/x86_64-linux-gnu:/vm/root/lib/x86_64-linux-gnu
     case $TELNETD in
-        busybox) telnetd -l /bin/sh ;;
+        busybox) telnetd -l /bin/login ;;
         inetd) /vm/root/usr/sbin/inetd /tmp/inetd.conf ;;
         xinetd) /vm/root/usr/sbin/xinetd -f /tmp/xinetd.conf ;;
     esac
@@ -148,7 +169,7 @@ END
     echo "Kernel $(uname -r) with $TELNETD as telnet server. Alerts appear below."
     echo "From here:              telnet 127.0.0.1"
     echo "From another terminal:  telnet 127.0.0.1 $PORT"
-    echo "To end: exit"
+    echo "User alice, password wonderland. To end: exit"
     echo
     /vm/telnet-monitor run &
     setsid cttyhack sh

@@ -1,6 +1,7 @@
 //! What a guest is made of: the agent, the live tests, telnet servers, and the first process.
 
 mod cpio;
+mod programs;
 
 use std::{
     collections::BTreeSet,
@@ -9,18 +10,13 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use serde_json::Value;
 
-use self::cpio::Cpio;
-use super::kernel::{Kernel, files_below};
-use crate::{
-    probe, process,
-    toolchain::{self, Toolchain},
-    workspace::Workspace,
+pub(super) use self::{
+    cpio::Cpio,
+    programs::{AGENT, Programs, SYSTEM_TESTS},
 };
-
-/// Statically linked, so that the agent that is tested runs on any distribution.
-const MUSL: &str = "x86_64-unknown-linux-musl";
+use super::kernel::{Kernel, files_below};
+use crate::{process, toolchain, workspace::Workspace};
 
 const INIT: &str = include_str!("init.sh");
 
@@ -41,13 +37,14 @@ const UNUSED: [&str; 4] = [
     "usr/share/lintian",
 ];
 
-/// The part of the initial file system that all guests share.
+/// The part of the initial file system that guests of one kind share.
 #[derive(Debug)]
 pub(crate) struct Base(Vec<u8>);
 
 impl Base {
-    /// Compiles what runs in the guest, and packs it.
-    pub(crate) fn build(workspace: &Workspace, toolchain: Toolchain) -> anyhow::Result<Self> {
+    /// Packs busybox, a first process of our own, and what it starts: little, so that a guest is
+    /// up in seconds.
+    pub(crate) fn build(workspace: &Workspace, built: &Programs) -> anyhow::Result<Self> {
         let mut cpio = Cpio::default();
         cpio.console()?;
         cpio.file("/init", INIT.as_bytes(), true)?;
@@ -55,9 +52,9 @@ impl Base {
             cpio.file(path, text.as_bytes(), false)?;
         }
         let mut programs = test_root(workspace, &mut cpio)?;
-        for program in compile(workspace, toolchain)? {
+        for program in built.iter().filter(|program| program.name != SYSTEM_TESTS) {
             cpio.copy(&program.file, &format!("/vm/{}", program.name))?;
-            programs.push(program.file);
+            programs.push(program.file.clone());
         }
         let setarch = PathBuf::from("/usr/bin/setarch");
         cpio.copy(&setarch, "/vm/setarch")?;
@@ -70,8 +67,13 @@ impl Base {
         cpio.finish().map(Self)
     }
 
-    /// Writes the initial file system for one guest: the shared part, the kernel's modules, and
-    /// the variables that tell the first process what to do.
+    /// From archives, packed or not, laid end to end.
+    pub(super) const fn from_archives(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// Writes the initial file system for one guest: the kernel's modules, the variables that tell
+    /// the guest what to do, and the shared part.
     pub(crate) fn write(
         &self,
         to: &Path,
@@ -84,9 +86,8 @@ impl Base {
             cpio.copy(module, &format!("/vm/modules/{name}"))?;
         }
         cpio.file("/vm/case", shell(variables).as_bytes(), false)?;
-        let Self(base) = self;
-        let mut bytes = base.clone();
-        bytes.extend(cpio.finish()?);
+        let mut bytes = cpio.finish()?;
+        bytes.extend(&self.0);
         fs::write(to, bytes).with_context(|| format!("cannot write {}", to.display()))
     }
 }
@@ -97,71 +98,6 @@ fn shell(variables: &[(&str, &str)]) -> String {
         .iter()
         .map(|(name, value)| format!("{name}='{}'\n", value.replace('\'', r"'\''")));
     lines.collect::<Vec<_>>().concat()
-}
-
-struct Program {
-    name: String,
-    file: PathBuf,
-}
-
-fn compile(workspace: &Workspace, toolchain: Toolchain) -> anyhow::Result<Vec<Program>> {
-    let host = toolchain::host_rustc(workspace)?.host;
-    let agents = target(workspace, &host)?;
-    let probe = probe::build(workspace, toolchain)?;
-    let mut programs = Vec::new();
-    // Only the agent has to run anywhere; a library of the tests does not build for musl.
-    for (target, arguments) in [
-        (&agents, "build --package telnet-user --bin telnet-monitor"),
-        (&host, "build --package telnet-tests --bins"),
-        (&host, "test --package telnet-tests --test live --no-run"),
-    ] {
-        let mut command = workspace.cargo();
-        command
-            .args(arguments.split(' '))
-            .args(["--quiet", "--target", target])
-            .args(["--message-format", "json-render-diagnostics"])
-            // A fifth of the size, and a backtrace still has names.
-            .env("CARGO_PROFILE_DEV_STRIP", "debuginfo")
-            // Emulation multiplies what unoptimised code costs. Overflow checks stay.
-            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
-        probe::embed(&mut command, &probe);
-        programs.extend(executables(&process::capture(&mut command)?));
-    }
-    Ok(programs)
-}
-
-/// Programs among cargo's messages.
-fn executables(messages: &str) -> Vec<Program> {
-    messages
-        .lines()
-        .filter_map(|line| {
-            let message: Value = serde_json::from_str(line).ok()?;
-            let file = message.get("executable")?.as_str()?;
-            let name = message.pointer("/target/name")?.as_str()?;
-            Some(Program {
-                name: name.to_owned(),
-                file: PathBuf::from(file),
-            })
-        })
-        .collect()
-}
-
-/// musl's where rustup has it or can fetch it, else this machine's.
-fn target(workspace: &Workspace, host: &str) -> anyhow::Result<String> {
-    let sysroot = process::capture(workspace.command("rustc").args(["--print", "sysroot"]))?;
-    let installed = PathBuf::from(sysroot.trim()).join("lib/rustlib").join(MUSL);
-    if installed.is_dir() {
-        return Ok(MUSL.to_owned());
-    }
-    println!("adding the target {MUSL} to the rustup toolchain");
-    let mut command = workspace.command("rustup");
-    match process::run(command.args(["target", "add", MUSL])) {
-        Ok(()) => Ok(MUSL.to_owned()),
-        Err(error) => {
-            println!("{error:#}; the agent runs on this machine's libraries instead");
-            Ok(host.to_owned())
-        }
-    }
 }
 
 /// Packs the unpacked packages and returns the programs among them.
@@ -185,7 +121,10 @@ fn test_root(workspace: &Workspace, cpio: &mut Cpio) -> anyhow::Result<Vec<PathB
 }
 
 /// Libraries of this machine that `programs` load, at the paths they load them from.
-fn libraries(workspace: &Workspace, programs: &[PathBuf]) -> anyhow::Result<BTreeSet<PathBuf>> {
+pub(super) fn libraries(
+    workspace: &Workspace,
+    programs: &[PathBuf],
+) -> anyhow::Result<BTreeSet<PathBuf>> {
     let root = workspace.test_root();
     let mut libraries = BTreeSet::new();
     for program in programs {
@@ -221,21 +160,6 @@ mod tests {
         let script = format!("{text}printf %s \"$SUITES|$FILTER\"");
         let output = process::capture(command.args(["-c", &script])).unwrap();
         assert_eq!(output, "auto fentry|it's $x");
-    }
-
-    #[test]
-    fn programs_from_cargos_messages() {
-        let messages = r#"{"reason":"compiler-artifact","target":{"name":"anyhow"},"executable":null}
-{"reason":"compiler-artifact","target":{"name":"live"},"executable":"/t/live-1"}
-{"reason":"build-finished","success":true}
-not json"#;
-        let programs = executables(messages);
-        assert_eq!(programs.len(), 1);
-        let program = programs.first().unwrap();
-        assert_eq!(
-            (program.name.as_str(), program.file.as_path()),
-            ("live", Path::new("/t/live-1"))
-        );
     }
 
     #[test]

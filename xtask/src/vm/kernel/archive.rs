@@ -77,27 +77,31 @@ impl<'a> Archive<'a> {
                 .with_context(|| format!("cannot create {}", folder.display()))?;
         }
         write(&self.folder.join("status"), "")?;
-        write(&self.folder.join("sources.list"), &sources(&self.mirror()?))?;
+        write(
+            &self.folder.join("sources.list"),
+            &sources(&mirror(self.workspace)?),
+        )?;
         write(&self.folder.join("apt.conf"), &configuration(&self.folder))
-    }
-
-    fn mirror(&self) -> anyhow::Result<String> {
-        if let Ok(mirror) = env::var(MIRROR) {
-            return Ok(mirror);
-        }
-        let mut command = self.workspace.command("apt-get");
-        command.args(["indextargets", "--format", "$(SITE) $(RELEASE)"]);
-        let targets = process::capture(command.arg("Created-By: Packages"))?;
-        match main_site(&targets) {
-            Some(site) => Ok(site.to_owned()),
-            None => bail!("apt has no package lists here: run `apt-get update`, or set {MIRROR}"),
-        }
     }
 
     fn apt(&self, program: &str) -> Command {
         let mut command = self.workspace.command(program);
         command.env("APT_CONFIG", self.folder.join("apt.conf"));
         command
+    }
+}
+
+/// Where Debian's packages are.
+pub(crate) fn mirror(workspace: &Workspace) -> anyhow::Result<String> {
+    if let Ok(mirror) = env::var(MIRROR) {
+        return Ok(mirror);
+    }
+    let mut command = workspace.command("apt-get");
+    command.args(["indextargets", "--format", "$(SITE) $(RELEASE)"]);
+    let targets = process::capture(command.arg("Created-By: Packages"))?;
+    match main_site(&targets) {
+        Some(site) => Ok(site.to_owned()),
+        None => bail!("apt has no package lists here: run `apt-get update`, or set {MIRROR}"),
     }
 }
 

@@ -12,14 +12,9 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use self::archive::Archive;
-pub(crate) use self::archive::KEYRING;
+pub(crate) use self::archive::{KEYRING, mirror};
 use crate::{process, workspace::Workspace};
 
-/// The series that every change is tested on: the oldest supported one, the one most installed,
-/// and whatever is newest.
-pub(crate) const DEFAULT: [&str; 3] = ["5.10", "6.1", NEWEST];
-/// All of them.
-pub(crate) const ALL: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", NEWEST];
 /// Stands for the series with the highest version.
 pub(crate) const NEWEST: &str = "newest";
 

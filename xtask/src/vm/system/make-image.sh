@@ -1,17 +1,19 @@
 #!/bin/sh
 # Builds Debian bookworm with systemd and telnet servers, packed as an initial file system.
-# Run as root: make-image.sh FOLDER IMAGE XINETD
+# Run as root: make-image.sh FOLDER IMAGE XINETD MIRROR KEYRING
 #   FOLDER  where the system is put together, and removed at the end
 #   IMAGE   what is written (cpio, gzip)
 #   XINETD  the program, since Debian lets only one super-server be installed
+#   MIRROR  where the packages are, and KEYRING who signed their lists
 
 set -eu
-folder=$1 image=$2 xinetd=$3
+folder=$1 image=$2 xinetd=$3 mirror=$4 keyring=$5
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 
 rm -rf "$folder"
-debootstrap --variant=minbase \
-    --include=systemd,systemd-sysv,udev,dbus,login,kmod,procps,iproute2 bookworm "$folder"
+debootstrap --variant=minbase --keyring="$keyring" \
+    --include=systemd,systemd-sysv,udev,dbus,login,kmod,procps,iproute2 \
+    bookworm "$folder" "$mirror"
 
 # Nothing may be started in here, and dpkg runs scripts that would.
 printf '#!/bin/sh\nexit 101\n' >"$folder/usr/sbin/policy-rc.d"

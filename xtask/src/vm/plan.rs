@@ -1,0 +1,192 @@
+//! What runs where: guests by their labels, and their suites.
+
+use super::expect::Expected;
+
+/// Labels of the guests that every change is tested in: the oldest supported kernel, the one most
+/// installed, and whatever is newest, also locked down.
+pub(crate) const DEFAULT: [&str; 5] = ["5.10", "6.1", "6.1-systemd", "newest", "newest-lockdown"];
+/// All of them.
+pub(crate) const ALL: [&str; 11] = [
+    "5.10",
+    "6.1",
+    "6.12",
+    "6.18",
+    "newest",
+    "newest-lockdown",
+    "5.10-systemd",
+    "6.1-systemd",
+    "6.12-systemd",
+    "6.18-systemd",
+    "newest-systemd",
+];
+
+/// Runs of the live tests, by the agent's names for the ways to learn who accepted a connection:
+/// its own choice, then each one forced.
+pub(super) const HOOKS: [&str; 5] = [AUTO, "fentry", "kprobe", "syscall-exit", "userspace"];
+
+/// The agent's own choice.
+pub(super) const AUTO: &str = "auto";
+
+/// The live tests that a forced way to learn who accepted can change.
+const FORCED_FILTER: &str = "owners::";
+
+/// Sessions in the tests with many of them, where time matters.
+const FEWER_SESSIONS: &str = "250";
+
+/// What the kernel gives the agent: see [`Expected`].
+pub(super) const KERNEL: &str = "kernel";
+
+/// What the agent must refuse, each with a sentence: a kernel that hides its types, and one that
+/// is too old.
+pub(super) const REFUSALS: &str = "refusals";
+
+/// Tests of a whole Debian system from inside.
+const SYSTEM: &str = "systemd";
+
+/// Every suite, in the order in which a guest runs them.
+pub(crate) fn suites() -> impl Iterator<Item = &'static str> {
+    live_suites().chain([SYSTEM])
+}
+
+/// Those of a kernel that is used as it comes, with little around the tests.
+fn live_suites() -> impl Iterator<Item = &'static str> {
+    [KERNEL].into_iter().chain(HOOKS).chain([REFUSALS])
+}
+
+/// Which of the live tests to run.
+#[derive(Clone, Debug)]
+pub(crate) enum Tests {
+    /// Those whose name contains this.
+    Matching(String),
+    /// All with the agent's own choice of a hook, and with a forced one those it can change.
+    Relevant,
+    /// All of them each time.
+    All,
+}
+
+impl Tests {
+    /// Sessions in the tests with many of them; none for as many as on any machine, which takes an
+    /// emulated one minutes for each test.
+    pub(super) fn sessions(&self) -> &str {
+        match self {
+            Self::Matching(_) | Self::Relevant => FEWER_SESSIONS,
+            Self::All => "",
+        }
+    }
+
+    /// What is given to the test program: with the agent's own choice, and with a forced one.
+    pub(super) fn filters(&self) -> (&str, &str) {
+        match self {
+            Self::Matching(text) => (text, text),
+            Self::Relevant => ("", FORCED_FILTER),
+            Self::All => ("", ""),
+        }
+    }
+}
+
+/// A kernel, how it is started, and what runs on it.
+#[derive(Clone, Debug)]
+pub(crate) struct Guest {
+    /// Short name in the output.
+    pub(crate) label: String,
+    /// Kernel series.
+    pub(crate) series: String,
+    pub(crate) userland: Userland,
+    /// Kernel parameters of its own.
+    pub(crate) parameters: &'static str,
+    /// Some of [`suites`].
+    pub(crate) suites: Vec<String>,
+    pub(crate) expected: Expected,
+}
+
+/// What runs on a guest's kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Userland {
+    /// A first process of our own, busybox and what the tests bring.
+    Busybox,
+    /// Debian with systemd.
+    Debian,
+}
+
+impl Userland {
+    /// As QEMU takes it: the file system is in memory too.
+    pub(super) const fn memory(self) -> &'static str {
+        match self {
+            Self::Busybox => "1G",
+            Self::Debian => "3G",
+        }
+    }
+}
+
+/// Ends the label of a kernel under lockdown.
+const LOCKED_DOWN: &str = "-lockdown";
+/// Ends the label of a guest with a whole Debian system.
+const WITH_SYSTEMD: &str = "-systemd";
+
+impl Guest {
+    /// A guest by its label, which is a kernel series and what is special.
+    pub(crate) fn labelled(label: &str) -> Self {
+        if let Some(series) = label.strip_suffix(LOCKED_DOWN) {
+            Self::locked_down(series)
+        } else if let Some(series) = label.strip_suffix(WITH_SYSTEMD) {
+            Self::with_systemd(series)
+        } else {
+            Self::plain(label)
+        }
+    }
+
+    /// Only what it has of these suites; none for a guest that has none of them.
+    pub(crate) fn limited_to(mut self, suites: &[String]) -> Option<Self> {
+        self.suites.retain(|suite| suites.contains(suite));
+        (!self.suites.is_empty()).then_some(self)
+    }
+
+    /// A kernel as it comes.
+    fn plain(series: &str) -> Self {
+        Self {
+            label: series.to_owned(),
+            series: series.to_owned(),
+            userland: Userland::Busybox,
+            parameters: "",
+            suites: live_suites().map(str::to_owned).collect(),
+            expected: Expected::of(series),
+        }
+    }
+
+    /// A kernel that lets not even root read its memory, as with Secure Boot at its strictest: no
+    /// program with `bpf_probe_read_kernel` loads, and the agent has to choose those without.
+    fn locked_down(series: &str) -> Self {
+        Self {
+            label: format!("{series}{LOCKED_DOWN}"),
+            parameters: "lockdown=confidentiality",
+            expected: Expected::locked_down(),
+            suites: [KERNEL, AUTO].map(str::to_owned).into(),
+            ..Self::plain(series)
+        }
+    }
+
+    /// The system that servers run.
+    fn with_systemd(series: &str) -> Self {
+        Self {
+            label: format!("{series}{WITH_SYSTEMD}"),
+            userland: Userland::Debian,
+            parameters: "systemd.unit=tests.target",
+            suites: vec![SYSTEM.to_owned()],
+            ..Self::plain(series)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guests_run_only_what_they_have() {
+        let suites = ["auto", "fentry"].map(str::to_owned);
+        let suites_of = |label| Guest::labelled(label).limited_to(&suites).map(|g| g.suites);
+        assert_eq!(suites_of("6.1").unwrap(), suites);
+        assert_eq!(suites_of("newest-lockdown").unwrap(), ["auto"]);
+        assert_eq!(suites_of("6.1-systemd"), None);
+    }
+}
