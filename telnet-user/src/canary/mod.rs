@@ -273,13 +273,13 @@ impl Canary {
 
     fn check_process(&self, sighting: &Sighting, what: &'static str) -> Result<(), Failure> {
         let me = Some(std::process::id());
-        let must_accept = self.names_acceptors && sighting.end == End::Server;
-        let named = if sighting.owner != me {
-            sighting.owner
-        } else if must_accept {
-            sighting.acceptor
-        } else {
-            me
+        let is_server = sighting.end == End::Server;
+        let named = match sighting.owner {
+            // On a busy host who accepts can be known later than an accepted session waits for it.
+            None if is_server && !sighting.is_over => me,
+            owner if owner != me => owner,
+            _ if is_server && sighting.is_over && self.names_acceptors => sighting.acceptor,
+            _ => me,
         };
         if named == me {
             Ok(())

@@ -20,8 +20,9 @@ struct Server {
     /// Whether that is the unit's main process. systemd has children do it, in the cgroup of the
     /// unit, which end at once.
     is_daemon: bool,
-    /// Beginning of the unit that serves a session.
+    /// Beginning of the unit that serves a session, and the slice it is in.
     handler_unit: &'static str,
+    slice: &'static str,
 }
 
 impl Server {
@@ -81,7 +82,7 @@ fn log_in_through(server: &Server) -> Result<()> {
         .is("process.name", "telnetd")
         .is("process.executable", "/usr/sbin/telnetd")
         .is("telnet.handler.name", "telnetd")
-        .is("telnet.slice", "system.slice")
+        .is("telnet.slice", server.slice)
         .is("event.outcome", "success")
         .knows("event.duration")
         .done()?;
@@ -99,6 +100,7 @@ fn telnetd_under_systemd_is_the_handler() -> Result<()> {
             names: ["(sd-listen)", "(sd-accept)"],
             is_daemon: false,
             handler_unit: "telnet@",
+            slice: "system-telnet.slice",
         })
     })
 }
@@ -111,6 +113,7 @@ fn telnetd_under_inetd_is_the_handler() -> Result<()> {
             names: ["inetd", "inetd"],
             is_daemon: true,
             handler_unit: "inetd.service",
+            slice: "system.slice",
         })
     })
 }
@@ -123,6 +126,7 @@ fn telnetd_under_xinetd_is_the_handler() -> Result<()> {
             names: ["xinetd", "xinetd"],
             is_daemon: true,
             handler_unit: "xinetd.service",
+            slice: "system.slice",
         })
     })
 }
@@ -137,7 +141,7 @@ fn telnetd_in_a_container_is_named_with_it() -> Result<()> {
         let mut server = Command::new("systemd-run");
         server.args(["--scope", "--quiet", "--slice=system.slice"]);
         server.arg(format!("--unit={scope}"));
-        server.args(["/vm/busybox", "telnetd", "-F", "-b", "127.0.0.1:23"]);
+        server.args(["/vm/telnetd", "-F", "-b", "127.0.0.1:23"]);
         let _server = Spawned::start("container", None, &mut server)?;
         wait_for_listener()?;
         let mut user = User::connect()?;

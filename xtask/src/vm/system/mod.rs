@@ -58,6 +58,7 @@ pub(super) fn build(workspace: &Workspace, programs: &Programs) -> anyhow::Resul
         cpio.copy(&library, &format!("/vm/lib/{name}"))?;
     }
     cpio.copy(&workspace.test_root().join("bin/busybox"), "/vm/busybox")?;
+    cpio.symlink("/vm/telnetd", "busybox")?;
     let mut archives = cpio.finish()?;
     let image = image(workspace)?;
     archives.extend(fs::read(&image).with_context(|| format!("cannot read {}", image.display()))?);
