@@ -242,12 +242,9 @@ pub struct KernelCounters {
     pub submitted: u64,
     /// Records lost because the ring buffer was full.
     pub dropped_ring_full: u64,
-    /// Those of `seen` that are no changes of state: accepts, and forks, execs and exits. Counted
-    /// rather than the changes of state, of which there are many more.
+    /// Those of `seen` that are no changes of state, of which there are many more.
     pub seen_calls: u64,
 }
 
-const _: () = {
-    assert!(size_of::<StateRecord>() == 120);
-    assert!(size_of::<CallRecord>() == 152 + ARGS_BYTES);
-};
+const _: () = assert!(size_of::<StateRecord>() == 120);
+const _: () = assert!(size_of::<CallRecord>() == 152 + ARGS_BYTES);
