@@ -157,7 +157,7 @@ fn numbered(number: &mut u64) -> Value {
 
 fn alert(engine: &mut Engine, event: &Value) -> Vec<Value> {
     let now = "2026-03-05T12:00:01Z".parse().expect("a time");
-    let alerts = engine.evaluate(black_box(event), now).alerts;
+    let alerts = engine.evaluate(black_box(&*event), now).alerts;
     assert_eq!(alerts.len(), 1, "every event is an alert");
     alerts
 }

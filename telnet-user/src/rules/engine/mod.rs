@@ -28,7 +28,8 @@ use self::stream::Stream;
 pub(crate) use self::time::is_date;
 pub use self::time::recorded_at;
 use super::rule::Rule;
-use crate::alert::{Origin, Settings};
+use crate::alert::{Alert, Origin, Settings};
+use crate::json::Node;
 use crate::state::Change;
 
 /// Bounds of an engine.
@@ -58,21 +59,21 @@ impl Default for Limits {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluation {
     /// New alerts.
-    pub alerts: Vec<Value>,
+    pub alerts: Vec<Alert>,
     /// Earlier alerts that took in further events (alert suppression), whole and
     /// under the same `kibana.alert.uuid`.
-    pub updates: Vec<Value>,
+    pub updates: Vec<Alert>,
     /// Numbers of windows in which the cap was reached, and at the end of all.
     pub summaries: Vec<Value>,
 }
 
 impl Outbox for Evaluation {
-    fn alert(&mut self, document: Value) {
-        self.alerts.push(document);
+    fn alert(&mut self, alert: Alert) {
+        self.alerts.push(alert);
     }
 
-    fn update(&mut self, document: Value) {
-        self.updates.push(document);
+    fn update(&mut self, alert: Alert) {
+        self.updates.push(alert);
     }
 
     fn summary(&mut self, document: Value) {
@@ -119,7 +120,7 @@ impl Engine {
     ) -> Self {
         let enabled = rules.into_iter().filter(|rule| rule.enabled);
         let streams = enabled
-            .map(|rule| Stream::new(rule, start, &limits))
+            .map(|rule| Stream::new(rule, start, &limits, &settings))
             .collect();
         Self {
             streams,
@@ -139,7 +140,7 @@ impl Engine {
             let kept = old.iter_mut().position(|stream| stream.adopt(&rule));
             self.streams.push(match kept {
                 Some(index) => old.swap_remove(index),
-                None => Stream::new(rule, self.now, &self.limits),
+                None => Stream::new(rule, self.now, &self.limits, &self.common.settings),
             });
         }
         let mut shared = self.common.share(&mut out);
@@ -171,22 +172,22 @@ impl Engine {
     }
 
     /// Evaluates every rule on `event`, stored where its fields say.
-    pub fn evaluate(&mut self, event: &Value, now: Timestamp) -> Evaluation {
+    pub fn evaluate<'e>(&mut self, event: impl Into<Node<'e>>, now: Timestamp) -> Evaluation {
         let mut out = Evaluation::default();
         self.evaluate_at(event, None, now, &mut out);
         out
     }
 
     /// Evaluates every rule on `event`, stored at `origin`.
-    pub fn evaluate_at(
+    pub fn evaluate_at<'e>(
         &mut self,
-        event: &Value,
+        event: impl Into<Node<'e>>,
         origin: Option<Origin>,
         now: Timestamp,
         out: &mut dyn Outbox,
     ) {
         self.tick_to(now, out);
-        let mut origin = origin;
+        let (event, mut origin) = (event.into(), origin);
         let mut shared = self.common.share(out);
         for stream in &mut self.streams {
             stream.offer(event, &mut origin, self.now, &mut shared);

@@ -1,0 +1,92 @@
+//! Writing JSON text piece by piece.
+
+use serde::Serialize;
+
+use super::Node;
+
+/// Appends `text` as a JSON string.
+pub fn push_text(out: &mut String, text: &str) {
+    if is_plain(text) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&serde_json::Value::from(text).to_string());
+    }
+}
+
+/// Whether `text` stands in JSON as it is.
+pub(super) fn is_plain(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
+}
+
+/// An object that is being written, member by member; the caller gives each key once.
+#[derive(Debug)]
+pub struct Object<'o> {
+    out: &'o mut String,
+    is_empty: bool,
+}
+
+impl<'o> Object<'o> {
+    /// Starts an object at the end of `out`.
+    pub fn begin(out: &'o mut String) -> Self {
+        out.push('{');
+        Self {
+            out,
+            is_empty: true,
+        }
+    }
+
+    /// Ends it.
+    pub fn end(self) {
+        self.out.push('}');
+    }
+
+    /// Starts a member; its value is to be appended to what this returns.
+    pub fn member(&mut self, key: &str) -> &mut String {
+        self.separate();
+        push_text(self.out, key);
+        self.out.push(':');
+        self.out
+    }
+
+    /// A member whose value is the string `text`.
+    pub fn text(&mut self, key: &str, text: &str) {
+        push_text(self.member(key), text);
+    }
+
+    /// A member whose value is the JSON text `json`.
+    pub fn raw(&mut self, key: &str, json: &str) {
+        self.member(key).push_str(json);
+    }
+
+    /// A member whose value is that of `node`.
+    pub fn node(&mut self, key: &str, node: Node<'_>) {
+        node.write(self.member(key));
+    }
+
+    /// A member of any value that has a JSON form.
+    pub fn value(&mut self, key: &str, value: &impl Serialize) {
+        let text = serde_json::to_string(value).unwrap_or_else(|error| {
+            // Not reachable for what has text keys only.
+            tracing::error!(%error, key, "no JSON form");
+            "null".to_owned()
+        });
+        self.raw(key, &text);
+    }
+
+    /// Members that are written already: the text of an object without its braces.
+    pub fn members(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.separate();
+            self.out.push_str(text);
+        }
+    }
+
+    fn separate(&mut self) {
+        if !std::mem::take(&mut self.is_empty) {
+            self.out.push(',');
+        }
+    }
+}
