@@ -1,8 +1,8 @@
 //! Evaluation of a predicate over one event.
 
 mod explain;
-mod path;
-mod scalar;
+pub(super) mod path;
+pub(super) mod scalar;
 
 use jiff::Timestamp;
 

@@ -41,7 +41,11 @@ fn relate<'p>(key: &str, path: &'p str) -> Key<'p> {
 ///
 /// A scan of the keys finds every spelling of the path at once and beats hashing each of them on
 /// objects of the usual size.
-pub(super) fn any(object: Node<'_>, path: &str, test: &mut impl FnMut(Node<'_>) -> bool) -> bool {
+pub(in crate::kql) fn any(
+    object: Node<'_>,
+    path: &str,
+    test: &mut impl FnMut(Node<'_>) -> bool,
+) -> bool {
     object
         .members()
         .any(|(key, value)| match relate(key, path) {

@@ -169,7 +169,7 @@ fn is_in(value: Node<'_>, network: Network) -> bool {
 }
 
 /// A value as a number.
-fn number(value: Node<'_>) -> Option<Number> {
+pub(in crate::kql) fn number(value: Node<'_>) -> Option<Number> {
     match value.view() {
         View::Number(number) => Number::from_json(&number),
         View::Text(text) => Number::parse(text),
@@ -186,12 +186,12 @@ fn boolean(value: Node<'_>) -> Option<bool> {
 }
 
 /// A value as an address.
-fn address(value: Node<'_>) -> Option<u128> {
+pub(in crate::kql) fn address(value: Node<'_>) -> Option<u128> {
     value.as_str().and_then(parse_address)
 }
 
 /// The value as text, numbers and booleans as JSON writes them.
-fn with_text(value: Node<'_>, passes: impl FnOnce(&str) -> bool) -> bool {
+pub(in crate::kql) fn with_text(value: Node<'_>, passes: impl FnOnce(&str) -> bool) -> bool {
     match value.view() {
         View::Text(text) => passes(text),
         View::Bool(true) => passes("true"),

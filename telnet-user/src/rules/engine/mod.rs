@@ -30,6 +30,7 @@ pub use self::time::recorded_at;
 use super::rule::Rule;
 use crate::alert::{Alert, Origin, Settings};
 use crate::json::Node;
+use crate::kql::Index;
 use crate::state::Change;
 
 /// Bounds of an engine.
@@ -96,6 +97,12 @@ pub struct Engine {
     common: Common,
     limits: Limits,
     now: Timestamp,
+    /// The streams that an event can concern.
+    index: Index,
+    /// Reused between calls.
+    candidates: Vec<usize>,
+    /// First instant at which a window ends.
+    boundary: i64,
 }
 
 impl Engine {
@@ -119,15 +126,20 @@ impl Engine {
         limits: Limits,
     ) -> Self {
         let enabled = rules.into_iter().filter(|rule| rule.enabled);
-        let streams = enabled
+        let streams: Vec<Stream> = enabled
             .map(|rule| Stream::new(rule, start, &limits, &settings))
             .collect();
-        Self {
+        let mut engine = Self {
             streams,
             common: Common::new(settings, memory, &limits),
             limits,
             now: start,
-        }
+            index: Index::default(),
+            candidates: Vec::new(),
+            boundary: i64::MIN,
+        };
+        engine.set_up();
+        engine
     }
 
     /// Replaces the rules at `now`. A rule that is the same as before keeps its
@@ -147,7 +159,19 @@ impl Engine {
         for mut stream in old {
             stream.finish(self.now, &mut shared);
         }
+        self.set_up();
         out
+    }
+
+    /// Brings up to date what is derived from the streams.
+    fn set_up(&mut self) {
+        self.index = Index::new(self.streams.iter().map(|stream| &stream.rule().predicate));
+        self.boundary = self.next_boundary();
+    }
+
+    fn next_boundary(&self) -> i64 {
+        let boundaries = self.streams.iter().map(Stream::next_boundary);
+        boundaries.min().unwrap_or(i64::MAX)
     }
 
     /// The rules that run.
@@ -164,11 +188,7 @@ impl Engine {
 
     /// When [`tick`](Self::tick) has something to do next, without events.
     pub fn next_tick(&self) -> Option<Timestamp> {
-        self.streams
-            .iter()
-            .map(Stream::next_boundary)
-            .min()
-            .map(windows::timestamp)
+        (!self.streams.is_empty()).then(|| windows::timestamp(self.boundary))
     }
 
     /// Evaluates every rule on `event`, stored where its fields say.
@@ -188,9 +208,12 @@ impl Engine {
     ) {
         self.tick_to(now, out);
         let (event, mut origin) = (event.into(), origin);
+        self.index.candidates(event, &mut self.candidates);
         let mut shared = self.common.share(out);
-        for stream in &mut self.streams {
-            stream.offer(event, &mut origin, self.now, &mut shared);
+        for index in &self.candidates {
+            if let Some(stream) = self.streams.get_mut(*index) {
+                stream.offer(event, &mut origin, self.now, &mut shared);
+            }
         }
     }
 
@@ -204,11 +227,15 @@ impl Engine {
     /// [`tick`](Self::tick), alert by alert.
     pub fn tick_to(&mut self, now: Timestamp, out: &mut dyn Outbox) {
         self.now = self.now.max(now);
-        let mut shared = self.common.share(out);
-        for stream in &mut self.streams {
-            stream.advance(self.now, &mut shared);
+        let millis = self.now.as_millisecond();
+        if millis >= self.boundary {
+            let mut shared = self.common.share(out);
+            for stream in &mut self.streams {
+                stream.advance(self.now, &mut shared);
+            }
+            self.boundary = self.next_boundary();
         }
-        self.common.memory.expire(self.now.as_millisecond());
+        self.common.memory.expire(millis);
     }
 
     /// Ends the stream: the runs still to come alert on what waits, at once, and
@@ -226,6 +253,7 @@ impl Engine {
         for stream in &mut self.streams {
             stream.finish(self.now, &mut shared);
         }
+        self.boundary = self.next_boundary();
     }
 
     /// How the file of the memory changes with the alerts made since the last time. To be
