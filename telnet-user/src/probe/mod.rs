@@ -18,6 +18,7 @@ mod require;
 use std::{
     fmt, io,
     os::fd::{AsFd as _, AsRawFd},
+    time::Duration,
 };
 
 use aya::{
@@ -25,8 +26,11 @@ use aya::{
     programs::Program,
 };
 use aya_log::EbpfLogger;
-use telnet_common::{KernelCounters, MAP_COUNTERS, MAP_EVENTS, MAP_PORTS};
-use tokio::io::{Interest, unix::AsyncFd};
+use telnet_common::{KernelCounters, MAP_COUNTERS, MAP_EVENTS, MAP_PORTS, WAKE_EVERY_NS};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::timeout,
+};
 use tracing::warn;
 
 pub use self::{
@@ -41,6 +45,9 @@ use self::{
     ledger::Sequences,
     record::{Hook, Record},
 };
+
+/// How long after a wake-up the ring buffer is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_nanos(4 * WAKE_EVERY_NS);
 
 /// The words of one CPU's [`KernelCounters`].
 type CounterWords = [u64; size_of::<KernelCounters>() / size_of::<u64>()];
@@ -60,6 +67,8 @@ pub struct Probe {
     /// The programs; none once detached.
     attached: Option<aya::Ebpf>,
     missed: u64,
+    /// Whether records may have come since that woke nobody.
+    is_recent: bool,
 }
 
 impl fmt::Debug for Probe {
@@ -106,6 +115,7 @@ impl Probe {
             degraded,
             attached: Some(ebpf),
             missed: 0,
+            is_recent: false,
         })
     }
 
@@ -147,7 +157,8 @@ impl Probe {
         Ok(())
     }
 
-    /// Waits until the ring buffer has records.
+    /// Waits until the ring buffer may have records. Under a flood not every record wakes the
+    /// agent, so it looks once more a moment after it was woken the last time.
     ///
     /// # Errors
     ///
@@ -155,7 +166,16 @@ impl Probe {
     pub async fn ready(&mut self) -> io::Result<()> {
         // Cleared before the drain that follows, so that a record that arrives during it makes
         // the descriptor ready again.
-        self.ring.readable_mut().await?.clear_ready();
+        let readable = self.ring.readable_mut();
+        if self.is_recent {
+            match timeout(LOOK_AGAIN, readable).await {
+                Ok(ring) => ring?.clear_ready(),
+                Err(_elapsed) => self.is_recent = false,
+            }
+        } else {
+            readable.await?.clear_ready();
+            self.is_recent = true;
+        }
         Ok(())
     }
 
