@@ -26,7 +26,10 @@ use aya::{
     programs::Program,
 };
 use aya_log::EbpfLogger;
-use telnet_common::{KernelCounters, MAP_COUNTERS, MAP_EVENTS, MAP_PORTS, WAKE_EVERY_NS};
+use telnet_common::{
+    KernelCounters, MAP_COUNTERS, MAP_EVENTS, MAP_PORTS, PROGRAM_STATE, PROGRAM_STATE_CLASSIC,
+    WAKE_EVERY_NS,
+};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     time::timeout,
@@ -230,6 +233,19 @@ impl Probe {
         Ok(ledger)
     }
 
+    /// How often the program on state changes ran and how long that took in all, as far as the
+    /// kernel counts it (sysctl `kernel.bpf_stats_enabled`).
+    pub fn runs(&self) -> Runs {
+        let programs = self.attached.iter().flat_map(aya::Ebpf::programs);
+        let state = programs
+            .filter(|(name, _)| [PROGRAM_STATE, PROGRAM_STATE_CLASSIC].contains(name))
+            .filter_map(|(_, program)| program.info().ok());
+        state.fold(Runs::default(), |sum, info| Runs {
+            count: sum.count + info.run_count(),
+            time: sum.time + info.run_time(),
+        })
+    }
+
     /// `recursion_misses` of the attached programs, from the kernel's description of their file
     /// descriptors (5.12 and newer).
     fn count_missed(&self) -> u64 {
@@ -240,6 +256,15 @@ impl Probe {
             .filter_map(|(_, program)| recursion_misses(program))
             .sum()
     }
+}
+
+/// Runs of a program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Runs {
+    /// Their number.
+    pub count: u64,
+    /// Time spent in all of them.
+    pub time: Duration,
 }
 
 fn recursion_misses(program: &Program) -> Option<u64> {
