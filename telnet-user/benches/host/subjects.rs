@@ -15,6 +15,8 @@ use crate::traffic;
 
 /// The agent's executable.
 pub(crate) const AGENT: &str = "TELNET_MONITOR_BIN";
+/// Root of the unpacked packages of the peers.
+const PEERS: &str = "TELNET_BENCH_PEERS";
 /// Longest wait until a subject has started.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -97,7 +99,7 @@ pub(crate) fn agent(words: &[&str]) -> anyhow::Result<Command> {
 
 /// A program of Debian's packages, with their libraries.
 fn peer(name: &str) -> anyhow::Result<Command> {
-    let root = traffic::named(traffic::ROOT)?;
+    let root = traffic::named(PEERS)?;
     let folders = ["usr/bin", "usr/sbin"];
     let mut paths = folders.iter().map(|folder| root.join(folder).join(name));
     let path: PathBuf = paths

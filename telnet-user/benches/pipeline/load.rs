@@ -2,7 +2,6 @@
 
 use std::{net::Ipv4Addr, sync::Arc};
 
-use jiff::Timestamp;
 use serde_json::{Map, Value};
 use telnet_common::{
     AF_INET, ARGS_BYTES, CallRecord, IPPROTO_TCP, KIND_ACCEPT_FENTRY, KIND_STATE, RecordHeader,
@@ -27,7 +26,7 @@ use zerocopy::{FromZeros as _, IntoBytes as _};
 
 /// Which rules run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rules {
+pub(crate) enum Rules {
     /// The shipped ones that are enabled.
     Default,
     /// The same without a cap on alerts.
@@ -48,7 +47,7 @@ impl std::fmt::Display for Rules {
 
 /// A pipeline that takes sessions.
 #[derive(Debug)]
-pub struct Load {
+pub(crate) struct Load {
     pipeline: Pipeline<Facing>,
     out: Vec<Output>,
     sessions: u64,
@@ -57,7 +56,7 @@ pub struct Load {
 
 impl Load {
     /// A pipeline with `rules`, whose alerts, and if wanted events, are made.
-    pub fn new(rules: Rules, events: bool) -> Self {
+    pub(crate) fn new(rules: Rules, events: bool) -> Self {
         let now = Now {
             boot: BootTime::from_nanos(1_000_000_000_000),
             wall: "2026-03-05T12:00:00Z".parse().expect("a time"),
@@ -100,7 +99,7 @@ impl Load {
     }
 
     /// Opens and closes this many sessions; the bytes of all documents.
-    pub fn run(&mut self, sessions: u64) -> usize {
+    pub(crate) fn run(&mut self, sessions: u64) -> usize {
         let mut bytes = 0;
         for _ in 0..sessions {
             self.sessions += 1;
@@ -139,9 +138,9 @@ fn made(rules: Rules) -> Vec<Rule> {
     match rules {
         Rules::Default => shipped,
         Rules::Uncapped => {
-            shipped
-                .iter_mut()
-                .for_each(|rule| rule.max_signals = usize::MAX);
+            for rule in &mut shipped {
+                rule.max_signals = usize::MAX;
+            }
             shipped
         }
         Rules::Many(number) => (0..number).map(one_of_many).collect(),
@@ -157,7 +156,8 @@ fn one_of_many(index: usize) -> Rule {
         _ => format!("source.ip:\"10.{}.{}.0/24\"", index / 250, index % 250),
     };
     let text = format!(
-        "[rule]\nname = \"rule {index}\"\nrule_id = \"rule-{index}\"\ndescription = \"d\"\n\
+        "[metadata]\ncreation_date = \"2026/01/01\"\nupdated_date = \"2026/01/01\"\n\
+         maturity = \"production\"\n[rule]\nauthor = [\"bench\"]\nname = \"rule {index}\"\nrule_id = \"00000000-0000-4000-8000-{index:012}\"\ndescription = \"d\"\n\
          severity = \"low\"\nrisk_score = 21\ntype = \"query\"\nlanguage = \"kuery\"\n\
          query = '''destination.port:23 and event.type:connection and {condition}'''\n"
     );
@@ -166,6 +166,7 @@ fn one_of_many(index: usize) -> Rule {
         text,
     };
     let mut report = rules::load(&[source]);
+    assert!(!report.has_errors(), "{:?}", report.problems);
     report.rules.pop().expect("a rule")
 }
 

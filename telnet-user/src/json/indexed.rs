@@ -13,6 +13,15 @@ pub(super) struct Span {
     pub(super) is_escaped: bool,
 }
 
+/// The key of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    /// Of a struct's field; of what is no member it is empty.
+    Known(&'static str),
+    /// Anywhere else.
+    Written(Span),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Null,
@@ -26,8 +35,8 @@ pub(super) enum Kind {
 /// One value of a document. Those inside it follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// Its key without quotes, when it is a member of an object.
-    pub(super) key: Span,
+    /// Its key, when it is a member of an object.
+    pub(super) key: Key,
     /// All of it.
     pub(super) whole: Span,
     /// What a string says.
@@ -115,7 +124,10 @@ impl Indexed {
         };
         self.entries
             .extend(other.entries.iter().skip(1).map(|entry| Entry {
-                key: moved(entry.key),
+                key: match entry.key {
+                    Key::Known(key) => Key::Known(key),
+                    Key::Written(span) => Key::Written(moved(span)),
+                },
                 whole: moved(entry.whole),
                 said: moved(entry.said),
                 kind: entry.kind,
@@ -130,6 +142,13 @@ impl Indexed {
 
     pub(super) fn entry(&self, at: u32) -> Option<&Entry> {
         self.entries.get(usize::try_from(at).ok()?)
+    }
+
+    pub(super) fn key(&self, entry: &Entry) -> &str {
+        match entry.key {
+            Key::Known(key) => key,
+            Key::Written(span) => self.span(span),
+        }
     }
 
     pub(super) fn span(&self, span: Span) -> &str {

@@ -1,6 +1,6 @@
 //! Values of documents, however those are kept.
 
-use serde_json::{Map, Number, Value, map, value::Index};
+use serde_json::{Map, Number, Value, map, value::Index as _};
 
 use super::indexed::{Entry, Indexed, Kind};
 
@@ -129,7 +129,9 @@ impl<'d> Node<'d> {
     /// Appends it as compact JSON.
     pub fn write(self, out: &mut String) {
         match self.0 {
-            Place::Tree(Value::String(text)) => super::push_text(out, text),
+            Place::Tree(Value::String(text)) => {
+                super::push_text(out, text);
+            }
             Place::Tree(value) => out.push_str(&value.to_string()),
             Place::Members(_) => out.push_str(&self.to_value().to_string()),
             Place::Text(document, at) => {
@@ -225,7 +227,7 @@ impl<'d> Siblings<'d> {
                 let entry = document.entry(*at)?;
                 let node = Node(Place::Text(document, *at));
                 *at = entry.next;
-                Some((document.span(entry.key), node))
+                Some((document.key(entry), node))
             }
         }
     }

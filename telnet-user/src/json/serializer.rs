@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use serde::ser::{self, Error as _, Serialize};
 use serde_json::Error;
 
-use super::indexed::{Entry, Indexed, Kind, Span, count, length};
+use super::indexed::{Entry, Indexed, Key, Kind, Span, count, length};
 use super::writer::{is_plain, push_text};
 
 impl Indexed {
@@ -13,7 +13,7 @@ impl Indexed {
     pub(super) fn write(&mut self, value: &impl Serialize) -> Result<(), Error> {
         value.serialize(Serializer {
             out: self,
-            key: Span::default(),
+            key: Key::Known(""),
         })?;
         if u32::try_from(self.text.len()).is_err() {
             return Err(Error::custom("a document of more than 4 GiB"));
@@ -23,12 +23,11 @@ impl Indexed {
 
     /// Appends a string; what it says stands where the span tells.
     fn push_said(&mut self, text: &str) -> Span {
-        let start = length(&self.text);
-        push_text(&mut self.text, text);
-        if is_plain(text) {
+        let start = length(&self.text).wrapping_add(1);
+        if push_text(&mut self.text, text) {
             return Span {
-                start: start.saturating_add(1),
-                end: length(&self.text).saturating_sub(1),
+                start,
+                end: length(&self.text).wrapping_sub(1),
                 is_escaped: false,
             };
         }
@@ -46,7 +45,7 @@ impl Indexed {
 struct Serializer<'o> {
     out: &'o mut Indexed,
     /// Of the member whose value it is.
-    key: Span,
+    key: Key,
 }
 
 impl<'o> Serializer<'o> {
@@ -102,7 +101,7 @@ impl<'o> Serializer<'o> {
             at,
             close,
             is_empty: true,
-            key: Span::default(),
+            key: Key::Known(""),
         }
     }
 }
@@ -113,7 +112,8 @@ struct Compound<'o> {
     at: usize,
     close: char,
     is_empty: bool,
-    key: Span,
+    /// Of the member whose value comes next.
+    key: Key,
 }
 
 impl Compound<'_> {
@@ -123,16 +123,10 @@ impl Compound<'_> {
         }
     }
 
-    fn push_key(&mut self, key: &str) {
-        self.separate();
-        self.key = self.out.push_said(key);
-        self.out.text.push(':');
-    }
-
     fn push_value(&mut self, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
         value.serialize(Serializer {
             out: self.out,
-            key: std::mem::take(&mut self.key),
+            key: self.key,
         })
     }
 
@@ -372,9 +366,13 @@ impl ser::SerializeMap for Compound<'_> {
     type Error = Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
-        match serde_json::to_value(key)? {
-            serde_json::Value::String(key) => self.push_key(&key),
-            _ => return Err(Error::custom("a key that is no text")),
+        match serde_json::to_value(key)?.as_str() {
+            Some(key) => {
+                self.separate();
+                self.key = Key::Written(self.out.push_said(key));
+                self.out.text.push(':');
+            }
+            None => return Err(Error::custom("a key that is no text")),
         }
         Ok(())
     }
@@ -398,7 +396,10 @@ impl ser::SerializeStruct for Compound<'_> {
         key: &'static str,
         value: &T,
     ) -> Result<(), Error> {
-        self.push_key(key);
+        self.separate();
+        push_text(&mut self.out.text, key);
+        self.out.text.push(':');
+        self.key = Key::Known(key);
         self.push_value(value)
     }
 

@@ -101,6 +101,17 @@ fn structs_are_written_as_serde_json_writes_them() {
     );
 }
 
+proptest! {
+    /// Eight bytes are looked at together, so every place of a byte to escape counts.
+    #[test]
+    fn strings_are_escaped_as_serde_json_does(text in "[ -~é\u{1f}\"]{0,20}") {
+        let mut out = String::new();
+        let is_plain = super::push_text(&mut out, &text);
+        prop_assert_eq!(&out, &serde_json::to_string(&text).expect("JSON"));
+        prop_assert_eq!(is_plain, out.len() == text.len() + 2);
+    }
+}
+
 #[test]
 fn an_object_is_written_member_by_member() {
     let mut out = String::new();

@@ -4,21 +4,42 @@ use serde::Serialize;
 
 use super::Node;
 
-/// Appends `text` as a JSON string.
-pub fn push_text(out: &mut String, text: &str) {
-    if is_plain(text) {
+/// Appends `text` as a JSON string; whether it stands there as it is, without escapes.
+pub fn push_text(out: &mut String, text: &str) -> bool {
+    let is_plain = is_plain(text);
+    if is_plain {
+        out.reserve(text.len() + 2);
         out.push('"');
         out.push_str(text);
         out.push('"');
     } else {
         out.push_str(&serde_json::Value::from(text).to_string());
     }
+    is_plain
 }
 
 /// Whether `text` stands in JSON as it is.
 pub(super) fn is_plain(text: &str) -> bool {
-    text.bytes()
-        .all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
+    let (words, rest) = text.as_bytes().as_chunks();
+    words.iter().all(|word| is_plain_word(*word)) && rest.iter().all(|byte| is_plain_byte(*byte))
+}
+
+const fn is_plain_byte(byte: u8) -> bool {
+    byte >= b' ' && byte != b'"' && byte != b'\\'
+}
+
+/// The same of eight bytes at once.
+const fn is_plain_word(word: [u8; 8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    let word = u64::from_ne_bytes(word);
+    let quote = word ^ (ONES * 0x22);
+    let backslash = word ^ (ONES * 0x5c);
+    // A byte less than n sets its high bit, unless that was set before.
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let quote = quote.wrapping_sub(ONES) & !quote;
+    let backslash = backslash.wrapping_sub(ONES) & !backslash;
+    (control | quote | backslash) & HIGH == 0
 }
 
 /// An object that is being written, member by member; the caller gives each key once.

@@ -171,7 +171,7 @@ fn collect<'q>(expr: &'q Expr, clauses: &mut Vec<Clause<'q>>) {
 
 fn term(test: &Test) -> Option<Term<'_>> {
     match test {
-        Test::Keyword(text) => Some(Term::Text(text)),
+        Test::Keyword(wanted) => Some(Term::Text(wanted)),
         Test::Number(number) => number.integer().map(Term::Integer),
         Test::Ip(network) => {
             let (first, hosts) = network.block();
