@@ -52,14 +52,12 @@ pub const PROGRAM_ACCEPT_FENTRY: &str = "accept_fentry";
 pub const PROGRAM_ACCEPT_KPROBE: &str = "accept_kprobe";
 /// Program on tracepoints `sys_exit_accept` and `sys_exit_accept4`.
 pub const PROGRAM_ACCEPT_SYSCALL: &str = "accept_syscall_exit";
-
 /// Programs on `tp_btf/sched_process_{fork,exec,exit}` and the tracepoint of each.
 pub const PROGRAMS_PROCESS: [(&str, &str); 3] = [
     ("process_fork", "sched_process_fork"),
     ("process_exec", "sched_process_exec"),
     ("process_exit", "sched_process_exit"),
 ];
-
 /// Ring buffer of records.
 pub const MAP_EVENTS: &str = "EVENTS";
 /// Per-CPU array with one [`KernelCounters`].
@@ -72,6 +70,8 @@ pub const MAP_TRACKED: &str = "TRACKED";
 pub const PORT_WORDS: u32 = 1024;
 /// Bytes of the ring buffer unless the agent asks for another size.
 pub const DEFAULT_RING_BYTES: u32 = 1 << 22;
+/// Nanoseconds after a wake-up of the agent within which it looks again by itself.
+pub const WAKE_EVERY_NS: u64 = 250_000;
 /// Most bytes of a command line in a record.
 pub const ARGS_BYTES: usize = 256;
 /// Value of an offset whose member this kernel does not have; the field is then left 0.

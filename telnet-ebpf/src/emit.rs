@@ -9,7 +9,10 @@ use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns};
 use telnet_common::{KernelCounters, RecordHeader};
 use zerocopy::FromBytes;
 
-use crate::maps::{COUNTERS, EVENTS};
+use crate::{
+    maps::{COUNTERS, EVENTS},
+    wake,
+};
 
 /// This CPU's [`KernelCounters`].
 ///
@@ -63,17 +66,17 @@ impl Counters {
         };
         // SAFETY: reserved and aligned for `T`, and `T` is valid for any bytes.
         let record = unsafe { &mut *entry.as_mut_ptr() };
+        // SAFETY: takes no argument.
+        let time_ns = unsafe { bpf_ktime_get_boot_ns() };
         *header(record) = RecordHeader {
             kind,
             // SAFETY: takes no argument.
             cpu: unsafe { bpf_get_smp_processor_id() },
             sequence: self.attempts(),
-            // SAFETY: takes no argument.
-            time_ns: unsafe { bpf_ktime_get_boot_ns() },
+            time_ns,
         };
         fill(record);
-        // Flags 0: the reader is woken when it has caught up, which is each time when calm.
-        entry.submit(0);
+        entry.submit(wake::flags(time_ns));
         // SAFETY: as in `seen`.
         add_one(unsafe { addr_of_mut!((*self.0).submitted) });
     }

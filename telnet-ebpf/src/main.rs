@@ -33,6 +33,7 @@ mod offsets;
 mod read;
 mod set_state;
 mod task;
+mod wake;
 
 use aya_ebpf::{
     macros::{btf_tracepoint, fentry, kprobe, tracepoint},

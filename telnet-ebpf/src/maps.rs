@@ -14,6 +14,10 @@ pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(DEFAULT_RING_BYTES, 
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<KernelCounters> = PerCpuArray::with_max_entries(1, 0);
 
+/// When each CPU will have used up its wake-ups, see [`crate::wake`].
+#[map]
+pub(crate) static WAKES: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
 /// Bit set of monitored ports. An array, so that the JIT inlines the look-up.
 #[map]
 pub(crate) static PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);

@@ -17,7 +17,7 @@ use divan::Bencher;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use telnet_user::{
-    alert::Settings,
+    alert::{Alert, Settings},
     kql::{self, Options, Predicate},
     rules::{self, Engine, Limits, Memory, Retention, Rule, Source},
 };
@@ -155,7 +155,7 @@ fn numbered(number: &mut u64) -> Value {
     event
 }
 
-fn alert(engine: &mut Engine, event: &Value) -> Vec<Value> {
+fn alert(engine: &mut Engine, event: &Value) -> Vec<Alert> {
     let now = "2026-03-05T12:00:01Z".parse().expect("a time");
     let alerts = engine.evaluate(black_box(event), now).alerts;
     assert_eq!(alerts.len(), 1, "every event is an alert");

@@ -17,6 +17,7 @@ pub mod ecs;
 pub mod enrich;
 pub mod health;
 pub mod input;
+pub mod json;
 pub mod kql;
 pub mod lock;
 pub mod pipeline;

@@ -12,10 +12,11 @@ use std::{
 };
 
 /// Which modules each module may use: data flows one way, see ARCHITECTURE.md.
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 22] = [
     ("clock", &[]),
     ("canary", &["session"]),
-    ("kql", &[]),
+    ("json", &[]),
+    ("kql", &["json"]),
     ("lock", &[]),
     ("input", &[]),
     ("source", &[]),
@@ -23,31 +24,31 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("probe", &["clock"]),
     ("session", &["clock", "probe", "state"]),
     ("enrich", &["clock", "probe", "session"]),
-    ("ecs", &["clock", "enrich", "probe", "session"]),
-    ("rules", &["alert", "kql", "source", "state"]),
-    ("alert", &["rules"]),
-    ("sink", &["config", "lock", "source"]),
+    ("ecs", &["clock", "enrich", "json", "probe", "session"]),
+    ("rules", &["alert", "json", "kql", "source", "state"]),
+    ("alert", &["json", "rules"]),
+    ("sink", &["alert", "config", "lock", "source"]),
     ("health", &["probe", "rules", "session", "sink"]),
     ("state", &["lock"]),
     ("replay", &["alert", "input", "rules"]),
     (
         "pipeline",
         &[
-            "canary", "clock", "health", "probe", "rules", "session", "sink", "state",
+            "canary", "clock", "health", "json", "probe", "rules", "session", "sink", "state",
         ],
     ),
     (
         "agent",
         &[
-            "canary", "clock", "config", "ecs", "enrich", "health", "pipeline", "probe", "rules",
-            "session", "sink", "state",
+            "canary", "clock", "config", "ecs", "enrich", "health", "json", "pipeline", "probe",
+            "rules", "session", "sink", "state",
         ],
     ),
     (
         "cli",
         &[
-            "agent", "alert", "canary", "config", "ecs", "enrich", "health", "input", "kql",
-            "pipeline", "probe", "replay", "rules", "session", "sink", "source", "state",
+            "agent", "alert", "canary", "config", "ecs", "enrich", "health", "input", "json",
+            "kql", "pipeline", "probe", "replay", "rules", "session", "sink", "source", "state",
         ],
     ),
     ("main", &["cli"]),

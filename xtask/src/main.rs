@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::{
-    commands::{build, ci, run, setup, test},
+    commands::{bench, build, ci, run, setup, test},
     workspace::Workspace,
 };
 
@@ -37,6 +37,8 @@ enum Command {
     Test(test::Options),
     /// Boot a virtual machine with a telnet server and the agent
     Vm(commands::vm::Options),
+    /// Measure what the agent costs this host, beside peers and no probe
+    Bench(bench::Options),
     /// Run every check that a change has to pass
     Ci(ci::Options),
 }
@@ -60,6 +62,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Run(options) => run::run(&workspace, &options),
         Command::Test(options) => test::run(&workspace, &options),
         Command::Vm(options) => commands::vm::run(&workspace, &options),
+        Command::Bench(options) => bench::run(&workspace, &options),
         Command::Ci(options) => ci::run(&workspace, &options),
     }
 }

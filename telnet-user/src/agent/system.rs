@@ -12,6 +12,7 @@ use crate::{
         Enricher, Roots,
         facts::{Facts, Host},
     },
+    json::Indexed,
     pipeline::{Enrich, Now},
     probe::record::Task,
     session::{Check, Listing, Observation, Owner, Session, Traffic},
@@ -65,9 +66,9 @@ impl System {
         traffic: Option<Traffic>,
         facts: &Facts,
         now: &Now,
-    ) -> Value {
+    ) -> Indexed {
         self.builder
-            .event_with_traffic(observation, traffic, facts, &now.clocks(), now.wall)
+            .open_event(observation, traffic, facts, &now.clocks(), now.wall)
     }
 }
 
@@ -86,7 +87,7 @@ fn agent_id(host: &Host) -> Uuid {
 }
 
 impl Enrich for System {
-    fn event(&mut self, observation: &Observation, now: &Now) -> Value {
+    fn event(&mut self, observation: &Observation, now: &Now) -> Indexed {
         if now.boot >= self.refresh {
             self.enricher.refresh_host();
             self.refresh = now.boot.plus(REFRESH_EVERY);

@@ -21,7 +21,7 @@ use crate::{
     health::{Latency, Report},
     pipeline::{Enrich, Now, Output, Pipeline},
     session::tracker::Counters,
-    sink::{Document, Statuses},
+    sink::Statuses,
 };
 
 /// Batches between reader and pipeline.
@@ -227,13 +227,11 @@ impl<E: Enrich> Conveyor<E> {
 }
 
 /// When what an alert is about happened; nothing for what was open before the agent.
-fn happened(output: &Output) -> Option<Timestamp> {
-    let Output::Document(Document::Alert(alert)) = output else {
-        return None;
-    };
-    let is_old = alert.pointer("/telnet/session/preexisting").is_some();
-    let time = alert.pointer("/kibana/alert/original_time")?.as_str()?;
-    if is_old { None } else { time.parse().ok() }
+const fn happened(output: &Output) -> Option<Timestamp> {
+    match output {
+        Output::Document(document) => document.happened(),
+        Output::Canary(_) | Output::State(_) => None,
+    }
 }
 
 fn log_counters<E: Enrich>(pipeline: &Pipeline<E>) {

@@ -3,14 +3,17 @@
 mod id;
 mod reason;
 mod rule_fields;
+mod template;
 #[cfg(test)]
 mod tests;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 pub use self::id::AlertId;
 pub(crate) use self::id::sha256_hex;
+pub use self::template::Template;
+use crate::json::{Node, Object};
 use crate::rules::{Rule, conform, field};
 
 /// Namespaces of an event that belong to the detection engine, never copied.
@@ -41,7 +44,8 @@ pub struct Origin {
 impl Origin {
     /// Where the agent stores `event`: the data stream its fields name, under
     /// `event.id`. An event without an id is named by the hash of its content.
-    pub fn of(event: &Value) -> Self {
+    pub fn of<'e>(event: impl Into<Node<'e>>) -> Self {
+        let event = event.into();
         let part = |name: &str| field::text(event, &format!("data_stream.{name}"));
         let index = match (part("type"), part("dataset"), part("namespace")) {
             (Some(kind), Some(dataset), Some(namespace)) => {
@@ -49,7 +53,7 @@ impl Origin {
             }
             _ => String::new(),
         };
-        let id = field::text(event, "event.id").unwrap_or_else(|| sha256_hex(&event.to_string()));
+        let id = field::text(event, "event.id").unwrap_or_else(|| sha256_hex(&event.to_text()));
         Self {
             index,
             id,
@@ -78,6 +82,8 @@ pub struct Suppressed {
 pub struct Context<'a> {
     /// When the alert is made.
     pub now: Timestamp,
+    /// When the last event joined it.
+    pub detected: Timestamp,
     /// Id of the alert.
     pub id: AlertId,
     /// Where the event is stored.
@@ -90,184 +96,250 @@ pub struct Context<'a> {
     pub suppressed: Option<&'a Suppressed>,
 }
 
-/// Builds the alert that `rule` makes on `event`.
+/// An alert document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// Its JSON text.
+    pub text: String,
+    /// When what it is about happened; absent when that is unknown or was before the agent started.
+    pub happened: Option<Timestamp>,
+}
+
+impl Alert {
+    /// The document as a tree.
+    pub fn value(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_default()
+    }
+}
+
+/// Builds the alert that `rule`, of which `template` is, makes on `event`.
 ///
 /// The event is copied without values that contradict ECS, its `event.*` and `data_stream.*` also to
 /// `kibana.alert.original_event.*` and `.original_data_stream.*`;
 /// `event.kind` becomes `signal`. `rule.*` and `threat.*` are added when the
 /// event has none of its own.
-pub fn build(event: &Value, rule: &Rule, context: &Context<'_>) -> Value {
+pub fn build<'e>(
+    event: impl Into<Node<'e>>,
+    rule: &Rule,
+    template: &Template,
+    context: &Context<'_>,
+) -> Alert {
+    /// Most alerts on events of the agent fit in this many bytes beside what the rule says.
+    const EVENT: usize = 6 << 10;
+    let event = event.into();
     let name = rule.name_for(event);
-    let mut out = Map::new();
-    out.insert("@timestamp".to_owned(), json!(time(context.now)));
-    for (key, value) in event.as_object().into_iter().flatten() {
+    let mut text = String::with_capacity(template.len() + EVENT);
+    let mut out = Object::begin(&mut text);
+    out.text("@timestamp", &time(context.now));
+    let own = event_fields(&mut out, event);
+    if !own.rule {
+        template.rule(&mut out, rule, name);
+    }
+    if !own.threat {
+        template.threat(&mut out);
+    }
+    let mut kibana = Object::begin(out.member("kibana"));
+    let mut alert = Object::begin(kibana.member("alert"));
+    alert_fields(&mut alert, event, rule, name, context);
+    let mut about = Object::begin(alert.member("rule"));
+    template.kibana(&mut about);
+    about.text("name", name);
+    execution(&mut about, context);
+    about.end();
+    alert.end();
+    kibana.value("space_ids", &[&context.settings.space]);
+    kibana.end();
+    out.end();
+    let happened = field::first(event, "@timestamp").and_then(Node::as_str);
+    let is_old = field::first(event, "telnet.session.preexisting").is_some();
+    Alert {
+        text,
+        happened: happened
+            .filter(|_| !is_old)
+            .and_then(|time| time.parse().ok()),
+    }
+}
+
+/// Which field sets an event has that an alert else has from its rule.
+#[derive(Clone, Copy, Debug, Default)]
+struct Own {
+    rule: bool,
+    threat: bool,
+}
+
+/// The fields of `event` that its alert takes over.
+fn event_fields(out: &mut Object<'_>, event: Node<'_>) -> Own {
+    let stripped = event.as_tree().map(conform::stripped);
+    let fields = stripped.as_ref().map_or(event, Node::from);
+    let (mut own, mut has_event) = (Own::default(), false);
+    for (key, value) in fields.members() {
         let namespace = key.split('.').next().unwrap_or_default();
-        if key != "@timestamp" && !ENGINE_FIELDS.contains(&namespace) {
-            out.insert(key.clone(), value.clone());
+        if ["@timestamp", "event.kind"].contains(&key) || ENGINE_FIELDS.contains(&namespace) {
+            continue;
+        }
+        own.rule |= namespace == "rule";
+        own.threat |= namespace == "threat";
+        if key == "event" && value.is_object() {
+            has_event = true;
+            signal(out.member(key), value);
+        } else {
+            out.node(key, value);
         }
     }
-    conform::strip(&mut out);
-    set_kind(&mut out);
-    let free = |out: &Map<String, Value>, namespace: &str| {
-        !out.keys()
-            .any(|key| key.split('.').next() == Some(namespace))
-    };
-    if free(&out, "rule") {
-        out.insert("rule".to_owned(), rule_fields::ecs_rule(rule, &name));
+    // In the spelling that the event uses.
+    if !has_event {
+        out.text("event.kind", "signal");
     }
-    let threat = rule_fields::ecs_threat(rule);
-    if free(&out, "threat") && !threat.is_null() {
-        out.insert("threat".to_owned(), threat);
-    }
-    let alert = Value::Object(alert_fields(event, rule, &name, context));
-    let spaces = json!([context.settings.space]);
-    out.insert(
-        "kibana".to_owned(),
-        json!({"alert": alert, "space_ids": spaces}),
-    );
-    Value::Object(out)
+    own
 }
 
-/// Says in `alert` that the last event joined it at `now`.
-pub fn detected(alert: &mut Value, now: Timestamp) {
-    let fields = alert
-        .pointer_mut("/kibana/alert")
-        .and_then(Value::as_object_mut);
-    if let Some(fields) = fields {
-        fields.insert("last_detected".to_owned(), json!(time(now)));
+/// `event.*` with the kind of an alert.
+fn signal(out: &mut String, event: Node<'_>) {
+    let mut fields = Object::begin(out);
+    let mut has_kind = false;
+    for (key, value) in event.members() {
+        if key == "kind" {
+            has_kind = true;
+            fields.text(key, "signal");
+        } else {
+            fields.node(key, value);
+        }
     }
+    if !has_kind {
+        fields.text("kind", "signal");
+    }
+    fields.end();
 }
 
-/// `kibana.alert.*`.
+/// `kibana.alert.*` apart from `rule`.
 fn alert_fields(
-    event: &Value,
+    out: &mut Object<'_>,
+    event: Node<'_>,
     rule: &Rule,
     name: &str,
     context: &Context<'_>,
-) -> Map<String, Value> {
+) {
     let now = time(context.now);
     let severity = rule.severity_for(event).as_str();
-    let mut out = Map::new();
-    let mut put = |key: &str, value: Value| {
-        if !value.is_null() {
-            out.insert(key.to_owned(), value);
-        }
-    };
-    put("uuid", json!(context.id.to_string()));
-    put("start", json!(now));
-    put("last_detected", json!(now));
-    put(
-        "original_time",
-        field::first(event, "@timestamp")
-            .cloned()
-            .unwrap_or_default(),
-    );
-    put("intended_timestamp", json!(now));
-    put("status", json!("active"));
-    put("workflow_status", json!("open"));
-    put("workflow_tags", json!([]));
-    put("workflow_assignee_ids", json!([]));
-    let (depth, ancestors) = lineage(event, context.origin);
-    put("depth", json!(depth));
-    put("ancestors", ancestors);
-    put("reason", json!(reason::sentence(event, severity, name)));
-    put("severity", json!(severity));
-    put("risk_score", rule.risk_score_for(event));
-    put("original_event", namespace(event, "event"));
-    put("original_data_stream", namespace(event, "data_stream"));
+    out.text("uuid", &context.id.to_string());
+    out.text("start", &now);
+    out.text("last_detected", &time(context.detected));
+    if let Some(time) = field::first(event, "@timestamp") {
+        out.node("original_time", time);
+    }
+    out.text("intended_timestamp", &now);
+    out.text("status", "active");
+    out.text("workflow_status", "open");
+    out.raw("workflow_tags", "[]");
+    out.raw("workflow_assignee_ids", "[]");
+    lineage(out, event, context.origin);
+    out.text("reason", &reason::sentence(event, severity, name));
+    out.text("severity", severity);
+    out.raw("risk_score", &rule.risk_score_for(event).to_string());
+    namespace(out, "original_event", event, "event");
+    namespace(out, "original_data_stream", event, "data_stream");
     if rule.building_block {
-        put("building_block_type", json!("default"));
+        out.text("building_block_type", "default");
     }
     if let Some(suppressed) = context.suppressed {
-        put("instance", json!({"id": suppressed.instance}));
-        put("suppression", suppression(suppressed));
+        let mut instance = Object::begin(out.member("instance"));
+        instance.text("id", &suppressed.instance);
+        instance.end();
+        suppression(out, suppressed);
     }
-    let mut about = rule_fields::kibana(rule, context.settings);
-    about.insert("name".to_owned(), json!(name));
-    about.insert(
-        "execution".to_owned(),
-        json!({"uuid": context.execution, "type": "scheduled", "timestamp": now}),
-    );
-    put("rule", Value::Object(about));
-    out
 }
 
-fn suppression(suppressed: &Suppressed) -> Value {
-    let terms = suppressed.terms.iter();
-    let terms: Vec<Value> = terms
-        .map(|(field, value)| json!({"field": field, "value": value}))
-        .collect();
-    json!({
-        "terms": terms,
-        "start": time(suppressed.start),
-        "end": time(suppressed.end),
-        "docs_count": suppressed.docs_count,
-    })
+/// `kibana.alert.rule.execution.*`.
+fn execution(out: &mut Object<'_>, context: &Context<'_>) {
+    let mut execution = Object::begin(out.member("execution"));
+    execution.text("uuid", context.execution);
+    execution.text("type", "scheduled");
+    execution.text("timestamp", &time(context.now));
+    execution.end();
 }
 
-/// Depth and ancestors of an alert on `event`, which may be an alert itself.
-fn lineage(event: &Value, origin: &Origin) -> (u64, Value) {
-    let mut own = json!({"id": origin.id, "type": "event"});
-    if !origin.index.is_empty() {
-        field::set(&mut own, "index", json!(origin.index));
+/// `kibana.alert.suppression.*`.
+fn suppression(out: &mut Object<'_>, suppressed: &Suppressed) {
+    let mut fields = Object::begin(out.member("suppression"));
+    let terms = fields.member("terms");
+    terms.push('[');
+    for (index, (field, value)) in suppressed.terms.iter().enumerate() {
+        if index > 0 {
+            terms.push(',');
+        }
+        let mut term = Object::begin(terms);
+        term.text("field", field);
+        term.value("value", value);
+        term.end();
     }
-    let Some(uuid) = field::text(event, "kibana.alert.uuid") else {
-        field::set(&mut own, "depth", json!(0));
-        return (1, json!([own]));
+    terms.push(']');
+    fields.text("start", &time(suppressed.start));
+    fields.text("end", &time(suppressed.end));
+    fields.value("docs_count", &suppressed.docs_count);
+    fields.end();
+}
+
+/// `depth` and `ancestors` of an alert on `event`, which may be an alert itself.
+fn lineage(out: &mut Object<'_>, event: Node<'_>, origin: &Origin) {
+    let alert = field::text(event, "kibana.alert.uuid");
+    let depth = match alert {
+        Some(_) => match field::first(event, "kibana.alert.depth").map(Node::to_value) {
+            Some(depth) => depth.as_u64().unwrap_or(1),
+            None => 1,
+        },
+        None => 0,
     };
-    let depth = field::first(event, "kibana.alert.depth")
-        .and_then(Value::as_u64)
-        .unwrap_or(1);
-    field::set(&mut own, "id", json!(uuid));
-    field::set(&mut own, "type", json!("signal"));
-    field::set(&mut own, "depth", json!(depth));
-    if let Some(rule) = field::text(event, "kibana.alert.rule.uuid") {
-        field::set(&mut own, "rule", json!(rule));
+    out.value("depth", &depth.saturating_add(1));
+    let ancestors = out.member("ancestors");
+    ancestors.push('[');
+    if alert.is_some() {
+        for earlier in field::objects(event, "kibana.alert.ancestors") {
+            earlier.write(ancestors);
+            ancestors.push(',');
+        }
     }
-    let mut ancestors: Vec<Value> = field::objects(event, "kibana.alert.ancestors")
-        .into_iter()
-        .cloned()
-        .collect();
-    ancestors.push(own);
-    (depth.saturating_add(1), Value::Array(ancestors))
+    let mut own = Object::begin(ancestors);
+    own.text("id", alert.as_ref().unwrap_or(&origin.id));
+    own.text("type", if alert.is_some() { "signal" } else { "event" });
+    if !origin.index.is_empty() {
+        own.text("index", &origin.index);
+    }
+    own.value("depth", &depth);
+    if alert.is_some()
+        && let Some(rule) = field::text(event, "kibana.alert.rule.uuid")
+    {
+        own.text("rule", &rule);
+    }
+    own.end();
+    ancestors.push(']');
 }
 
-/// Everything under `name` in `event`, nested and dotted keys merged; null when
-/// there is nothing.
-fn namespace(event: &Value, name: &str) -> Value {
-    let members = event.as_object().into_iter().flatten();
-    let mut out = Map::new();
-    for (key, value) in members {
+/// Everything under `name` in `event` as member `key`, nested and dotted keys merged; no member
+/// when there is nothing.
+fn namespace(out: &mut Object<'_>, key: &str, event: Node<'_>, name: &str) {
+    let below = |key: &str| key.strip_prefix(name).is_some_and(|k| k.starts_with('.'));
+    if !event.members().any(|(key, _)| below(key)) {
+        let nested = event.get(name);
+        let filled = nested.filter(|nested| nested.members().next().is_some());
+        if let Some(nested) = filled {
+            out.node(key, nested);
+        }
+        return;
+    }
+    let mut merged = Map::new();
+    for (key, value) in event.members() {
         if key == name {
-            out.extend(value.as_object().cloned().unwrap_or_default());
-        } else if let Some(rest) = key
-            .strip_prefix(name)
-            .and_then(|rest| rest.strip_prefix('.'))
-        {
-            out.insert(rest.to_owned(), value.clone());
+            let members = value.members();
+            merged.extend(members.map(|(key, value)| (key.to_owned(), value.to_value())));
+        } else if below(key) {
+            let rest = key.get(name.len() + 1..).unwrap_or_default();
+            merged.insert(rest.to_owned(), value.to_value());
         }
     }
-    if out.is_empty() {
-        Value::Null
-    } else {
-        Value::Object(out)
-    }
-}
-
-/// Sets `event.kind`, in the spelling the event uses.
-fn set_kind(out: &mut Map<String, Value>) {
-    out.shift_remove("event.kind");
-    match out.get_mut("event") {
-        Some(Value::Object(event)) => {
-            event.insert("kind".to_owned(), json!("signal"));
-        }
-        _ => {
-            out.insert("event.kind".to_owned(), json!("signal"));
-        }
-    }
+    out.value(key, &merged);
 }
 
 /// `at` in RFC 3339 with milliseconds, UTC.
 pub(crate) fn time(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    format!("{at:.3}")
 }

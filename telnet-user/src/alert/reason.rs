@@ -1,50 +1,64 @@
 //! `kibana.alert.reason`: the alert in one sentence.
 
-use serde_json::Value;
-
-use crate::rules::field;
+use crate::{
+    json::{Node, View},
+    rules::field,
+};
 
 /// The sentence for an alert called `name` of `severity` on `event`.
 ///
 /// Absent parts vanish; the order and punctuation are Kibana's.
-pub(super) fn sentence(event: &Value, severity: &str, name: &str) -> String {
-    let part = |path: &str| {
-        let values = field::texts(event, path);
-        (!values.is_empty()).then(|| values.join(", "))
-    };
-    let mut out = part("event.category").map_or_else(String::new, |category| category + " ");
+pub(super) fn sentence<'e>(event: impl Into<Node<'e>>, severity: &str, name: &str) -> String {
+    let event = event.into();
+    let mut out = String::with_capacity(256);
+    if push(&mut out, "", event, "event.category") {
+        out.push(' ');
+    }
     out.push_str("event");
-
-    let mut facts = String::new();
+    let before = out.len();
+    out.push_str(" with");
+    let with = out.len();
     for (label, path) in [
-        ("process", "process.name"),
-        ("parent process", "process.parent.name"),
-        ("file", "file.name"),
+        (" process ", "process.name"),
+        (" parent process ", "process.parent.name"),
+        (" file ", "file.name"),
     ] {
-        if let Some(value) = part(path) {
-            facts.push_str(&[" ", label, " ", &value, ","].concat());
+        if push(&mut out, label, event, path) {
+            out.push(',');
         }
     }
-    for side in ["source", "destination"] {
-        if let Some(address) = part(&format!("{side}.ip")) {
-            facts.push_str(&[" ", side, " ", &address].concat());
-            if let Some(port) = part(&format!("{side}.port")) {
-                facts.push_str(&[":", &port, ","].concat());
+    for (label, address, port) in [
+        (" source ", "source.ip", "source.port"),
+        (" destination ", "destination.ip", "destination.port"),
+    ] {
+        if push(&mut out, label, event, address) && push(&mut out, ":", event, port) {
+            out.push(',');
+        }
+    }
+    if out.len() == with {
+        out.truncate(before);
+    }
+    push(&mut out, " by ", event, "user.name");
+    push(&mut out, " on ", event, "host.name");
+    for part in [" created ", severity, " alert ", name, "."] {
+        out.push_str(part);
+    }
+    out
+}
+
+/// Appends `label` and the values of a field; nothing, and `false`, when there are none.
+fn push(out: &mut String, label: &str, event: Node<'_>, path: &str) -> bool {
+    let values = field::values(event, path);
+    for (index, value) in values.iter().enumerate() {
+        out.push_str(if index == 0 { label } else { ", " });
+        match value.view() {
+            View::Text(text) => out.push_str(text),
+            View::Null | View::Bool(_) | View::Number(_) | View::Array(_) | View::Object(_) => {
+                value.write(out);
             }
         }
     }
-    if !facts.is_empty() {
-        out.push_str(" with");
-        out.push_str(&facts);
-    }
-    for (word, path) in [(" by ", "user.name"), (" on ", "host.name")] {
-        if let Some(value) = part(path) {
-            out.push_str(word);
-            out.push_str(&value);
-        }
-    }
-    out.push_str(&[" created ", severity, " alert ", name, "."].concat());
-    out
+    !values.is_empty()
 }
 
 #[cfg(test)]

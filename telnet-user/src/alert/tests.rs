@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{AlertId, Context, Origin, Settings, build};
+use super::{AlertId, Context, Origin, Settings, Template, build};
 use crate::rules::{Rule, Source, load, tests::rule};
 
 fn settings() -> Settings {
@@ -28,13 +28,14 @@ fn alert(event: &Value, rule: &Rule) -> Value {
     );
     let context = Context {
         now: at("2026-03-05T12:00:00.1234Z"),
+        detected: at("2026-03-05T12:00:00.1234Z"),
         id,
         origin: &origin,
         execution: "11111111-1111-4111-8111-111111111111",
         settings: &settings,
         suppressed: None,
     };
-    build(event, rule, &context)
+    build(event, rule, &Template::new(rule, &settings), &context).value()
 }
 
 fn accepted() -> Value {

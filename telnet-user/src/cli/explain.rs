@@ -93,14 +93,14 @@ fn one(
     let failed = rule
         .filters
         .iter()
-        .position(|filter| !filter.matches(event, now));
+        .position(|filter| !filter.matches(event.into(), now));
     let exception = rule.exceptions.covering(event, now);
     let matches = explanation.matches() && failed.is_none() && exception.is_none();
     let verdict = if matches { "match" } else { "no match" };
     line(out, 0, &format!("{place}: {verdict}: {}", rule.name))?;
     clause(out, &explanation.root, 1)?;
     for (number, filter) in rule.filters.iter().enumerate() {
-        let mark = mark(filter.matches(event, now));
+        let mark = mark(filter.matches(event.into(), now));
         line(out, 1, &format!("{mark} filter {}", number + 1))?;
     }
     if !rule.exceptions.is_empty() {

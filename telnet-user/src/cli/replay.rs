@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{RuleArgs, complain, counts, events, exit, print, printable, progress::Progress};
 use crate::{
     agent::system::NAME,
+    alert::Alert,
     config::Format,
     replay::{Mode, Replay},
     rules::{Level, Outbox, Rule, recorded_at},
@@ -95,17 +96,17 @@ impl<'c> Printer<'c> {
 }
 
 impl Outbox for Printer<'_> {
-    fn alert(&mut self, document: Value) {
+    fn alert(&mut self, alert: Alert) {
         if let Some(progress) = &mut self.progress {
             progress.clear();
         }
         if self.result.is_ok() {
-            self.result = self.console.write(&Document::Alert(document));
+            self.result = self.console.write(&Document::alert(alert));
         }
     }
 
-    fn update(&mut self, document: Value) {
-        self.alert(document);
+    fn update(&mut self, alert: Alert) {
+        self.alert(alert);
     }
 
     /// The report at the end has the numbers.

@@ -65,6 +65,16 @@ impl Serialize for Date {
     }
 }
 
+/// A date with as many digits of a second as it takes.
+#[derive(Clone, Copy, Debug)]
+struct Moment(Timestamp);
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
 /// One event, without what is the same in all events of a host ([`super::constant`]).
 #[derive(Debug, Serialize)]
 pub(super) struct Document<'a> {
@@ -181,9 +191,10 @@ impl<'a> Document<'a> {
                 start: span.start.map(at),
                 end: verdict.is_end.then(|| at(span.time)),
                 duration: span.duration(),
-                created: Date(context.now),
+                created: Date(context.created),
                 module: MODULE,
                 dataset: DATASET,
+                ingested: context.ingested.map(Moment),
             },
             network,
             source: None,
@@ -269,6 +280,8 @@ struct Event {
     created: Date,
     module: &'static str,
     dataset: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ingested: Option<Moment>,
 }
 
 fn closed_by(fact: &Fact) -> Option<&'static str> {

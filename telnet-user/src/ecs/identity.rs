@@ -120,12 +120,15 @@ impl fmt::Write for Hashed {
 
 /// The first 16 bytes in lower-case hex.
 fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .take(16)
-        .flat_map(|byte| [byte >> 4, byte & 0xf])
-        .filter_map(|digit| char::from_digit(u32::from(digit), 16))
-        .collect()
+    let mut text = String::with_capacity(32);
+    for byte in bytes.iter().take(16) {
+        for digit in [byte >> 4, byte & 0xf] {
+            text.push(char::from(
+                digit + if digit < 10 { b'0' } else { b'a' - 10 },
+            ));
+        }
+    }
+    text
 }
 
 /// Community ID v1 of a TCP flow with seed 0: the same from both ends. Absent when the ends are

@@ -38,6 +38,7 @@ use self::{constant::Constant, document::Document, identity::Scope};
 use crate::{
     clock::ClockPair,
     enrich::facts::{Facts, Host},
+    json::Indexed,
     session::{Observation, Traffic},
 };
 
@@ -95,56 +96,76 @@ impl Builder {
 
     /// The document of one observation: `facts` is what enrichment knows of its owners and the
     /// host, `clocks` turns kernel time into wall time, `now` is when the agent read it
-    /// (`event.created`). `event.ingested` is left to the rule engine.
+    /// (`event.created`) and when rules get it (`event.ingested`).
     pub fn event(
         &self,
         observation: &Observation,
         facts: &Facts,
         clocks: &ClockPair,
         now: Timestamp,
-    ) -> Value {
-        self.event_with_traffic(observation, None, facts, clocks, now)
+    ) -> Indexed {
+        let context = self.context(None, facts, clocks, (now, Some(now)));
+        self.document(observation, &context)
     }
 
-    /// [`Self::event`] of a session that is still open, with what went over it so far.
-    pub fn event_with_traffic(
+    /// What [`Self::event`] told of a session or listener that is still open, with what went over
+    /// it so far. No rule gets it.
+    pub fn open_event(
         &self,
         observation: &Observation,
         traffic: Option<Traffic>,
         facts: &Facts,
         clocks: &ClockPair,
         now: Timestamp,
-    ) -> Value {
-        let context = Context {
+    ) -> Indexed {
+        let context = self.context(traffic, facts, clocks, (now, None));
+        self.document(observation, &context)
+    }
+
+    fn context<'a>(
+        &'a self,
+        traffic: Option<Traffic>,
+        facts: &'a Facts,
+        clocks: &'a ClockPair,
+        (created, ingested): (Timestamp, Option<Timestamp>),
+    ) -> Context<'a> {
+        Context {
             scope: self.scope(&facts.host),
             traffic,
             facts,
             clocks,
-            now,
-        };
-        let document = match observation {
+            created,
+            ingested,
+        }
+    }
+
+    fn document(&self, observation: &Observation, context: &Context<'_>) -> Indexed {
+        let fields = match observation {
             Observation::Session {
                 session,
                 fact,
                 time,
-            } => Document::session(&context, session, fact, *time),
+            } => Document::session(context, session, fact, *time),
             Observation::ListenerOpened { listener, time } => {
-                Document::listener(&context, listener, &action::LISTENER_OPENED, *time)
+                Document::listener(context, listener, &action::LISTENER_OPENED, *time)
             }
             Observation::ListenerClosed { listener, time } => {
-                Document::listener(&context, listener, &action::LISTENER_CLOSED, *time)
+                Document::listener(context, listener, &action::LISTENER_CLOSED, *time)
             }
         };
-        let mut fields = object(&document);
-        fields.extend(Map::clone(&self.constant(&facts.host)));
-        Value::Object(fields)
+        let mut document = indexed(&fields);
+        document.extend(&self.constant(&context.facts.host));
+        document
     }
 
     /// What is the same in all documents of `host`, events or not: `host.*`, `agent.*`, `ecs.*`.
     pub fn envelope(&self, host: &Arc<Host>) -> Map<String, Value> {
-        let mut fields = Map::clone(&self.constant(host));
-        fields.shift_remove("data_stream");
-        fields
+        let constant = self.constant(host);
+        let members = constant.root().members();
+        members
+            .filter(|(key, _)| *key != "data_stream")
+            .map(|(key, value)| (key.to_owned(), value.to_value()))
+            .collect()
     }
 
     /// Where a socket's identity is unique. Without a boot id nothing tells two boots apart, so
@@ -154,7 +175,7 @@ impl Builder {
         Scope::new(boot.unwrap_or(&self.agent.ephemeral_id))
     }
 
-    fn constant(&self, host: &Arc<Host>) -> Arc<Map<String, Value>> {
+    fn constant(&self, host: &Arc<Host>) -> Arc<Indexed> {
         let mut cache = self.constant.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cached) = cache.as_ref()
             && Arc::ptr_eq(&cached.host, host)
@@ -162,7 +183,7 @@ impl Builder {
             return Arc::clone(&cached.fields);
         }
         let constant = Constant::new(&self.agent, &self.namespace, host);
-        let fields = Arc::new(object(&constant));
+        let fields = Arc::new(indexed(&constant));
         *cache = Some(Cached {
             host: Arc::clone(host),
             fields: Arc::clone(&fields),
@@ -171,16 +192,13 @@ impl Builder {
     }
 }
 
-/// A struct's fields as JSON.
-fn object(fields: &impl Serialize) -> Map<String, Value> {
-    match serde_json::to_value(fields) {
-        Ok(Value::Object(map)) => map,
+/// A struct's fields as a document.
+fn indexed(fields: &impl Serialize) -> Indexed {
+    Indexed::of(fields).unwrap_or_else(|error| {
         // Not reachable: a struct with text keys and values that all have a JSON form.
-        other => {
-            tracing::error!(?other, "cannot serialise an event");
-            Map::new()
-        }
-    }
+        tracing::error!(%error, "cannot serialise an event");
+        Indexed::default()
+    })
 }
 
 impl fmt::Debug for Builder {
@@ -195,7 +213,7 @@ impl fmt::Debug for Builder {
 /// Serialised host facts. Holds the facts, so that no others can take their address.
 struct Cached {
     host: Arc<Host>,
-    fields: Arc<Map<String, Value>>,
+    fields: Arc<Indexed>,
 }
 
 /// What all documents are built from.
@@ -205,7 +223,8 @@ struct Context<'a> {
     traffic: Option<Traffic>,
     facts: &'a Facts,
     clocks: &'a ClockPair,
-    now: Timestamp,
+    created: Timestamp,
+    ingested: Option<Timestamp>,
 }
 
 #[cfg(test)]

@@ -51,6 +51,7 @@ mod compile;
 mod error;
 mod eval;
 pub mod fields;
+mod index;
 mod parse;
 pub mod pushdown;
 #[cfg(test)]
@@ -63,4 +64,5 @@ pub use ast::{
 pub use compile::{Options, Predicate, compile};
 pub use error::{Class, Error};
 pub use eval::{Clause, ClauseKind, Explanation, FieldValue};
+pub use index::Index;
 pub use parse::{MAX_BYTES, MAX_DEPTH, parse};

@@ -16,6 +16,7 @@ use crate::{
     canary::{Sighting, Whose},
     clock::{BootTime, ClockPair},
     health::{PipelineReport, Report, RuleReport},
+    json::Indexed,
     probe::record::{Exec, KernelEvent, Record, SocketKey, Task},
     rules::{Engine, Evaluation, Rule},
     session::{
@@ -23,7 +24,7 @@ use crate::{
         kept::{Keeper, Kept},
         tracker::{self, Tracker},
     },
-    sink::Document,
+    sink::{Document, Kind},
     state::Change,
 };
 
@@ -40,8 +41,9 @@ pub enum Output {
 
 /// Facts about processes, users and the host, and how they become an ECS event.
 pub trait Enrich {
-    /// The event for one observation.
-    fn event(&mut self, observation: &Observation, now: &Now) -> Value;
+    /// The event for one observation, which rules get `now` (`event.ingested`): what their windows
+    /// are cut on.
+    fn event(&mut self, observation: &Observation, now: &Now) -> Indexed;
 
     /// For each session, the process that holds its socket, as far as userspace can tell.
     fn find_owners(&mut self, sessions: &[Session]) -> Vec<Option<Owner>>;
@@ -250,7 +252,8 @@ impl<E: Enrich> Pipeline<E> {
     /// The heartbeat that tells `report`.
     pub fn heartbeat(&self, report: &Report, now: &Now) -> Output {
         let envelope = self.enrich.envelope();
-        Output::Document(Document::Health(report.document(envelope, now.wall)))
+        let document = report.document(envelope, now.wall);
+        Output::Document(Document::new(Kind::Health, document.to_string()))
     }
 
     /// What the session table could not do.
@@ -285,19 +288,16 @@ impl<E: Enrich> Pipeline<E> {
         if canary == Some(Whose::Other) {
             return;
         }
-        let mut event = self.enrich.event(observation, now);
+        let event = self.enrich.event(observation, now);
         if canary == Some(Whose::Own) {
             out.extend(Sighting::of(observation).map(Output::Canary));
             return;
         }
-        if let Some(fields) = event.get_mut("event").and_then(Value::as_object_mut) {
-            // When the rules got it, which is what their windows are cut on.
-            fields.insert("ingested".to_owned(), now.wall.to_string().into());
-        }
         // Even if it was reported before: the rules may be others now, and they remember their alerts.
         let evaluation = self.engine.evaluate(&event, now.wall);
         if self.options.making.emit.events && !observation.was_reported() {
-            out.push(Output::Document(Document::Event(event)));
+            let document = Document::new(Kind::Event, event.into_text());
+            out.push(Output::Document(document));
         }
         self.deliver(evaluation, out);
         if let Some(keeper) = &mut self.memories.keeper {
@@ -323,9 +323,13 @@ impl<E: Enrich> Pipeline<E> {
             summaries,
         } = evaluation;
         if self.options.making.emit.alerts {
-            let alerts = alerts.into_iter().map(Document::Alert);
-            let updates = updates.into_iter().map(Document::Update);
-            let summaries = summaries.into_iter().map(Document::Summary);
+            let alerts = alerts.into_iter().map(Document::alert);
+            let updates = updates
+                .into_iter()
+                .map(|update| Document::new(Kind::Update, update.text));
+            let summaries = summaries
+                .iter()
+                .map(|summary| Document::new(Kind::Summary, summary.to_string()));
             let documents = alerts.chain(updates).chain(summaries);
             out.extend(documents.map(Output::Document));
         }

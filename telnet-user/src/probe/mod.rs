@@ -18,6 +18,7 @@ mod require;
 use std::{
     fmt, io,
     os::fd::{AsFd as _, AsRawFd},
+    time::Duration,
 };
 
 use aya::{
@@ -25,8 +26,14 @@ use aya::{
     programs::Program,
 };
 use aya_log::EbpfLogger;
-use telnet_common::{KernelCounters, MAP_COUNTERS, MAP_EVENTS, MAP_PORTS};
-use tokio::io::{Interest, unix::AsyncFd};
+use telnet_common::{
+    KernelCounters, MAP_COUNTERS, MAP_EVENTS, MAP_PORTS, PROGRAM_STATE, PROGRAM_STATE_CLASSIC,
+    WAKE_EVERY_NS,
+};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::timeout,
+};
 use tracing::warn;
 
 pub use self::{
@@ -41,6 +48,9 @@ use self::{
     ledger::Sequences,
     record::{Hook, Record},
 };
+
+/// How long after a wake-up the ring buffer is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_nanos(4 * WAKE_EVERY_NS);
 
 /// The words of one CPU's [`KernelCounters`].
 type CounterWords = [u64; size_of::<KernelCounters>() / size_of::<u64>()];
@@ -60,6 +70,8 @@ pub struct Probe {
     /// The programs; none once detached.
     attached: Option<aya::Ebpf>,
     missed: u64,
+    /// Whether records may have come since that woke nobody.
+    is_recent: bool,
 }
 
 impl fmt::Debug for Probe {
@@ -106,6 +118,7 @@ impl Probe {
             degraded,
             attached: Some(ebpf),
             missed: 0,
+            is_recent: false,
         })
     }
 
@@ -147,7 +160,8 @@ impl Probe {
         Ok(())
     }
 
-    /// Waits until the ring buffer has records.
+    /// Waits until the ring buffer may have records. Under a flood not every record wakes the
+    /// agent, so it looks once more a moment after it was woken the last time.
     ///
     /// # Errors
     ///
@@ -155,7 +169,16 @@ impl Probe {
     pub async fn ready(&mut self) -> io::Result<()> {
         // Cleared before the drain that follows, so that a record that arrives during it makes
         // the descriptor ready again.
-        self.ring.readable_mut().await?.clear_ready();
+        let readable = self.ring.readable_mut();
+        if self.is_recent {
+            match timeout(LOOK_AGAIN, readable).await {
+                Ok(ring) => ring?.clear_ready(),
+                Err(_elapsed) => self.is_recent = false,
+            }
+        } else {
+            readable.await?.clear_ready();
+            self.is_recent = true;
+        }
         Ok(())
     }
 
@@ -210,6 +233,19 @@ impl Probe {
         Ok(ledger)
     }
 
+    /// How often the program on state changes ran and how long that took in all, as far as the
+    /// kernel counts it (sysctl `kernel.bpf_stats_enabled`).
+    pub fn runs(&self) -> Runs {
+        let programs = self.attached.iter().flat_map(aya::Ebpf::programs);
+        let state = programs
+            .filter(|(name, _)| [PROGRAM_STATE, PROGRAM_STATE_CLASSIC].contains(name))
+            .filter_map(|(_, program)| program.info().ok());
+        state.fold(Runs::default(), |sum, info| Runs {
+            count: sum.count + info.run_count(),
+            time: sum.time + info.run_time(),
+        })
+    }
+
     /// `recursion_misses` of the attached programs, from the kernel's description of their file
     /// descriptors (5.12 and newer).
     fn count_missed(&self) -> u64 {
@@ -220,6 +256,15 @@ impl Probe {
             .filter_map(|(_, program)| recursion_misses(program))
             .sum()
     }
+}
+
+/// Runs of a program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Runs {
+    /// Their number.
+    pub count: u64,
+    /// Time spent in all of them.
+    pub time: Duration,
 }
 
 fn recursion_misses(program: &Program) -> Option<u64> {

@@ -1,4 +1,4 @@
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
 use crate::{
@@ -28,8 +28,9 @@ fn replay(extra: &str, mode: Mode, lines: &[String]) -> (Vec<String>, Numbers) {
         }
     }
     replay.finish(&mut out);
-    assert_eq!(out.updates, Vec::<Value>::new());
+    assert!(out.updates.is_empty());
     let ids = out.alerts.iter().map(|alert| {
+        let alert = alert.value();
         let ancestor = &alert["kibana"]["alert"]["ancestors"][0];
         ancestor["id"].as_str().unwrap().to_owned()
     });

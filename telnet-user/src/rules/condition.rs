@@ -1,10 +1,10 @@
 //! Conditions of filters and exceptions: KQL leaves under plain logic.
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::field;
 use super::wildcard::Wildcard;
+use crate::json::Node;
 use crate::kql::{self, Predicate};
 
 /// A condition on one document.
@@ -30,12 +30,12 @@ pub(crate) enum Condition {
 
 impl Condition {
     /// Whether `document` satisfies the condition at `now`.
-    pub(crate) fn matches(&self, document: &Value, now: Timestamp) -> bool {
+    pub(crate) fn matches(&self, document: Node<'_>, now: Timestamp) -> bool {
         match self {
             Self::Query(predicate) => predicate.matches(document, now),
             Self::Wildcard { field, pattern } => field::values(document, field)
                 .into_iter()
-                .filter_map(Value::as_str)
+                .filter_map(Node::as_str)
                 .any(|text| pattern.matches(text)),
             Self::Not(inner) => !inner.matches(document, now),
             Self::All(parts) => parts.iter().all(|part| part.matches(document, now)),

@@ -8,9 +8,13 @@ use serde_json::{Map, Value};
 use super::engine::is_date;
 use crate::kql::fields::{self, FieldType};
 
-/// Removes every value of `document` that contradicts the ECS type of its field.
-pub(crate) fn strip(document: &mut Map<String, Value>) {
-    members(document, "");
+/// `document` without the values that contradict the ECS type of their field.
+pub(crate) fn stripped(document: &Value) -> Value {
+    let mut document = document.clone();
+    if let Value::Object(fields) = &mut document {
+        members(fields, "");
+    }
+    document
 }
 
 fn members(document: &mut Map<String, Value>, prefix: &str) {
@@ -67,11 +71,11 @@ fn fits(value: &Value, kind: FieldType) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::strip;
+    use super::stripped;
 
     #[test]
     fn only_contradictions_go() {
-        let mut document = json!({
+        let document = json!({
             "@timestamp": "soon",
             "source": {"ip": ["192.0.2.1", "web1"], "port": "x", "address": 7},
             "destination.ip": "nowhere",
@@ -79,9 +83,8 @@ mod tests {
             "event": {"created": 1_767_225_600_000_i64, "action": {"name": "a"}},
             "custom": {"ip": "x", "port": "y", "list": []},
         });
-        strip(document.as_object_mut().unwrap());
         assert_eq!(
-            document,
+            stripped(&document),
             json!({
                 "source": {"ip": ["192.0.2.1"], "address": 7},
                 "destination": {"port": "23", "bytes": null},

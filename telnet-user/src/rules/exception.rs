@@ -1,9 +1,9 @@
 //! Exceptions: what a rule must not alert on.
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::condition::Condition;
+use crate::json::Node;
 
 /// One exception item: all of its entries must hold.
 #[derive(Clone, Debug)]
@@ -39,7 +39,8 @@ impl Exceptions {
     }
 
     /// Name of the first item that covers `event` and has not expired at `now`.
-    pub fn covering(&self, event: &Value, now: Timestamp) -> Option<&str> {
+    pub fn covering<'e>(&self, event: impl Into<Node<'e>>, now: Timestamp) -> Option<&str> {
+        let event = event.into();
         let live = self
             .items
             .iter()

@@ -2,32 +2,43 @@
 
 use serde_json::Value;
 
+use crate::json::{Node, View};
+
 /// Scalars at `path` in `document`, in document order.
 ///
 /// A dotted key is the same path as nested objects, both may occur in one
 /// document, arrays contribute every element, null is no value.
-pub(crate) fn values<'d>(document: &'d Value, path: &str) -> Vec<&'d Value> {
+pub(crate) fn values<'d>(document: impl Into<Node<'d>>, path: &str) -> Vec<Node<'d>> {
     let mut out = Vec::new();
-    walk(document, Some(path), &mut |value| {
+    find(document.into(), Some(path), &mut |value| {
         if !value.is_object() {
             out.push(value);
         }
+        false
     });
     out
 }
 
 /// The first scalar at `path`.
-pub(crate) fn first<'d>(document: &'d Value, path: &str) -> Option<&'d Value> {
-    values(document, path).into_iter().next()
+pub(crate) fn first<'d>(document: impl Into<Node<'d>>, path: &str) -> Option<Node<'d>> {
+    let mut out = None;
+    find(document.into(), Some(path), &mut |value| {
+        let is_scalar = !value.is_object();
+        if is_scalar {
+            out = Some(value);
+        }
+        is_scalar
+    });
+    out
 }
 
 /// The first value at `path` as text, if it is a scalar.
-pub(crate) fn text(document: &Value, path: &str) -> Option<String> {
+pub(crate) fn text<'d>(document: impl Into<Node<'d>>, path: &str) -> Option<String> {
     first(document, path).map(scalar_text)
 }
 
 /// Every value at `path` as text, in document order.
-pub(crate) fn texts(document: &Value, path: &str) -> Vec<String> {
+pub(crate) fn texts<'d>(document: impl Into<Node<'d>>, path: &str) -> Vec<String> {
     values(document, path)
         .into_iter()
         .map(scalar_text)
@@ -35,21 +46,22 @@ pub(crate) fn texts(document: &Value, path: &str) -> Vec<String> {
 }
 
 /// Objects at `path`, each element of an array on its own.
-pub(crate) fn objects<'d>(document: &'d Value, path: &str) -> Vec<&'d Value> {
+pub(crate) fn objects<'d>(document: impl Into<Node<'d>>, path: &str) -> Vec<Node<'d>> {
     let mut out = Vec::new();
-    walk(document, Some(path), &mut |value| {
+    find(document.into(), Some(path), &mut |value| {
         if value.is_object() {
             out.push(value);
         }
+        false
     });
     out
 }
 
 /// A scalar as the text a keyword field holds: strings bare, others as JSON.
-pub(crate) fn scalar_text(value: &Value) -> String {
+pub(crate) fn scalar_text(value: Node<'_>) -> String {
     value
         .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned)
+        .map_or_else(|| value.to_text(), str::to_owned)
 }
 
 /// Sets member `key` of `object`; nothing happens to any other kind of value.
@@ -59,35 +71,28 @@ pub(crate) fn set(object: &mut Value, key: &str, value: Value) {
     }
 }
 
-fn walk<'d>(value: &'d Value, rest: Option<&str>, found: &mut impl FnMut(&'d Value)) {
-    match value {
-        Value::Null => {}
-        Value::Array(elements) => {
-            for element in elements {
-                walk(element, rest, found);
-            }
-        }
-        Value::Object(members) => {
+/// Calls `found` with what stands at the path until it says that this is enough; whether it did.
+fn find<'d>(value: Node<'d>, rest: Option<&str>, found: &mut dyn FnMut(Node<'d>) -> bool) -> bool {
+    match value.view() {
+        View::Null => false,
+        View::Array(mut elements) => elements.any(|element| find(element, rest, found)),
+        View::Object(_) => {
             let Some(path) = rest else {
-                found(value);
-                return;
+                return found(value);
             };
-            if let Some(member) = members.get(path) {
-                walk(member, None, found);
+            let whole = value.get(path);
+            if whole.is_some_and(|member| find(member, None, found)) {
+                return true;
             }
-            for (dot, _) in path.match_indices('.') {
-                if let (Some(head), Some(tail)) = (path.get(..dot), path.get(dot + 1..))
-                    && let Some(member) = members.get(head)
-                {
-                    walk(member, Some(tail), found);
-                }
-            }
+            path.match_indices('.').any(|(dot, _)| {
+                let parts = path.get(..dot).zip(path.get(dot + 1..));
+                parts.is_some_and(|(head, tail)| {
+                    let member = value.get(head);
+                    member.is_some_and(|member| find(member, Some(tail), found))
+                })
+            })
         }
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            if rest.is_none() {
-                found(value);
-            }
-        }
+        View::Bool(_) | View::Number(_) | View::Text(_) => rest.is_none() && found(value),
     }
 }
 

@@ -1,9 +1,9 @@
 //! Kibana filters of a rule.
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::condition::Condition;
+use crate::json::Node;
 
 /// One condition next to the query; all of a rule's filters must hold.
 #[derive(Clone, Debug)]
@@ -11,7 +11,7 @@ pub struct Filter(pub(super) Condition);
 
 impl Filter {
     /// Whether `event` passes the filter at `now`.
-    pub fn matches(&self, event: &Value, now: Timestamp) -> bool {
+    pub fn matches(&self, event: Node<'_>, now: Timestamp) -> bool {
         self.0.matches(event, now)
     }
 }

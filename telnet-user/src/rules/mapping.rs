@@ -4,11 +4,13 @@ use serde_json::{Value, json};
 
 use super::field;
 use super::rule::{Rule, Severity, SeverityMapping};
+use crate::json::{Node, View};
 
 impl Rule {
     /// Severity of an alert on `event`: the highest one whose mapping applies,
     /// else the rule's.
-    pub fn severity_for(&self, event: &Value) -> Severity {
+    pub fn severity_for<'e>(&self, event: impl Into<Node<'e>>) -> Severity {
+        let event = event.into();
         let applying = self
             .severity_mapping
             .iter()
@@ -21,7 +23,8 @@ impl Rule {
 
     /// Risk score of an alert on `event`: the largest number in 0..100 in the
     /// mapped field, else the rule's.
-    pub fn risk_score_for(&self, event: &Value) -> Value {
+    pub fn risk_score_for<'e>(&self, event: impl Into<Node<'e>>) -> Value {
+        let event = event.into();
         let values = self
             .risk_score_field
             .iter()
@@ -37,21 +40,22 @@ impl Rule {
     }
 
     /// Rule name of an alert on `event`: the override field's text, else the rule's.
-    pub fn name_for(&self, event: &Value) -> String {
+    pub fn name_for<'e>(&'e self, event: impl Into<Node<'e>>) -> &'e str {
+        let event = event.into();
         let values = self
             .rule_name_override
             .iter()
             .flat_map(|name| field::values(event, name));
         let mut texts = values
-            .filter_map(Value::as_str)
+            .filter_map(Node::as_str)
             .filter(|text| !text.trim().is_empty());
-        texts.next().unwrap_or(&self.name).to_owned()
+        texts.next().unwrap_or(&self.name)
     }
 }
 
 /// Whether any value of the mapped field equals the mapping's. `event.severity`
 /// is a number in ECS and compares as one.
-fn applies(mapping: &SeverityMapping, event: &Value) -> bool {
+fn applies(mapping: &SeverityMapping, event: Node<'_>) -> bool {
     let expected: Option<f64> = mapping.value.trim().parse().ok();
     field::values(event, &mapping.field)
         .into_iter()
@@ -66,15 +70,15 @@ fn applies(mapping: &SeverityMapping, event: &Value) -> bool {
 }
 
 /// A number, also one written as text.
-fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text
+fn number(value: Node<'_>) -> Option<f64> {
+    match value.view() {
+        View::Number(number) => number.as_f64(),
+        View::Text(text) => text
             .trim()
             .parse()
             .ok()
             .filter(|number: &f64| number.is_finite()),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        View::Null | View::Bool(_) | View::Array(_) | View::Object(_) => None,
     }
 }
 

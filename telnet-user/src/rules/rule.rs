@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::exception::Exceptions;
 use super::filter::Filter;
 use super::period::{Interval, Offset};
+use crate::json::Node;
 use crate::kql::{self, Predicate};
 
 /// `kibana.alert.severity`, in rising order.
@@ -202,7 +203,8 @@ impl Rule {
     }
 
     /// Whether `event` satisfies the query and the filters at `now`.
-    pub fn matches(&self, event: &Value, now: jiff::Timestamp) -> bool {
+    pub fn matches<'e>(&self, event: impl Into<Node<'e>>, now: jiff::Timestamp) -> bool {
+        let event = event.into();
         self.predicate.matches(event, now)
             && self.filters.iter().all(|filter| filter.matches(event, now))
     }

@@ -1,6 +1,9 @@
 //! Documents on standard output: one JSON object a line, or one readable line each.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal as _, Write},
+};
 
 use super::{Document, pretty};
 use crate::config::Format;
@@ -37,12 +40,13 @@ impl<W: Write> Console<W> {
     ///
     /// When the stream does not take it, for example because its reader is gone.
     pub fn write(&mut self, document: &Document) -> io::Result<()> {
-        let mut line = if self.pretty {
-            pretty::line(document).into_bytes()
+        let text = if self.pretty {
+            Cow::Owned(pretty::line(document.kind(), &document.value()))
         } else {
-            serde_json::to_vec(document.value())?
+            Cow::Borrowed(document.text())
         };
-        line.push(b'\n');
+        // In one piece: other processes may write to the same file.
+        let line = [text.as_bytes(), b"\n"].concat();
         self.out.write_all(&line)?;
         self.out.flush()
     }
@@ -53,11 +57,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::sink::Kind;
 
     #[test]
     fn ndjson_is_one_line_whatever_is_inside() {
         let mut out = Vec::new();
-        let document = Document::Event(json!({"process": {"name": "a\nb\u{1b}[2J"}}));
+        let document = Document::new(
+            Kind::Event,
+            json!({"process": {"name": "a\nb\u{1b}[2J"}}).to_string(),
+        );
         Console::new(&mut out, false)
             .write(&document)
             .expect("written");
@@ -65,7 +73,7 @@ mod tests {
         assert_eq!(text.lines().count(), 1);
         assert!(!text.contains('\u{1b}'));
         let read: Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!(&read, document.value());
+        assert_eq!(read, document.value());
     }
 
     use serde_json::Value;

@@ -1,76 +1,74 @@
 //! Documents on their way out.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::config::Stream;
+use crate::{alert::Alert, config::Stream};
 
-/// A document on its way out, by what it is.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Document {
-    /// What happened on this host.
-    Event(Value),
-    /// A rule matched.
-    Alert(Value),
-    /// An earlier alert that took in further events: whole, under the same id.
-    Update(Value),
-    /// What became of a rule's matches, when not all of them were alerts.
-    Summary(Value),
-    /// What the agent did and could not do.
-    Health(Value),
+/// A document on its way out: JSON text, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    kind: Kind,
+    text: String,
+    happened: Option<Timestamp>,
 }
 
 impl Document {
-    /// The document itself.
-    pub const fn value(&self) -> &Value {
-        match self {
-            Self::Event(value)
-            | Self::Alert(value)
-            | Self::Update(value)
-            | Self::Summary(value)
-            | Self::Health(value) => value,
+    /// A document of `kind` with this JSON text.
+    pub const fn new(kind: Kind, text: String) -> Self {
+        Self {
+            kind,
+            text,
+            happened: None,
         }
+    }
+
+    /// A new alert.
+    pub fn alert(alert: Alert) -> Self {
+        Self {
+            happened: alert.happened,
+            ..Self::new(Kind::Alert, alert.text)
+        }
+    }
+
+    /// Its JSON text, on one line.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The document as a tree.
+    pub fn value(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_default()
     }
 
     /// What it is.
     pub const fn kind(&self) -> Kind {
-        match self {
-            Self::Event(_) => Kind::Event,
-            Self::Alert(_) => Kind::Alert,
-            Self::Update(_) => Kind::Update,
-            Self::Summary(_) => Kind::Summary,
-            Self::Health(_) => Kind::Health,
-        }
+        self.kind
     }
 
-    /// A document of `kind`.
-    pub const fn new(kind: Kind, value: Value) -> Self {
-        match kind {
-            Kind::Event => Self::Event(value),
-            Kind::Alert => Self::Alert(value),
-            Kind::Update => Self::Update(value),
-            Kind::Summary => Self::Summary(value),
-            Kind::Health => Self::Health(value),
-        }
+    /// When what a new alert is about happened; nothing for what was open before the agent.
+    pub const fn happened(&self) -> Option<Timestamp> {
+        self.happened
     }
 
     /// The stream it belongs to.
     pub const fn stream(&self) -> Stream {
-        self.kind().stream()
+        self.kind.stream()
     }
 }
 
 /// What a document is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// [`Document::Event`].
+    /// What happened on this host.
     Event,
-    /// [`Document::Alert`].
+    /// A rule matched.
     Alert,
-    /// [`Document::Update`].
+    /// An earlier alert that took in further events: whole, under the same id.
     Update,
-    /// [`Document::Summary`].
+    /// What became of a rule's matches, when not all of them were alerts.
     Summary,
-    /// [`Document::Health`].
+    /// What the agent did and could not do.
     Health,
 }
 

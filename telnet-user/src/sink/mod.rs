@@ -354,7 +354,7 @@ impl Outlet {
             },
             Way::Spooled(spool, _) => spool.append(Entry {
                 kind: document.kind(),
-                body: serde_json::to_vec(document.value())?,
+                body: document.text().as_bytes().to_vec(),
             }),
         }
         Ok(())

@@ -4,17 +4,17 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::Document;
+use super::Kind;
 
 /// The line, without its end; control characters are escaped, since names and arguments come
 /// from whoever runs programs on the host.
-pub(super) fn line(document: &Document) -> String {
-    let line = match document {
-        Document::Alert(alert) | Document::Update(alert) => alert_line(alert),
-        Document::Event(event) => event_line(event),
-        Document::Summary(health) | Document::Health(health) => match text(health, "/message") {
-            Some(message) => format!("{} {message}", time(health)),
-            None => format!("{} health {health}", time(health)),
+pub(super) fn line(kind: Kind, document: &Value) -> String {
+    let line = match kind {
+        Kind::Alert | Kind::Update => alert_line(document),
+        Kind::Event => event_line(document),
+        Kind::Summary | Kind::Health => match text(document, "/message") {
+            Some(message) => format!("{} {message}", time(document)),
+            None => format!("{} health {document}", time(document)),
         },
     };
     escape(&line)
@@ -128,7 +128,7 @@ mod tests {
             "host": {"name": "web1"},
         });
         assert_eq!(
-            line(&Document::Alert(alert)),
+            line(Kind::Alert, &alert),
             "2026-03-05T12:00:00.000Z MEDIUM Accepted Default Telnet Port Connection: ingress \
              [2001:db8::7]:50000 -> 192.0.2.9:23 telnetd[7] as root on web1"
         );
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn hostile_names_cannot_reach_the_terminal() {
         let event = json!({"process": {"name": "a\u{1b}[2J\r\n\u{202e}b\u{9b}1m", "pid": 1}});
-        let line = line(&Document::Event(event));
+        let line = line(Kind::Event, &event);
         assert!(!line.chars().any(char::is_control), "{line:?}");
         assert!(
             line.contains(r"a\u{1b}[2J\u{d}\u{a}\u{202e}b\u{9b}1m"),
@@ -147,6 +147,6 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_left_out() {
-        assert_eq!(line(&Document::Event(json!({}))), "- event");
+        assert_eq!(line(Kind::Event, &json!({})), "- event");
     }
 }

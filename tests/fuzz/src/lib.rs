@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use telnet_user::{
+    alert::Alert,
     clock::BootTime,
     input::{Event, Parser},
     kql::{self, Options, Predicate},
@@ -104,12 +105,12 @@ pub fn event(data: &[u8]) {
 struct Checked;
 
 impl Outbox for Checked {
-    fn alert(&mut self, document: Value) {
-        check_alert(&document);
+    fn alert(&mut self, alert: Alert) {
+        check_alert(&alert.value());
     }
 
-    fn update(&mut self, document: Value) {
-        check_alert(&document);
+    fn update(&mut self, alert: Alert) {
+        check_alert(&alert.value());
     }
 
     fn summary(&mut self, document: Value) {

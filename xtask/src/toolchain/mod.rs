@@ -6,6 +6,7 @@
 mod apply;
 mod apt;
 mod facts;
+pub(crate) mod peers;
 mod plan;
 mod test_tools;
 mod version;

@@ -16,7 +16,7 @@ use self::{list::Lister, table::Row};
 use super::{RuleArgs, exit};
 use crate::{
     config::Format,
-    sink::{Document, console::Console},
+    sink::{Document, Kind, console::Console},
 };
 
 /// Said instead of a table without rows.
@@ -84,7 +84,7 @@ fn print_json(mut lister: Lister) -> anyhow::Result<()> {
     let mut console = Console::stdout(Format::Ndjson);
     for event in lister.events(&listing) {
         console
-            .write(&Document::Event(event))
+            .write(&Document::new(Kind::Event, event.into_text()))
             .context("cannot write to standard output")?;
     }
     Ok(())

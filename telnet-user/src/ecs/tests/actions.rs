@@ -332,12 +332,9 @@ fn a_changed_host_is_seen_at_once() {
             hostname: Some(name.to_owned()),
             ..Host::default()
         });
-        let document = builder.event(
-            &observation,
-            &facts,
-            &clocks(),
-            time("2026-03-05T12:00:00Z"),
-        );
+        let now = time("2026-03-05T12:00:00Z");
+        let document = builder.event(&observation, &facts, &clocks(), now);
+        let document = document.to_value();
         assert_eq!(get(&document, "host.name"), name);
         assert_eq!(get(&document, "related.hosts"), &json!([name]));
     }
@@ -348,7 +345,9 @@ fn the_namespace_is_the_operators() {
     let builder = builder().with_namespace("dmz".to_owned());
     let observation = observed(inbound(), Fact::Accepted, at(100_000));
     let now = time("2026-03-05T12:00:00Z");
-    let document = builder.event(&observation, &Facts::default(), &clocks(), now);
+    let document = builder
+        .event(&observation, &Facts::default(), &clocks(), now)
+        .to_value();
     let expected = json!({"type": "logs", "dataset": DATASET, "namespace": "dmz"});
     assert_eq!(get(&document, "data_stream"), &expected);
 }

@@ -147,7 +147,9 @@ fn without_a_boot_id_identities_hold_for_one_run() {
             ..builder().agent
         });
         let now = time("2026-03-05T12:00:00Z");
-        let document = builder.event(&observation, &Facts::default(), &clocks(), now);
+        let document = builder
+            .event(&observation, &Facts::default(), &clocks(), now)
+            .to_value();
         get(&document, "event.id").clone()
     };
     assert_eq!(id("a"), id("a"));

@@ -49,7 +49,9 @@ pub(super) fn builder() -> Builder {
 /// The document of an observation 12 ms after noon.
 pub(super) fn document(observation: &Observation, facts: &Facts) -> Value {
     let now = time("2026-03-05T12:00:00.012Z");
-    builder().event(observation, facts, &clocks(), now)
+    builder()
+        .open_event(observation, None, facts, &clocks(), now)
+        .to_value()
 }
 
 /// What `path` holds, null where nothing is.

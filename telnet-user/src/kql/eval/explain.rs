@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Context, Object, path};
+use super::{Context, path};
+use crate::json::Node as Event;
 use crate::kql::ast::{Literal, Node, NodeKind, Span, Values, ValuesKind};
 use crate::kql::compile::{Expr, ExprKind, Field, Predicate, ValueTest};
 
@@ -114,15 +115,13 @@ impl Clause {
 
 impl Predicate {
     /// How each clause comes out for `event`, nothing left out.
-    pub fn explain(&self, event: &Value, now: Timestamp) -> Explanation {
-        let empty = Object::new();
-        let object = event.as_object().unwrap_or(&empty);
+    pub fn explain<'e>(&self, event: impl Into<Event<'e>>, now: Timestamp) -> Explanation {
         let explainer = Explainer {
             context: Context { now, prefix: "" },
             source: self.query().source(),
         };
         Explanation {
-            root: explainer.clause(&self.0.root, self.query().root(), object),
+            root: explainer.clause(&self.0.root, self.query().root(), event.into()),
         }
     }
 }
@@ -139,7 +138,7 @@ struct Explainer<'p> {
 
 impl Explainer<'_> {
     /// The clause that `expr` was compiled to from `node`.
-    fn clause(self, expr: &Expr, node: &Node, object: &Object) -> Clause {
+    fn clause(self, expr: &Expr, node: &Node, object: Event<'_>) -> Clause {
         let (kind, children, values) = self.parts(expr, node, object);
         Clause {
             kind,
@@ -151,7 +150,7 @@ impl Explainer<'_> {
         }
     }
 
-    fn parts(self, expr: &Expr, node: &Node, object: &Object) -> Parts {
+    fn parts(self, expr: &Expr, node: &Node, object: Event<'_>) -> Parts {
         let all = |exprs: &[Expr], nodes: &[Node]| -> Vec<Clause> {
             let pairs = exprs.iter().zip(nodes);
             pairs
@@ -214,7 +213,7 @@ impl Explainer<'_> {
         (path, prefix): (&str, &str),
         query: &Expr,
         node: &Node,
-        object: &Object,
+        object: Event<'_>,
     ) -> Parts {
         let objects = path::objects(object, path);
         let context = Context {
@@ -226,12 +225,12 @@ impl Explainer<'_> {
             source: self.source,
         };
         let children = match objects.as_slice() {
-            [only] => vec![inner.clause(query, node, only)],
+            [only] => vec![inner.clause(query, node, only.node())],
             [] | [_, _, ..] => Vec::new(),
         };
         let values = objects.into_iter().map(|found| FieldValue {
             field: format!("{}{path}", self.context.prefix),
-            value: Value::Object(found.into_owned()),
+            value: found.node().to_value(),
         });
         (ClauseKind::Nested, children, values.collect())
     }
@@ -242,7 +241,7 @@ impl Explainer<'_> {
         field: &Field,
         wanted: &ValueTest,
         (name, values): (&Literal, &Values),
-        object: &Object,
+        object: Event<'_>,
     ) -> Clause {
         let of = |wanted: &ValueTest, values: &Values| {
             self.values(field, wanted, (name, values), object)
@@ -279,7 +278,7 @@ impl Explainer<'_> {
     }
 
     /// The scalars of a field, and those below it when it is an object.
-    fn found(self, field: &Field, object: &Object) -> Vec<FieldValue> {
+    fn found(self, field: &Field, object: Event<'_>) -> Vec<FieldValue> {
         let prefix = self.context.prefix;
         let mut list = Vec::new();
         path::any_leaf(object, prefix, &mut |name, value| {
@@ -295,7 +294,7 @@ impl Explainer<'_> {
             if wanted {
                 list.push(FieldValue {
                     field: name.to_owned(),
-                    value: value.clone(),
+                    value: value.to_value(),
                 });
             }
             false

@@ -1,29 +1,24 @@
 //! Evaluation of a predicate over one event.
 
 mod explain;
-mod path;
-mod scalar;
+pub(super) mod path;
+pub(super) mod scalar;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 
 pub use self::explain::{Clause, ClauseKind, Explanation, FieldValue};
 use super::compile::{Expr, ExprKind, Field, Predicate, Test, ValueTest};
 use super::fields::{self, FieldType};
-
-type Object = Map<String, Value>;
+use crate::json::Node;
 
 impl Predicate {
     /// Whether `event` satisfies the query. `now` is what date math starts from.
     ///
     /// Nothing is allocated unless the query uses braces, field patterns, free text or analyzed
     /// text.
-    pub fn matches(&self, event: &Value, now: Timestamp) -> bool {
+    pub fn matches<'e>(&self, event: impl Into<Node<'e>>, now: Timestamp) -> bool {
         let context = Context { now, prefix: "" };
-        match event.as_object() {
-            Some(object) => context.holds(&self.0.root, object),
-            None => context.holds(&self.0.root, &Object::new()),
-        }
+        context.holds(&self.0.root, event.into())
     }
 }
 
@@ -36,7 +31,7 @@ struct Context<'p> {
 }
 
 impl Context<'_> {
-    fn holds(self, expr: &Expr, object: &Object) -> bool {
+    fn holds(self, expr: &Expr, object: Node<'_>) -> bool {
         match &expr.kind {
             ExprKind::All => true,
             ExprKind::Or(list) => list.iter().any(|inner| self.holds(inner, object)),
@@ -54,7 +49,7 @@ impl Context<'_> {
                 };
                 path::objects(object, path)
                     .iter()
-                    .any(|found| inner.holds(query, found))
+                    .any(|found| inner.holds(query, found.node()))
             }
             ExprKind::Free(untyped) => path::any_leaf(object, self.prefix, &mut |name, value| {
                 scalar::untyped(untyped, fields::lookup(name), value, self.now)
@@ -62,7 +57,7 @@ impl Context<'_> {
         }
     }
 
-    fn field(self, field: &Field, test: &ValueTest, object: &Object) -> bool {
+    fn field(self, field: &Field, test: &ValueTest, object: Node<'_>) -> bool {
         match test {
             ValueTest::Exists => self.exists(field, object),
             ValueTest::Any(tests) => self.any_value(field, tests, object),
@@ -72,7 +67,7 @@ impl Context<'_> {
         }
     }
 
-    fn exists(self, field: &Field, object: &Object) -> bool {
+    fn exists(self, field: &Field, object: Node<'_>) -> bool {
         match field {
             Field::Pattern(pattern) => {
                 path::any_leaf(object, self.prefix, &mut |name, _| pattern.matches(name))
@@ -86,8 +81,8 @@ impl Context<'_> {
         }
     }
 
-    fn any_value(self, field: &Field, tests: &[Test], object: &Object) -> bool {
-        let any = |field_type, value: &Value| {
+    fn any_value(self, field: &Field, tests: &[Test], object: Node<'_>) -> bool {
+        let any = |field_type, value: Node<'_>| {
             tests
                 .iter()
                 .any(|test| scalar::matches(test, field_type, value, self.now))
@@ -108,7 +103,7 @@ impl Context<'_> {
                 parent,
                 field_type,
             } => {
-                let mut any = |value: &Value| any(*field_type, value);
+                let mut any = |value: Node<'_>| any(*field_type, value);
                 path::any(object, path, &mut any)
                     || parent
                         .as_ref()

@@ -3,11 +3,9 @@
 //! Objects extend the path with a dot, a key may hold dots itself, arrays contribute every element,
 //! null is no value. Each function visits every value at most once and stops at the first `true`.
 
-use std::borrow::Cow;
+use serde_json::{Map, Value};
 
-use serde_json::Value;
-
-use super::Object;
+use crate::json::{Elements, Node, View};
 
 /// How an object's key relates to a wanted path.
 enum Key<'p> {
@@ -43,105 +41,151 @@ fn relate<'p>(key: &str, path: &'p str) -> Key<'p> {
 ///
 /// A scan of the keys finds every spelling of the path at once and beats hashing each of them on
 /// objects of the usual size.
-pub(super) fn any(object: &Object, path: &str, test: &mut impl FnMut(&Value) -> bool) -> bool {
+pub(in crate::kql) fn any(
+    object: Node<'_>,
+    path: &str,
+    test: &mut impl FnMut(Node<'_>) -> bool,
+) -> bool {
     object
-        .iter()
-        .any(|(key, value)| match (relate(key, path), value) {
-            (Key::Whole, Value::Bool(_) | Value::Number(_) | Value::String(_)) => test(value),
-            (Key::Whole, _) => elements(value, test),
-            (Key::Start(rest), Value::Object(inner)) => any(inner, rest, test),
-            (Key::Start(rest), _) => inside(value, &mut |inner| any(inner, rest, test)),
-            (Key::Below | Key::Other, _) => false,
+        .members()
+        .any(|(key, value)| match relate(key, path) {
+            Key::Whole => elements(value, test),
+            Key::Start(rest) => match value.view() {
+                View::Array(list) => inside(list, &mut |inner| any(inner, rest, test)),
+                View::Object(_) => any(value, rest, test),
+                View::Null | View::Bool(_) | View::Number(_) | View::Text(_) => false,
+            },
+            Key::Below | Key::Other => false,
         })
 }
 
 /// Whether some scalar at `path` or anywhere below it passes.
 pub(super) fn any_below(
-    object: &Object,
+    object: Node<'_>,
     path: &str,
-    test: &mut impl FnMut(&Value) -> bool,
+    test: &mut impl FnMut(Node<'_>) -> bool,
 ) -> bool {
     // The recursion is over one concrete closure type, so that it can be compiled.
-    fn walk(object: &Object, path: &str, test: &mut dyn FnMut(&Value) -> bool) -> bool {
-        object.iter().any(|(key, value)| match relate(key, path) {
-            Key::Whole | Key::Below => scalars(value, test),
-            Key::Start(rest) => inside(value, &mut |inner| walk(inner, rest, test)),
-            Key::Other => false,
-        })
+    fn walk(object: Node<'_>, path: &str, test: &mut dyn FnMut(Node<'_>) -> bool) -> bool {
+        object
+            .members()
+            .any(|(key, value)| match relate(key, path) {
+                Key::Whole | Key::Below => scalars(value, test),
+                Key::Start(rest) => match value.view() {
+                    View::Array(list) => inside(list, &mut |inner| walk(inner, rest, test)),
+                    View::Object(_) => walk(value, rest, test),
+                    View::Null | View::Bool(_) | View::Number(_) | View::Text(_) => false,
+                },
+                Key::Other => false,
+            })
     }
     walk(object, path, test)
 }
 
-/// The objects in `value`: itself, or the elements of an array at any depth.
-fn inside(value: &Value, visit: &mut dyn FnMut(&Object) -> bool) -> bool {
-    match value {
-        Value::Object(object) => visit(object),
-        Value::Array(array) => array.iter().any(|element| inside(element, visit)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
+/// The objects in a list, at any depth of lists.
+fn inside(list: Elements<'_>, visit: &mut dyn FnMut(Node<'_>) -> bool) -> bool {
+    let mut list = list;
+    list.any(|element| match element.view() {
+        View::Object(_) => visit(element),
+        View::Array(list) => inside(list, visit),
+        View::Null | View::Bool(_) | View::Number(_) | View::Text(_) => false,
+    })
 }
 
-/// The scalars in `value` that are at its own path: itself or the elements of an array.
-fn elements(value: &Value, test: &mut dyn FnMut(&Value) -> bool) -> bool {
-    match value {
-        Value::Null | Value::Object(_) => false,
-        Value::Array(array) => array.iter().any(|element| elements(element, test)),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => test(value),
+/// The scalars in `value` that are at its own path: itself or the elements of a list.
+fn elements(value: Node<'_>, test: &mut dyn FnMut(Node<'_>) -> bool) -> bool {
+    match value.view() {
+        View::Null | View::Object(_) => false,
+        View::Array(mut list) => list.any(|element| elements(element, test)),
+        View::Bool(_) | View::Number(_) | View::Text(_) => test(value),
     }
 }
 
 /// The scalars in `value` at any path.
-fn scalars(value: &Value, test: &mut dyn FnMut(&Value) -> bool) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Object(object) => object.values().any(|inner| scalars(inner, test)),
-        Value::Array(array) => array.iter().any(|element| scalars(element, test)),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => test(value),
+fn scalars(value: Node<'_>, test: &mut dyn FnMut(Node<'_>) -> bool) -> bool {
+    match value.view() {
+        View::Null => false,
+        View::Object(mut members) => members.any(|(_, inner)| scalars(inner, test)),
+        View::Array(mut list) => list.any(|element| scalars(element, test)),
+        View::Bool(_) | View::Number(_) | View::Text(_) => test(value),
     }
 }
 
 /// Whether some scalar of the object passes, given its full path; `prefix` is the object's own path
 /// and a dot.
 pub(super) fn any_leaf(
-    object: &Object,
+    object: Node<'_>,
     prefix: &str,
-    test: &mut dyn FnMut(&str, &Value) -> bool,
+    test: &mut dyn FnMut(&str, Node<'_>) -> bool,
 ) -> bool {
     fn walk(
-        object: &Object,
+        object: Node<'_>,
         path: &mut String,
-        test: &mut dyn FnMut(&str, &Value) -> bool,
+        test: &mut dyn FnMut(&str, Node<'_>) -> bool,
     ) -> bool {
         let length = path.len();
-        object.iter().any(|(key, value)| {
+        object.members().any(|(key, value)| {
             path.truncate(length);
             path.push_str(key);
             leaf(value, path, test)
         })
     }
-    fn leaf(value: &Value, path: &mut String, test: &mut dyn FnMut(&str, &Value) -> bool) -> bool {
-        match value {
-            Value::Null => false,
-            Value::Bool(_) | Value::Number(_) | Value::String(_) => test(path, value),
-            Value::Array(array) => {
+    fn leaf(
+        value: Node<'_>,
+        path: &mut String,
+        test: &mut dyn FnMut(&str, Node<'_>) -> bool,
+    ) -> bool {
+        match value.view() {
+            View::Null => false,
+            View::Bool(_) | View::Number(_) | View::Text(_) => test(path, value),
+            View::Array(mut list) => {
                 let length = path.len();
-                array.iter().any(|element| {
+                list.any(|element| {
                     path.truncate(length);
                     leaf(element, path, test)
                 })
             }
-            Value::Object(object) => {
+            View::Object(_) => {
                 path.push('.');
-                walk(object, path, test)
+                walk(value, path, test)
             }
         }
     }
     walk(object, &mut prefix.to_owned(), test)
 }
 
+/// An object that braces are held against.
+pub(super) enum Object<'e> {
+    /// It is written in one place.
+    Whole(Node<'e>),
+    /// It is put together from several, or from dotted keys.
+    Merged(Map<String, Value>),
+}
+
+impl Object<'_> {
+    pub(super) fn node(&self) -> Node<'_> {
+        match self {
+            Self::Whole(node) => *node,
+            Self::Merged(members) => Node::from(members),
+        }
+    }
+
+    fn into_members(self) -> Map<String, Value> {
+        match self {
+            Self::Whole(node) => {
+                let members = node.members();
+                members
+                    .map(|(key, value)| (key.to_owned(), value.to_value()))
+                    .collect()
+            }
+            Self::Merged(members) => members,
+        }
+    }
+}
+
 /// The objects at `path`: each element of an array for itself; all that is written outside of
 /// arrays, nested or with dotted keys, is one object.
-pub(super) fn objects<'e>(object: &'e Object, path: &str) -> Vec<Cow<'e, Object>> {
+pub(super) fn objects<'e>(object: Node<'e>, path: &str) -> Vec<Object<'e>> {
     let mut found = Found {
         alone: Vec::new(),
         merged: None,
@@ -154,16 +198,16 @@ pub(super) fn objects<'e>(object: &'e Object, path: &str) -> Vec<Cow<'e, Object>
 
 struct Found<'e> {
     /// Elements of arrays.
-    alone: Vec<Cow<'e, Object>>,
+    alone: Vec<Object<'e>>,
     /// What is outside of arrays.
-    merged: Option<Cow<'e, Object>>,
+    merged: Option<Object<'e>>,
 }
 
 impl<'e> Found<'e> {
-    fn collect(&mut self, object: &'e Object, path: &str, in_array: bool) {
+    fn collect(&mut self, object: Node<'e>, path: &str, in_array: bool) {
         // Dotted keys of one object belong together.
-        let mut dotted = Object::new();
-        for (key, value) in object {
+        let mut dotted = Map::new();
+        for (key, value) in object.members() {
             match relate(key, path) {
                 Key::Whole => self.add_value(value, in_array),
                 Key::Start(rest) => self.descend(value, rest, in_array),
@@ -175,52 +219,54 @@ impl<'e> Found<'e> {
             }
         }
         if !dotted.is_empty() {
-            self.add(Cow::Owned(dotted), in_array);
+            self.add(Object::Merged(dotted), in_array);
         }
     }
 
-    fn descend(&mut self, value: &'e Value, rest: &str, in_array: bool) {
-        match value {
-            Value::Object(inner) => self.collect(inner, rest, in_array),
-            Value::Array(array) => array.iter().for_each(|e| self.descend(e, rest, true)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    fn descend(&mut self, value: Node<'e>, rest: &str, in_array: bool) {
+        match value.view() {
+            View::Object(_) => self.collect(value, rest, in_array),
+            View::Array(list) => list.for_each(|element| self.descend(element, rest, true)),
+            View::Null | View::Bool(_) | View::Number(_) | View::Text(_) => {}
         }
     }
 
-    fn add_value(&mut self, value: &'e Value, in_array: bool) {
-        match value {
-            Value::Object(inner) => self.add(Cow::Borrowed(inner), in_array),
-            Value::Array(array) => array.iter().for_each(|e| self.add_value(e, true)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    fn add_value(&mut self, value: Node<'e>, in_array: bool) {
+        match value.view() {
+            View::Object(_) => self.add(Object::Whole(value), in_array),
+            View::Array(list) => list.for_each(|element| self.add_value(element, true)),
+            View::Null | View::Bool(_) | View::Number(_) | View::Text(_) => {}
         }
     }
 
-    fn add(&mut self, object: Cow<'e, Object>, in_array: bool) {
+    fn add(&mut self, object: Object<'e>, in_array: bool) {
         if in_array {
             self.alone.push(object);
             return;
         }
-        match &mut self.merged {
-            None => self.merged = Some(object),
+        self.merged = Some(match self.merged.take() {
+            None => object,
             Some(merged) => {
-                let target = merged.to_mut();
-                object
-                    .iter()
-                    .for_each(|(key, value)| insert(target, key, value));
+                let mut target = merged.into_members();
+                for (key, value) in object.node().members() {
+                    insert(&mut target, key, value);
+                }
+                Object::Merged(target)
             }
-        }
+        });
     }
 }
 
 /// Adds a value under `key` beside what is there: a field may have several values.
-fn insert(target: &mut Object, key: &str, value: &Value) {
+fn insert(target: &mut Map<String, Value>, key: &str, value: Node<'_>) {
+    let value = value.to_value();
     match target.get_mut(key) {
         None => {
-            target.insert(key.to_owned(), value.clone());
+            target.insert(key.to_owned(), value);
         }
         Some(present) => {
             let first = std::mem::take(present);
-            *present = Value::Array(vec![first, value.clone()]);
+            *present = Value::Array(vec![first, value]);
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
-use serde_json::Value;
 
+use crate::json::{Node, View};
 use crate::kql::ast::RangeOp;
 use crate::kql::compile::{Bound, Test, Untyped, UntypedBound};
 use crate::kql::fields::FieldType;
@@ -17,7 +17,7 @@ use crate::kql::value::text;
 pub(super) fn matches(
     test: &Test,
     field_type: Option<FieldType>,
-    value: &Value,
+    value: Node<'_>,
     now: Timestamp,
 ) -> bool {
     match test {
@@ -38,18 +38,18 @@ pub(super) fn matches(
 pub(super) fn untyped(
     wanted: &Untyped,
     field_type: Option<FieldType>,
-    value: &Value,
+    value: Node<'_>,
     now: Timestamp,
 ) -> bool {
-    match (field_type, value) {
-        (Some(FieldType::Keyword | FieldType::Flattened), _) | (None, Value::String(_)) => {
+    match (field_type, value.view()) {
+        (Some(FieldType::Keyword | FieldType::Flattened), _) | (None, View::Text(_)) => {
             with_text(value, |text| wanted.keyword.matches(text))
         }
         (Some(FieldType::Text), _) => with_text(value, |text| wanted.text.matches(text)),
-        (Some(FieldType::Long | FieldType::Double), _) | (None, Value::Number(_)) => {
+        (Some(FieldType::Long | FieldType::Double), _) | (None, View::Number(_)) => {
             wanted.number.is_some_and(|number| is_number(value, number))
         }
-        (Some(FieldType::Boolean), _) | (None, Value::Bool(_)) => wanted
+        (Some(FieldType::Boolean), _) | (None, View::Bool(_)) => wanted
             .boolean
             .is_some_and(|wanted| boolean(value) == Some(wanted)),
         (Some(FieldType::Ip), _) => wanted.ip.is_some_and(|network| is_in(value, network)),
@@ -57,8 +57,9 @@ pub(super) fn untyped(
             .date
             .as_ref()
             .is_some_and(|wanted| is_date(value, wanted, now)),
-        (Some(FieldType::GeoPoint), _)
-        | (None, Value::Null | Value::Array(_) | Value::Object(_)) => false,
+        (Some(FieldType::GeoPoint), _) | (None, View::Null | View::Array(_) | View::Object(_)) => {
+            false
+        }
     }
 }
 
@@ -66,7 +67,7 @@ fn range(
     op: RangeOp,
     bound: &Bound,
     field_type: Option<FieldType>,
-    value: &Value,
+    value: Node<'_>,
     now: Timestamp,
 ) -> bool {
     match bound {
@@ -84,18 +85,18 @@ fn untyped_range(
     op: RangeOp,
     bound: &UntypedBound,
     field_type: Option<FieldType>,
-    value: &Value,
+    value: Node<'_>,
     now: Timestamp,
 ) -> bool {
-    match (field_type, value) {
-        (Some(FieldType::Keyword | FieldType::Flattened), _) | (None, Value::String(_)) => {
+    match (field_type, value.view()) {
+        (Some(FieldType::Keyword | FieldType::Flattened), _) | (None, View::Text(_)) => {
             keyword_range(op, &bound.keyword, value)
         }
         (Some(FieldType::Text), _) => word_range(op, &bound.keyword, value),
-        (Some(FieldType::Long | FieldType::Double), _) | (None, Value::Number(_)) => bound
+        (Some(FieldType::Long | FieldType::Double), _) | (None, View::Number(_)) => bound
             .number
             .is_some_and(|bound| number_range(op, bound, value)),
-        (Some(FieldType::Boolean), _) | (None, Value::Bool(_)) => bound
+        (Some(FieldType::Boolean), _) | (None, View::Bool(_)) => bound
             .boolean
             .is_some_and(|bound| boolean_range(op, bound, value)),
         (Some(FieldType::Ip), _) => bound.ip.is_some_and(|bound| ip_range(op, bound, value)),
@@ -103,38 +104,39 @@ fn untyped_range(
             .date
             .as_ref()
             .is_some_and(|bound| date_range(op, bound, value, now)),
-        (Some(FieldType::GeoPoint), _)
-        | (None, Value::Null | Value::Array(_) | Value::Object(_)) => false,
+        (Some(FieldType::GeoPoint), _) | (None, View::Null | View::Array(_) | View::Object(_)) => {
+            false
+        }
     }
 }
 
 /// By the bytes of UTF-8.
-fn keyword_range(op: RangeOp, bound: &str, value: &Value) -> bool {
+fn keyword_range(op: RangeOp, bound: &str, value: Node<'_>) -> bool {
     with_text(value, |text| op.holds(text.cmp(bound)))
 }
 
-fn word_range(op: RangeOp, bound: &str, value: &Value) -> bool {
+fn word_range(op: RangeOp, bound: &str, value: Node<'_>) -> bool {
     with_text(value, |text| {
         text::any_word(text, |word| op.holds(word.cmp(bound)))
     })
 }
 
-fn number_range(op: RangeOp, bound: Number, value: &Value) -> bool {
+fn number_range(op: RangeOp, bound: Number, value: Node<'_>) -> bool {
     number(value)
         .and_then(|number| number.compare(bound))
         .is_some_and(|order| op.holds(order))
 }
 
-fn boolean_range(op: RangeOp, bound: bool, value: &Value) -> bool {
+fn boolean_range(op: RangeOp, bound: bool, value: Node<'_>) -> bool {
     boolean(value).is_some_and(|value| op.holds(value.cmp(&bound)))
 }
 
-fn ip_range(op: RangeOp, bound: u128, value: &Value) -> bool {
+fn ip_range(op: RangeOp, bound: u128, value: Node<'_>) -> bool {
     address(value).is_some_and(|address| op.holds(address.cmp(&bound)))
 }
 
 /// `>` and `<=` mean the end of the bound's period, `<` and `>=` its start.
-fn date_range(op: RangeOp, bound: &DateTest, value: &Value, now: Timestamp) -> bool {
+fn date_range(op: RangeOp, bound: &DateTest, value: Node<'_>, now: Timestamp) -> bool {
     let rounding = match op {
         RangeOp::Greater | RangeOp::LessOrEqual => Rounding::Up,
         RangeOp::Less | RangeOp::GreaterOrEqual => Rounding::Down,
@@ -145,7 +147,7 @@ fn date_range(op: RangeOp, bound: &DateTest, value: &Value, now: Timestamp) -> b
     }
 }
 
-fn is_date(value: &Value, wanted: &DateTest, now: Timestamp) -> bool {
+fn is_date(value: Node<'_>, wanted: &DateTest, now: Timestamp) -> bool {
     let ends = (
         wanted.millis(now, Rounding::Down),
         wanted.millis(now, Rounding::Up),
@@ -156,47 +158,49 @@ fn is_date(value: &Value, wanted: &DateTest, now: Timestamp) -> bool {
     }
 }
 
-fn is_number(value: &Value, wanted: Number) -> bool {
+fn is_number(value: Node<'_>, wanted: Number) -> bool {
     number(value)
         .and_then(|number| number.compare(wanted))
         .is_some_and(std::cmp::Ordering::is_eq)
 }
 
-fn is_in(value: &Value, network: Network) -> bool {
+fn is_in(value: Node<'_>, network: Network) -> bool {
     address(value).is_some_and(|address| network.contains(address))
 }
 
-fn number(value: &Value) -> Option<Number> {
-    match value {
-        Value::Number(number) => Number::from_json(number),
-        Value::String(text) => Number::parse(text),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+/// A value as a number.
+pub(in crate::kql) fn number(value: Node<'_>) -> Option<Number> {
+    match value.view() {
+        View::Number(number) => Number::from_json(&number),
+        View::Text(text) => Number::parse(text),
+        View::Null | View::Bool(_) | View::Array(_) | View::Object(_) => None,
     }
 }
 
-fn boolean(value: &Value) -> Option<bool> {
-    match value {
-        Value::Bool(value) => Some(*value),
-        Value::String(text) => text.parse().ok(),
-        Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+fn boolean(value: Node<'_>) -> Option<bool> {
+    match value.view() {
+        View::Bool(value) => Some(value),
+        View::Text(text) => text.parse().ok(),
+        View::Null | View::Number(_) | View::Array(_) | View::Object(_) => None,
     }
 }
 
-fn address(value: &Value) -> Option<u128> {
+/// A value as an address.
+pub(in crate::kql) fn address(value: Node<'_>) -> Option<u128> {
     value.as_str().and_then(parse_address)
 }
 
 /// The value as text, numbers and booleans as JSON writes them.
-fn with_text(value: &Value, passes: impl FnOnce(&str) -> bool) -> bool {
-    match value {
-        Value::String(text) => passes(text),
-        Value::Bool(true) => passes("true"),
-        Value::Bool(false) => passes("false"),
-        Value::Number(number) => {
+pub(in crate::kql) fn with_text(value: Node<'_>, passes: impl FnOnce(&str) -> bool) -> bool {
+    match value.view() {
+        View::Text(text) => passes(text),
+        View::Bool(true) => passes("true"),
+        View::Bool(false) => passes("false"),
+        View::Number(number) => {
             let mut buffer = Buffer::default();
             write!(buffer, "{number}").is_ok() && passes(buffer.as_str())
         }
-        Value::Null | Value::Array(_) | Value::Object(_) => false,
+        View::Null | View::Array(_) | View::Object(_) => false,
     }
 }
 

@@ -2,9 +2,9 @@
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 
 use super::date_math::{self, Step};
+use crate::json::{Node, View};
 
 /// Which end of a date's period is meant: `2026-03-05` lasts a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +55,10 @@ impl DateTest {
 }
 
 /// Milliseconds since the epoch of an event's date: text, or a number of milliseconds.
-pub(in crate::kql) fn of_event(value: &Value) -> Option<i64> {
-    match value {
-        Value::String(text) => parse(text, Rounding::Down),
-        Value::Number(number) => match number.as_i64() {
+pub(in crate::kql) fn of_event(value: Node<'_>) -> Option<i64> {
+    match value.view() {
+        View::Text(text) => parse(text, Rounding::Down),
+        View::Number(number) => match number.as_i64() {
             // Elasticsearch reads a number as text: four digits are a year.
             Some(year @ 1000..=9999) => {
                 let first = Date::new(i16::try_from(year).ok()?, 1, 1).ok()?;
@@ -67,7 +67,7 @@ pub(in crate::kql) fn of_event(value: &Value) -> Option<i64> {
             Some(millis) => Some(millis),
             None => parse(&number.to_string(), Rounding::Down),
         },
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        View::Null | View::Bool(_) | View::Array(_) | View::Object(_) => None,
     }
 }
 

@@ -26,6 +26,11 @@ impl Network {
         (self.first..=self.last).contains(&address)
     }
 
+    /// Its first address, and the bits that differ within it: it is an aligned block.
+    pub(in crate::kql) const fn block(self) -> (u128, u128) {
+        (self.first, self.first ^ self.last)
+    }
+
     /// Reads an address or a CIDR block; its host bits may be set and are ignored.
     pub(in crate::kql) fn parse(text: &str) -> Result<Self, String> {
         let Some((address, prefix)) = text.split_once('/') else {

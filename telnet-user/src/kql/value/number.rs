@@ -43,6 +43,14 @@ impl Number {
         number.as_f64().map(Self::Float)
     }
 
+    /// The integer that it is by value, if it is one.
+    pub(in crate::kql) fn integer(self) -> Option<i128> {
+        match self {
+            Self::Integer(integer) => Some(integer),
+            Self::Float(float) => (float.fract() == 0.0).then(|| truncate(float)),
+        }
+    }
+
     /// How the two compare by value, whatever their form.
     pub(in crate::kql) fn compare(self, other: Self) -> Option<Ordering> {
         match (self, other) {

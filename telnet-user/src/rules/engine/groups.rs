@@ -9,6 +9,7 @@ use super::room::Room;
 use super::shared::{Outbox, Shared};
 use super::windows::{Windows, timestamp};
 use crate::alert::{self, Suppressed};
+use crate::json::Node;
 use crate::rules::field;
 use crate::rules::rule::{MissingFields, Rule, Suppression};
 
@@ -26,7 +27,7 @@ impl Group {
     /// The group of `event`; `None` when it makes an alert of its own.
     ///
     /// A field with several values counts with all of them as one value.
-    pub(crate) fn of(event: &Value, suppression: Option<&Suppression>) -> Option<Self> {
+    pub(crate) fn of(event: Node<'_>, suppression: Option<&Suppression>) -> Option<Self> {
         let Suppression {
             group_by,
             duration: _,
@@ -47,7 +48,7 @@ impl Group {
     /// What the alert says about this group whose first one is `event`, of time `at`.
     pub(crate) fn suppressed(
         &self,
-        event: &Value,
+        event: Node<'_>,
         run: &Run<'_>,
         at: i64,
         members: &Members,
@@ -55,8 +56,8 @@ impl Group {
         let term = |name: &String| {
             let value = match field::values(event, name).as_slice() {
                 [] => Value::Null,
-                [only] => (*only).clone(),
-                several => several.iter().map(|value| (*value).clone()).collect(),
+                [only] => only.to_value(),
+                several => several.iter().map(|value| value.to_value()).collect(),
             };
             (name.clone(), value)
         };
@@ -105,9 +106,9 @@ impl Live {
                 now: self.made,
                 ..*run
             };
-            let mut document = made.document(&self.hit, &self.members);
-            alert::detected(&mut document, now);
-            out.update(document);
+            let event = self.hit.event.read();
+            let hit = self.hit.found(Node::from(&event));
+            out.update(made.document(&hit, &self.members, now));
         }
     }
 }

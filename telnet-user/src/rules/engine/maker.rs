@@ -1,6 +1,5 @@
 //! Turns hits into alert documents and remembers them.
 
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::groups::{Group, Groups, Live};
@@ -9,7 +8,8 @@ use super::shared::Shared;
 use super::stored::Stored;
 use super::time::EventTime;
 use super::windows::Windows;
-use crate::alert::{self, AlertId, Context, Origin, Settings};
+use crate::alert::{self, Alert, AlertId, Context, Origin, Settings, Template};
+use crate::json::Node;
 use crate::rules::field;
 use crate::rules::rule::Rule;
 
@@ -34,12 +34,23 @@ impl Hit {
         } = &self.origin;
         size_of::<Self>() + self.event.len() + index.len() + id.len()
     }
+
+    /// The hit again, on its `event` as read from [`Self::event`].
+    pub(crate) fn found<'e>(&'e self, event: Node<'e>) -> Found<'e> {
+        Found {
+            event,
+            time: self.time,
+            id: self.id,
+            origin: &self.origin,
+            group: self.group.clone(),
+        }
+    }
 }
 
 /// A [`Hit`] that is not copied yet: under a flood most are not kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Found<'e> {
-    pub(crate) event: &'e Value,
+    pub(crate) event: Node<'e>,
     pub(crate) time: EventTime,
     pub(crate) id: AlertId,
     pub(crate) origin: &'e Origin,
@@ -90,6 +101,7 @@ pub(crate) struct Outcome {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run<'a> {
     pub(crate) rule: &'a Rule,
+    pub(crate) template: &'a Template,
     pub(crate) windows: &'a Windows,
     pub(crate) index: i64,
     pub(crate) now: jiff::Timestamp,
@@ -100,7 +112,7 @@ impl Run<'_> {
     /// Makes the alert of `hit`, or adds it to the open alert of its group.
     pub(crate) fn handle(
         &self,
-        hit: Hit,
+        hit: Found<'_>,
         mut members: Members,
         groups: &mut Groups,
         shared: &mut Shared<'_>,
@@ -121,33 +133,38 @@ impl Run<'_> {
             };
         }
         shared.memory.insert(Kind::Alerted, hit.id, at);
-        shared.out.alert(self.document(&hit, &members));
+        shared.out.alert(self.document(&hit, &members, self.now));
         Outcome {
             alerted: 1,
             suppressed: members.count,
             evicted: match key {
-                Some(key) => groups.open(key, Live::new(self, hit, members), self, shared),
+                Some(key) => groups.open(key, Live::new(self, hit.keep(), members), self, shared),
                 None => 0,
             },
         }
     }
 
-    /// The alert on `hit`, which stands for `members` too when it has a group.
-    pub(crate) fn document(&self, hit: &Hit, members: &Members) -> Value {
-        let event = hit.event.read();
-        let suppressed = hit
-            .group
-            .as_ref()
-            .map(|group| group.suppressed(&event, self, hit.time.searched, members));
+    /// The alert on `hit`, which stands for `members` too when it has a group; the last of them
+    /// joined it at `detected`.
+    pub(crate) fn document(
+        &self,
+        hit: &Found<'_>,
+        members: &Members,
+        detected: jiff::Timestamp,
+    ) -> Alert {
+        let group = hit.group.as_ref();
+        let suppressed =
+            group.map(|group| group.suppressed(hit.event, self, hit.time.searched, members));
         let context = Context {
             now: self.now,
+            detected,
             id: hit.id,
-            origin: &hit.origin,
+            origin: hit.origin,
             execution: &self.execution(),
             settings: self.settings,
             suppressed: suppressed.as_ref(),
         };
-        alert::build(&event, self.rule, &context)
+        alert::build(hit.event, self.rule, self.template, &context)
     }
 
     /// `kibana.alert.rule.execution.uuid`: one for each run, the same on replay.
@@ -159,7 +176,7 @@ impl Run<'_> {
 
 /// Whether `event` is an alert of `rule`, or descends from one: a rule never
 /// alerts on its own alerts.
-pub(crate) fn descends_from(event: &Value, rule: &Rule) -> bool {
+pub(crate) fn descends_from(event: Node<'_>, rule: &Rule) -> bool {
     [
         "kibana.alert.rule.uuid",
         "kibana.alert.ancestors.rule",
@@ -169,6 +186,6 @@ pub(crate) fn descends_from(event: &Value, rule: &Rule) -> bool {
     .any(|path| {
         field::values(event, path)
             .into_iter()
-            .any(|id| *id == rule.uuid.as_str())
+            .any(|id| id.as_str() == Some(rule.uuid.as_str()))
     })
 }

@@ -28,7 +28,9 @@ use self::stream::Stream;
 pub(crate) use self::time::is_date;
 pub use self::time::recorded_at;
 use super::rule::Rule;
-use crate::alert::{Origin, Settings};
+use crate::alert::{Alert, Origin, Settings};
+use crate::json::Node;
+use crate::kql::Index;
 use crate::state::Change;
 
 /// Bounds of an engine.
@@ -58,21 +60,21 @@ impl Default for Limits {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluation {
     /// New alerts.
-    pub alerts: Vec<Value>,
+    pub alerts: Vec<Alert>,
     /// Earlier alerts that took in further events (alert suppression), whole and
     /// under the same `kibana.alert.uuid`.
-    pub updates: Vec<Value>,
+    pub updates: Vec<Alert>,
     /// Numbers of windows in which the cap was reached, and at the end of all.
     pub summaries: Vec<Value>,
 }
 
 impl Outbox for Evaluation {
-    fn alert(&mut self, document: Value) {
-        self.alerts.push(document);
+    fn alert(&mut self, alert: Alert) {
+        self.alerts.push(alert);
     }
 
-    fn update(&mut self, document: Value) {
-        self.updates.push(document);
+    fn update(&mut self, alert: Alert) {
+        self.updates.push(alert);
     }
 
     fn summary(&mut self, document: Value) {
@@ -95,6 +97,12 @@ pub struct Engine {
     common: Common,
     limits: Limits,
     now: Timestamp,
+    /// The streams that an event can concern.
+    index: Index,
+    /// Reused between calls.
+    candidates: Vec<usize>,
+    /// First instant at which a window ends.
+    boundary: i64,
 }
 
 impl Engine {
@@ -118,15 +126,20 @@ impl Engine {
         limits: Limits,
     ) -> Self {
         let enabled = rules.into_iter().filter(|rule| rule.enabled);
-        let streams = enabled
-            .map(|rule| Stream::new(rule, start, &limits))
+        let streams: Vec<Stream> = enabled
+            .map(|rule| Stream::new(rule, start, &limits, &settings))
             .collect();
-        Self {
+        let mut engine = Self {
             streams,
             common: Common::new(settings, memory, &limits),
             limits,
             now: start,
-        }
+            index: Index::default(),
+            candidates: Vec::new(),
+            boundary: i64::MIN,
+        };
+        engine.set_up();
+        engine
     }
 
     /// Replaces the rules at `now`. A rule that is the same as before keeps its
@@ -139,14 +152,26 @@ impl Engine {
             let kept = old.iter_mut().position(|stream| stream.adopt(&rule));
             self.streams.push(match kept {
                 Some(index) => old.swap_remove(index),
-                None => Stream::new(rule, self.now, &self.limits),
+                None => Stream::new(rule, self.now, &self.limits, &self.common.settings),
             });
         }
         let mut shared = self.common.share(&mut out);
         for mut stream in old {
             stream.finish(self.now, &mut shared);
         }
+        self.set_up();
         out
+    }
+
+    /// Brings up to date what is derived from the streams.
+    fn set_up(&mut self) {
+        self.index = Index::new(self.streams.iter().map(|stream| &stream.rule().predicate));
+        self.boundary = self.next_boundary();
+    }
+
+    fn next_boundary(&self) -> i64 {
+        let boundaries = self.streams.iter().map(Stream::next_boundary);
+        boundaries.min().unwrap_or(i64::MAX)
     }
 
     /// The rules that run.
@@ -163,33 +188,32 @@ impl Engine {
 
     /// When [`tick`](Self::tick) has something to do next, without events.
     pub fn next_tick(&self) -> Option<Timestamp> {
-        self.streams
-            .iter()
-            .map(Stream::next_boundary)
-            .min()
-            .map(windows::timestamp)
+        (!self.streams.is_empty()).then(|| windows::timestamp(self.boundary))
     }
 
     /// Evaluates every rule on `event`, stored where its fields say.
-    pub fn evaluate(&mut self, event: &Value, now: Timestamp) -> Evaluation {
+    pub fn evaluate<'e>(&mut self, event: impl Into<Node<'e>>, now: Timestamp) -> Evaluation {
         let mut out = Evaluation::default();
         self.evaluate_at(event, None, now, &mut out);
         out
     }
 
     /// Evaluates every rule on `event`, stored at `origin`.
-    pub fn evaluate_at(
+    pub fn evaluate_at<'e>(
         &mut self,
-        event: &Value,
+        event: impl Into<Node<'e>>,
         origin: Option<Origin>,
         now: Timestamp,
         out: &mut dyn Outbox,
     ) {
         self.tick_to(now, out);
-        let mut origin = origin;
+        let (event, mut origin) = (event.into(), origin);
+        self.index.candidates(event, &mut self.candidates);
         let mut shared = self.common.share(out);
-        for stream in &mut self.streams {
-            stream.offer(event, &mut origin, self.now, &mut shared);
+        for index in &self.candidates {
+            if let Some(stream) = self.streams.get_mut(*index) {
+                stream.offer(event, &mut origin, self.now, &mut shared);
+            }
         }
     }
 
@@ -203,11 +227,15 @@ impl Engine {
     /// [`tick`](Self::tick), alert by alert.
     pub fn tick_to(&mut self, now: Timestamp, out: &mut dyn Outbox) {
         self.now = self.now.max(now);
-        let mut shared = self.common.share(out);
-        for stream in &mut self.streams {
-            stream.advance(self.now, &mut shared);
+        let millis = self.now.as_millisecond();
+        if millis >= self.boundary {
+            let mut shared = self.common.share(out);
+            for stream in &mut self.streams {
+                stream.advance(self.now, &mut shared);
+            }
+            self.boundary = self.next_boundary();
         }
-        self.common.memory.expire(self.now.as_millisecond());
+        self.common.memory.expire(millis);
     }
 
     /// Ends the stream: the runs still to come alert on what waits, at once, and
@@ -225,6 +253,7 @@ impl Engine {
         for stream in &mut self.streams {
             stream.finish(self.now, &mut shared);
         }
+        self.boundary = self.next_boundary();
     }
 
     /// How the file of the memory changes with the alerts made since the last time. To be

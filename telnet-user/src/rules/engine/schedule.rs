@@ -8,7 +8,6 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::groups::{Group, Groups};
 use super::maker::{Found, Members, Run, descends_from};
@@ -18,7 +17,8 @@ use super::shared::{Common, Outbox, Shared};
 use super::time::EventTime;
 use super::windows::{Windows, timestamp};
 use super::{Limits, Memory, Retention};
-use crate::alert::{AlertId, Origin, Settings};
+use crate::alert::{AlertId, Origin, Settings, Template};
+use crate::json::Node;
 use crate::rules::rule::Rule;
 
 /// Runs rules over recorded events as scheduled runs would have.
@@ -39,6 +39,7 @@ pub struct Schedule {
 #[derive(Debug)]
 struct Batch {
     rule: Rule,
+    template: Template,
     windows: Windows,
     budget: usize,
     /// First run that has not taken place.
@@ -58,6 +59,7 @@ impl Schedule {
     /// Runs of the enabled ones of `rules`, run 0 of each at `start`.
     pub fn new(rules: Vec<Rule>, start: Timestamp, settings: Settings, limits: Limits) -> Self {
         let batch = |rule: Rule| Batch {
+            template: Template::new(&rule, &settings),
             windows: Windows::of(&rule, start),
             budget: rule.max_signals.min(limits.alerts_max).max(1),
             next: None,
@@ -80,7 +82,13 @@ impl Schedule {
     }
 
     /// Takes one event, stored at `origin` or where its fields say.
-    pub fn push(&mut self, event: &Value, origin: Option<Origin>, out: &mut dyn Outbox) {
+    pub fn push<'e>(
+        &mut self,
+        event: impl Into<Node<'e>>,
+        origin: Option<Origin>,
+        out: &mut dyn Outbox,
+    ) {
+        let event = event.into();
         let mut origin = origin;
         let mut shared = self.common.share(out);
         for batch in &mut self.batches {
@@ -163,7 +171,7 @@ const fn with_slack(most: usize) -> usize {
 
 impl Batch {
     /// Keeps `event` if the rule matches it; whether it did.
-    fn take(&mut self, event: &Value, origin: &mut Option<Origin>, shared: &Shared<'_>) -> bool {
+    fn take(&mut self, event: Node<'_>, origin: &mut Option<Origin>, shared: &Shared<'_>) -> bool {
         let time = EventTime::of(event, &self.rule);
         let run = time.map(|time| self.windows.run(self.windows.index_of(time.searched)));
         let now = timestamp(run.unwrap_or_default());
@@ -279,11 +287,14 @@ impl Batch {
             }
             let run = Run {
                 rule: &self.rule,
+                template: &self.template,
                 windows: &self.windows,
                 index,
                 now: timestamp(self.windows.run(index)),
                 settings: shared.settings,
             };
+            let event = hit.event.read();
+            let hit = hit.found(Node::from(&event));
             let done = run.handle(hit, members, &mut self.groups, shared);
             self.totals.alerted += done.alerted;
             self.totals.suppressed += done.suppressed;
@@ -325,6 +336,7 @@ impl Batch {
     fn close(&mut self, next: i64, at: i64, shared: &mut Shared<'_>) {
         let run = Run {
             rule: &self.rule,
+            template: &self.template,
             windows: &self.windows,
             index: next,
             now: timestamp(at),

@@ -3,15 +3,15 @@
 use serde_json::Value;
 
 use super::{Limits, Memory, room::Room};
-use crate::alert::Settings;
+use crate::alert::{Alert, Settings};
 
 /// Takes what an engine makes, piece by piece: a run may make more than fits in memory at once.
 pub trait Outbox {
     /// A new alert.
-    fn alert(&mut self, document: Value);
+    fn alert(&mut self, alert: Alert);
     /// An earlier alert that took in further events (alert suppression), whole and under the
     /// same `kibana.alert.uuid`.
-    fn update(&mut self, document: Value);
+    fn update(&mut self, alert: Alert);
     /// Numbers of a window in which the cap was reached, or of all windows at the end.
     fn summary(&mut self, document: Value);
 }

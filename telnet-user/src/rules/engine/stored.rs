@@ -2,14 +2,16 @@
 
 use serde_json::Value;
 
+use crate::json::Node;
+
 /// A document as text: a tenth of the memory of the parsed one.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored(Box<str>);
 
 impl Stored {
     /// Keeps `document`.
-    pub(crate) fn of(document: &Value) -> Self {
-        Self(document.to_string().into())
+    pub(crate) fn of(document: Node<'_>) -> Self {
+        Self(document.to_text().into())
     }
 
     /// Length of the text in bytes.

@@ -3,23 +3,24 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::Limits;
 use super::groups::{Group, Groups};
-use super::maker::{Found, Run, descends_from};
+use super::maker::{Found, Members, Run, descends_from};
 use super::numbers::{Numbers, Scope, summary};
 use super::queue::{Deferral, Queue, Slot};
 use super::shared::Shared;
 use super::time::EventTime;
 use super::windows::{Windows, timestamp};
-use crate::alert::{AlertId, Origin};
+use crate::alert::{AlertId, Origin, Settings, Template};
+use crate::json::Node;
 use crate::rules::rule::Rule;
 
 /// The state of one rule.
 #[derive(Debug)]
 pub(crate) struct Stream {
     rule: Rule,
+    template: Template,
     windows: Windows,
     /// Most alerts of one run.
     budget: usize,
@@ -37,9 +38,10 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// `rule` with run 0 at `start`.
-    pub(crate) fn new(rule: Rule, start: Timestamp, limits: &Limits) -> Self {
+    pub(crate) fn new(rule: Rule, start: Timestamp, limits: &Limits, settings: &Settings) -> Self {
         let windows = Windows::of(&rule, start);
         Self {
+            template: Template::new(&rule, settings),
             windows,
             budget: rule.max_signals.min(limits.alerts_max).max(1),
             current: windows.index_of(start.as_millisecond()),
@@ -87,7 +89,7 @@ impl Stream {
     /// Evaluates one event. The clock must have been advanced to `now`.
     pub(crate) fn offer(
         &mut self,
-        event: &Value,
+        event: Node<'_>,
         origin: &mut Option<Origin>,
         now: Timestamp,
         shared: &mut Shared<'_>,
@@ -132,7 +134,7 @@ impl Stream {
             .as_ref()
             .is_some_and(|group| self.slotted.contains(&group.key));
         if joins || self.used < self.budget {
-            self.spend(found.keep().into(), now, shared);
+            self.spend(found, Members::default(), now, shared);
             return;
         }
         let (windows, room) = (&self.windows, &mut *shared.waiting);
@@ -149,9 +151,9 @@ impl Stream {
         }
     }
 
-    /// Handles `slot` out of the budget of the current window.
-    fn spend(&mut self, slot: Slot, now: Timestamp, shared: &mut Shared<'_>) {
-        let known = match &slot.hit.group {
+    /// Handles `hit` out of the budget of the current window.
+    fn spend(&mut self, hit: Found<'_>, members: Members, now: Timestamp, shared: &mut Shared<'_>) {
+        let known = match &hit.group {
             Some(group) => !self.slotted.insert(group.key.clone()),
             None => false,
         };
@@ -160,12 +162,12 @@ impl Stream {
         }
         let run = Run {
             rule: &self.rule,
+            template: &self.template,
             windows: &self.windows,
             index: self.current,
             now,
             settings: shared.settings,
         };
-        let Slot { hit, members } = slot;
         let outcome = run.handle(hit, members, &mut self.groups, shared);
         self.numbers.alerted += outcome.alerted;
         self.numbers.suppressed += outcome.suppressed;
@@ -201,6 +203,7 @@ impl Stream {
         self.totals.add(&self.numbers);
         let run = Run {
             rule: &self.rule,
+            template: &self.template,
             windows: &self.windows,
             index: next,
             now: at,
@@ -215,7 +218,9 @@ impl Stream {
         self.used = 0;
         self.slotted.clear();
         for slot in self.queue.take(next, shared.waiting) {
-            self.spend(slot, at, shared);
+            let Slot { hit, members } = slot;
+            let event = hit.event.read();
+            self.spend(hit.found(Node::from(&event)), members, at, shared);
         }
     }
 

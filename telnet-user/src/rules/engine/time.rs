@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use serde_json::Value;
 
+use crate::json::{Node, View};
 use crate::rules::field;
 use crate::rules::rule::Rule;
 
@@ -20,7 +20,8 @@ pub(crate) struct EventTime {
 impl EventTime {
     /// The time of `event` for `rule`: its override field, else `@timestamp`
     /// unless the rule forbids that. `None`: no run ever finds the event.
-    pub(crate) fn of(event: &Value, rule: &Rule) -> Option<Self> {
+    pub(crate) fn of<'e>(event: impl Into<Node<'e>>, rule: &Rule) -> Option<Self> {
+        let event = event.into();
         let happened = millis(event, "@timestamp");
         let searched = match &rule.timestamp_override {
             None => happened,
@@ -38,33 +39,34 @@ impl EventTime {
 
 /// When an agent or a cluster took `event` in, which is the clock of a recorded
 /// event: `event.ingested`, else `@timestamp`.
-pub fn recorded_at(event: &Value) -> Option<Timestamp> {
+pub fn recorded_at<'e>(event: impl Into<Node<'e>>) -> Option<Timestamp> {
+    let event = event.into();
     let millis = millis(event, "event.ingested").or_else(|| millis(event, "@timestamp"))?;
     Timestamp::from_millisecond(millis).ok()
 }
 
 /// The first date in field `name`.
-fn millis(event: &Value, name: &str) -> Option<i64> {
+fn millis(event: Node<'_>, name: &str) -> Option<i64> {
     field::values(event, name).into_iter().find_map(parse)
 }
 
 /// Whether `value` is a date.
-pub(crate) fn is_date(value: &Value) -> bool {
-    parse(value).is_some()
+pub(crate) fn is_date<'e>(value: impl Into<Node<'e>>) -> bool {
+    parse(value.into()).is_some()
 }
 
 /// A date as Elasticsearch reads it: RFC 3339, a date or a date and time without
 /// zone (UTC), or milliseconds since the epoch.
-fn parse(value: &Value) -> Option<i64> {
-    match value {
-        Value::Number(number) => number.as_i64().and_then(in_range),
-        Value::String(text) => {
+fn parse(value: Node<'_>) -> Option<i64> {
+    match value.view() {
+        View::Number(number) => number.as_i64().and_then(in_range),
+        View::Text(text) => {
             let zoned = text.parse().map(Timestamp::as_millisecond).ok();
             zoned
                 .or_else(|| civil(text))
                 .or_else(|| text.parse().ok().and_then(in_range))
         }
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        View::Null | View::Bool(_) | View::Array(_) | View::Object(_) => None,
     }
 }
 
@@ -125,7 +127,7 @@ mod tests {
             (json!(true), None),
         ];
         for (value, expected) in cases {
-            assert_eq!(super::parse(&value), expected, "{value}");
+            assert_eq!(super::parse((&value).into()), expected, "{value}");
         }
     }
 }

@@ -123,7 +123,7 @@ impl Sink for RotatingFile {
         if self.is_torn {
             line.push(b'\n');
         }
-        serde_json::to_writer(&mut line, document.value())?;
+        line.extend_from_slice(document.text().as_bytes());
         line.push(b'\n');
         self.rotate_when_due(length(&line))?;
         self.append(&line)?;

@@ -4,6 +4,7 @@ use flate2::read::GzDecoder;
 use serde_json::json;
 
 use super::*;
+use crate::sink::Kind;
 
 fn config(folder: &Path) -> config::File {
     config::File {
@@ -17,7 +18,10 @@ fn config(folder: &Path) -> config::File {
 }
 
 fn document(number: u32) -> Document {
-    Document::Event(json!({"number": number, "text": "x".repeat(60)}))
+    Document::new(
+        Kind::Event,
+        json!({"number": number, "text": "x".repeat(60)}).to_string(),
+    )
 }
 
 fn numbers(text: &str) -> Vec<u64> {

@@ -23,7 +23,6 @@ use serde_json::Value;
 
 use super::{
     courier::{DeliveryError, Receipt, Transport},
-    document::Document,
     fields::Severity,
     pretty,
     spool::{Batch, Entry, Limits},
@@ -132,13 +131,12 @@ fn send_as_file(socket: &UnixDatagram, datagram: &[u8]) -> io::Result<()> {
 fn encode(entry: &Entry, identifier: &str) -> io::Result<Vec<u8>> {
     let value: Value = serde_json::from_slice(&entry.body)?;
     let severity = Severity::of(entry.kind, &value);
-    let document = Document::new(entry.kind, value);
     let mut out = Fields::default();
-    out.push("MESSAGE", &pretty::line(&document));
+    out.push("MESSAGE", &pretty::line(entry.kind, &value));
     out.push("PRIORITY", &severity.number().to_string());
     out.push("SYSLOG_IDENTIFIER", identifier);
-    out.push("TELNET_MONITOR_STREAM", document.stream().name());
-    out.walk("", document.value());
+    out.push("TELNET_MONITOR_STREAM", entry.kind.stream().name());
+    out.walk("", &value);
     Ok(out.bytes)
 }
 

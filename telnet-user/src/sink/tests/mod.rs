@@ -46,11 +46,11 @@ fn each_stream_goes_to_the_sinks_that_name_it() {
     let (config, spool) = sinks(folder.path(), &text.concat());
     let mut sinks = Sinks::open(&config, &spool).expect("opened");
     for document in [
-        Document::Alert(json!({"id": 1})),
-        Document::Event(json!({"id": 2})),
-        Document::Update(json!({"id": 3})),
-        Document::Health(json!({"id": 4})),
-        Document::Summary(json!({"id": 5})),
+        Document::new(Kind::Alert, json!({"id": 1}).to_string()),
+        Document::new(Kind::Event, json!({"id": 2}).to_string()),
+        Document::new(Kind::Update, json!({"id": 3}).to_string()),
+        Document::new(Kind::Health, json!({"id": 4}).to_string()),
+        Document::new(Kind::Summary, json!({"id": 5}).to_string()),
     ] {
         sinks.write(&document).expect("written");
     }
@@ -75,7 +75,7 @@ fn a_reload_that_fails_leaves_everything_as_it_was() {
     );
     let error = all.replace(&bad).expect_err("a folder is no file");
     assert!(error.to_string().starts_with("sink b: "), "{error}");
-    all.write(&Document::Alert(json!({"id": 1})))
+    all.write(&Document::new(Kind::Alert, json!({"id": 1}).to_string()))
         .expect("written");
     assert_eq!(ids(folder.path(), "a"), [1]);
 
@@ -84,9 +84,9 @@ fn a_reload_that_fails_leaves_everything_as_it_was() {
         &[file("c", "\"alerts\""), file("a", "\"events\"")].concat(),
     );
     all.replace(&good).expect("replaced");
-    all.write(&Document::Alert(json!({"id": 2})))
+    all.write(&Document::new(Kind::Alert, json!({"id": 2}).to_string()))
         .expect("written");
-    all.write(&Document::Event(json!({"id": 3})))
+    all.write(&Document::new(Kind::Event, json!({"id": 3}).to_string()))
         .expect("written");
     assert_eq!(ids(folder.path(), "a"), [1, 3]);
     assert_eq!(ids(folder.path(), "c"), [2]);
@@ -111,7 +111,7 @@ fn what_waits_for_a_sink_goes_where_a_reload_points() {
     let (config, spool) = sinks(folder.path(), &journald("first.sock"));
     let mut all = Sinks::open(&config, &spool).expect("opened");
     for id in 1..=3 {
-        all.write(&Document::Alert(json!({"id": id})))
+        all.write(&Document::new(Kind::Alert, json!({"id": id}).to_string()))
             .expect("written");
     }
     assert!(!first.try_exists().expect("known"));

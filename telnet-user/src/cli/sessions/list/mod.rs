@@ -8,13 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
-
 use self::evidence::is_open;
 use super::table::Row;
 use crate::{
     agent::system::System,
     enrich::{facts::Facts, socket::OpenSocket},
+    json::Indexed,
     kql::pushdown::Ports,
     pipeline::Now,
     probe::record::TcpState,
@@ -123,7 +122,7 @@ impl Lister {
 
     /// Their events. Where the kernel gives the probe cookies, the ids are those of the running
     /// agent.
-    pub(super) fn events(&self, listing: &Listing) -> impl Iterator<Item = Value> {
+    pub(super) fn events(&self, listing: &Listing) -> impl Iterator<Item = Indexed> {
         listing.open.iter().map(|open| {
             self.system
                 .open_event(&open.observation, open.traffic, &open.facts, &listing.now)

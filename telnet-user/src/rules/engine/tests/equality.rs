@@ -13,6 +13,7 @@ use crate::rules::tests::rule;
 /// Alert id -> number of suppressed events it stands for.
 fn merge(into: &mut BTreeMap<String, u64>, evaluation: &Evaluation) {
     for document in evaluation.alerts.iter().chain(&evaluation.updates) {
+        let document = document.value();
         let alert = &document["kibana"]["alert"];
         let count = alert["suppression"]["docs_count"].as_u64().unwrap_or(0);
         let id = alert["ancestors"][0]["id"].as_str().unwrap().to_owned();

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::windows::timestamp;
-use crate::alert::Settings;
+use crate::alert::{Alert, Settings};
 
 fn settings() -> Settings {
     Settings {
@@ -31,9 +31,9 @@ fn second(seconds: i64) -> Timestamp {
 }
 
 /// Ids of the events that alerts are about.
-fn sources(alerts: &[Value]) -> Vec<String> {
-    let id = |alert: &Value| {
-        alert["kibana"]["alert"]["ancestors"][0]["id"]
+fn sources(alerts: &[Alert]) -> Vec<String> {
+    let id = |alert: &Alert| {
+        alert.value()["kibana"]["alert"]["ancestors"][0]["id"]
             .as_str()
             .map(str::to_owned)
     };

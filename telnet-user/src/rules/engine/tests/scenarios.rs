@@ -88,7 +88,7 @@ fn finish_lets_the_coming_runs_alert() {
     assert!(
         end.alerts
             .iter()
-            .all(|alert| alert["@timestamp"] == json!("1970-01-01T00:02:00.000Z"))
+            .all(|alert| alert.value()["@timestamp"] == json!("1970-01-01T00:02:00.000Z"))
     );
 }
 
@@ -119,7 +119,10 @@ fn a_future_time_does_not_move_the_clock() {
 fn a_rule_never_alerts_on_its_own_alerts() {
     let mut engine = engine("");
     let alert = engine.evaluate(&event(1, 10), second(10)).alerts.remove(0);
-    assert_eq!(engine.evaluate(&alert, second(11)), Evaluation::default());
+    assert_eq!(
+        engine.evaluate(&alert.value(), second(11)),
+        Evaluation::default()
+    );
 }
 
 #[test]
@@ -246,7 +249,8 @@ fn suppression_without_duration_is_one_alert_a_window() {
     let boundary = engine.evaluate(&by(6, 310, "a"), second(310));
     assert_eq!(sources(&boundary.alerts), ["6"]);
     assert_eq!(boundary.updates.len(), 1);
-    let suppression = &boundary.updates[0]["kibana"]["alert"]["suppression"];
+    let update = boundary.updates[0].value();
+    let suppression = &update["kibana"]["alert"]["suppression"];
     assert_eq!(suppression["docs_count"], json!(1));
     assert_eq!(
         suppression["terms"],
@@ -277,15 +281,15 @@ fn suppression_with_duration_spans_windows() {
         .map(|(id, seconds)| engine.evaluate(&event(id, seconds), second(seconds)))
         .collect();
     assert_eq!(alerts(&evaluations), ["1", "4"]);
-    let counts: Vec<&Value> = evaluations
+    let counts: Vec<Value> = evaluations
         .iter()
         .flat_map(|evaluation| &evaluation.updates)
-        .map(|update| &update["kibana"]["alert"]["suppression"]["docs_count"])
+        .map(|update| update.value()["kibana"]["alert"]["suppression"]["docs_count"].clone())
         .collect();
-    assert_eq!(counts, [&json!(1), &json!(2)]);
+    assert_eq!(counts, [json!(1), json!(2)]);
     let null = json!([{"field": "user.name", "value": null}]);
     assert_eq!(
-        evaluations[0].alerts[0]["kibana"]["alert"]["suppression"]["terms"],
+        evaluations[0].alerts[0].value()["kibana"]["alert"]["suppression"]["terms"],
         null
     );
 }

@@ -231,7 +231,7 @@ fn text<'a>(table: &Table<'a>, key: &str) -> Result<&'a str, String> {
 fn scalar(value: Option<&Value>) -> Result<String, String> {
     match value {
         Some(value @ (Value::String(_) | Value::Number(_) | Value::Bool(_))) => {
-            Ok(scalar_text(value))
+            Ok(scalar_text(value.into()))
         }
         _ => Err("value must be a single value".to_owned()),
     }

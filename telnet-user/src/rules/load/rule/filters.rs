@@ -192,7 +192,7 @@ fn range(field: &str, bounds: &Value) -> Result<Condition, String> {
             other => return Err(format!("range bound {other:?} is not supported")),
         };
         if !value.is_null() {
-            let value = condition::quote(&scalar_text(value));
+            let value = condition::quote(&scalar_text(value.into()));
             parts.push(typed(&format!(
                 "{} {operator} {value}",
                 condition::quote(field)
@@ -213,7 +213,10 @@ fn equals(field: &str, values: Vec<&Value>) -> Result<Condition, String> {
     {
         return Err(format!("no single values to compare {field} with"));
     }
-    let values: Vec<String> = values.into_iter().map(scalar_text).collect();
+    let values: Vec<String> = values
+        .into_iter()
+        .map(|value| scalar_text(value.into()))
+        .collect();
     typed(&condition::equals(field, &values))
 }
 

@@ -1,0 +1,410 @@
+//! From typed fields to [`Indexed`].
+
+use std::fmt::{self, Write as _};
+
+use serde::ser::{self, Error as _, Serialize};
+use serde_json::Error;
+
+use super::indexed::{Entry, Indexed, Key, Kind, Span, count, length};
+use super::writer::{is_plain, push_text};
+
+impl Indexed {
+    /// Appends `value`.
+    pub(super) fn write(&mut self, value: &impl Serialize) -> Result<(), Error> {
+        value.serialize(Serializer {
+            out: self,
+            key: Key::Known(""),
+        })?;
+        if u32::try_from(self.text.len()).is_err() {
+            return Err(Error::custom("a document of more than 4 GiB"));
+        }
+        Ok(())
+    }
+
+    /// Appends a string; what it says stands where the span tells.
+    fn push_said(&mut self, text: &str) -> Span {
+        let start = length(&self.text).wrapping_add(1);
+        if push_text(&mut self.text, text) {
+            return Span {
+                start,
+                end: length(&self.text).wrapping_sub(1),
+                is_escaped: false,
+            };
+        }
+        let start = length(&self.plain);
+        self.plain.push_str(text);
+        Span {
+            start,
+            end: length(&self.plain),
+            is_escaped: true,
+        }
+    }
+}
+
+/// Writes one value.
+struct Serializer<'o> {
+    out: &'o mut Indexed,
+    /// Of the member whose value it is.
+    key: Key,
+}
+
+impl<'o> Serializer<'o> {
+    /// Appends a value without others in it.
+    fn leaf(self, kind: Kind, write: impl FnOnce(&mut Indexed) -> Span) {
+        let at = self.out.entries.len();
+        let start = length(&self.out.text);
+        let said = write(self.out);
+        let end = length(&self.out.text);
+        self.out.entries.push(Entry {
+            key: self.key,
+            whole: Span {
+                start,
+                end,
+                is_escaped: false,
+            },
+            said,
+            kind,
+            next: count(at.saturating_add(1)),
+        });
+    }
+
+    fn shown(self, kind: Kind, value: impl fmt::Display) -> Result<(), Error> {
+        let mut result = Ok(());
+        self.leaf(kind, |out| {
+            result = write!(out.text, "{value}");
+            Span::default()
+        });
+        result.map_err(Error::custom)
+    }
+
+    fn begin(self, kind: Kind) -> Compound<'o> {
+        let at = self.out.entries.len();
+        let start = length(&self.out.text);
+        let (open, close) = if kind == Kind::Array {
+            ('[', ']')
+        } else {
+            ('{', '}')
+        };
+        self.out.text.push(open);
+        self.out.entries.push(Entry {
+            key: self.key,
+            whole: Span {
+                start,
+                ..Span::default()
+            },
+            said: Span::default(),
+            kind,
+            next: 0,
+        });
+        Compound {
+            out: self.out,
+            at,
+            close,
+            is_empty: true,
+            key: Key::Known(""),
+        }
+    }
+}
+
+/// A list or an object that is being written.
+struct Compound<'o> {
+    out: &'o mut Indexed,
+    at: usize,
+    close: char,
+    is_empty: bool,
+    /// Of the member whose value comes next.
+    key: Key,
+}
+
+impl Compound<'_> {
+    fn separate(&mut self) {
+        if !std::mem::take(&mut self.is_empty) {
+            self.out.text.push(',');
+        }
+    }
+
+    fn push_value(&mut self, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
+        value.serialize(Serializer {
+            out: self.out,
+            key: self.key,
+        })
+    }
+
+    fn close(self) {
+        self.out.text.push(self.close);
+        let (end, next) = (length(&self.out.text), count(self.out.entries.len()));
+        if let Some(entry) = self.out.entries.get_mut(self.at) {
+            entry.whole.end = end;
+            entry.next = next;
+        }
+    }
+}
+
+impl<'o> ser::Serializer for Serializer<'o> {
+    type Ok = ();
+    type Error = Error;
+    type SerializeSeq = Compound<'o>;
+    type SerializeTuple = Compound<'o>;
+    type SerializeTupleStruct = Compound<'o>;
+    type SerializeTupleVariant = ser::Impossible<(), Error>;
+    type SerializeMap = Compound<'o>;
+    type SerializeStruct = Compound<'o>;
+    type SerializeStructVariant = ser::Impossible<(), Error>;
+
+    fn serialize_bool(self, value: bool) -> Result<(), Error> {
+        self.shown(Kind::Bool(value), value)
+    }
+
+    fn serialize_i8(self, value: i8) -> Result<(), Error> {
+        self.shown(Kind::Number, value)
+    }
+
+    fn serialize_i16(self, value: i16) -> Result<(), Error> {
+        self.shown(Kind::Number, value)
+    }
+
+    fn serialize_i32(self, value: i32) -> Result<(), Error> {
+        self.shown(Kind::Number, value)
+    }
+
+    fn serialize_i64(self, value: i64) -> Result<(), Error> {
+        self.shown(Kind::Number, value)
+    }
+
+    fn serialize_u8(self, value: u8) -> Result<(), Error> {
+        self.shown(Kind::Number, value)
+    }
+
+    fn serialize_u16(self, value: u16) -> Result<(), Error> {
+        self.shown(Kind::Number, value)
+    }
+
+    fn serialize_u32(self, value: u32) -> Result<(), Error> {
+        self.shown(Kind::Number, value)
+    }
+
+    fn serialize_u64(self, value: u64) -> Result<(), Error> {
+        self.shown(Kind::Number, value)
+    }
+
+    fn serialize_f32(self, value: f32) -> Result<(), Error> {
+        self.serialize_f64(value.into())
+    }
+
+    fn serialize_f64(self, value: f64) -> Result<(), Error> {
+        // What is no number has no JSON form but null.
+        match serde_json::Number::from_f64(value) {
+            Some(number) => self.shown(Kind::Number, number),
+            None => self.serialize_unit(),
+        }
+    }
+
+    fn serialize_char(self, value: char) -> Result<(), Error> {
+        self.serialize_str(value.encode_utf8(&mut [0; 4]))
+    }
+
+    fn serialize_str(self, value: &str) -> Result<(), Error> {
+        self.leaf(Kind::Text, |out| out.push_said(value));
+        Ok(())
+    }
+
+    fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<(), Error> {
+        let start = self.out.text.len();
+        write!(self.out.text, "\"{value}\"").map_err(Error::custom)?;
+        let inner = start.saturating_add(1)..self.out.text.len().saturating_sub(1);
+        if self.out.text.get(inner).is_none_or(|text| !is_plain(text)) {
+            self.out.text.truncate(start);
+            return self.serialize_str(&value.to_string());
+        }
+        let (start, end) = (count(start), length(&self.out.text));
+        let span = |start, end| Span {
+            start,
+            end,
+            is_escaped: false,
+        };
+        self.leaf(Kind::Text, |_| {
+            span(start.saturating_add(1), end.saturating_sub(1))
+        });
+        Ok(())
+    }
+
+    fn serialize_bytes(self, value: &[u8]) -> Result<(), Error> {
+        self.collect_seq(value)
+    }
+
+    fn serialize_none(self) -> Result<(), Error> {
+        self.serialize_unit()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Error> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Result<(), Error> {
+        self.shown(Kind::Null, "null")
+    }
+
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<(), Error> {
+        self.serialize_unit()
+    }
+
+    fn serialize_unit_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+    ) -> Result<(), Error> {
+        self.serialize_str(variant)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        value: &T,
+    ) -> Result<(), Error> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        _index: u32,
+        _variant: &'static str,
+        _value: &T,
+    ) -> Result<(), Error> {
+        Err(Error::custom("variants with values are no ECS fields"))
+    }
+
+    fn serialize_seq(self, _length: Option<usize>) -> Result<Compound<'o>, Error> {
+        Ok(self.begin(Kind::Array))
+    }
+
+    fn serialize_tuple(self, _length: usize) -> Result<Compound<'o>, Error> {
+        Ok(self.begin(Kind::Array))
+    }
+
+    fn serialize_tuple_struct(
+        self,
+        _name: &'static str,
+        _length: usize,
+    ) -> Result<Compound<'o>, Error> {
+        Ok(self.begin(Kind::Array))
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        _variant: &'static str,
+        _length: usize,
+    ) -> Result<Self::SerializeTupleVariant, Error> {
+        Err(Error::custom("variants with values are no ECS fields"))
+    }
+
+    fn serialize_map(self, _length: Option<usize>) -> Result<Compound<'o>, Error> {
+        Ok(self.begin(Kind::Object))
+    }
+
+    fn serialize_struct(self, _name: &'static str, _length: usize) -> Result<Compound<'o>, Error> {
+        Ok(self.begin(Kind::Object))
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        _variant: &'static str,
+        _length: usize,
+    ) -> Result<Self::SerializeStructVariant, Error> {
+        Err(Error::custom("variants with values are no ECS fields"))
+    }
+}
+
+impl ser::SerializeSeq for Compound<'_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        self.separate();
+        self.push_value(value)
+    }
+
+    fn end(self) -> Result<(), Error> {
+        self.close();
+        Ok(())
+    }
+}
+
+impl ser::SerializeTuple for Compound<'_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        ser::SerializeSeq::serialize_element(self, value)
+    }
+
+    fn end(self) -> Result<(), Error> {
+        ser::SerializeSeq::end(self)
+    }
+}
+
+impl ser::SerializeTupleStruct for Compound<'_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        ser::SerializeSeq::serialize_element(self, value)
+    }
+
+    fn end(self) -> Result<(), Error> {
+        ser::SerializeSeq::end(self)
+    }
+}
+
+impl ser::SerializeMap for Compound<'_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
+        match serde_json::to_value(key)?.as_str() {
+            Some(key) => {
+                self.separate();
+                self.key = Key::Written(self.out.push_said(key));
+                self.out.text.push(':');
+            }
+            None => return Err(Error::custom("a key that is no text")),
+        }
+        Ok(())
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        self.push_value(value)
+    }
+
+    fn end(self) -> Result<(), Error> {
+        self.close();
+        Ok(())
+    }
+}
+
+impl ser::SerializeStruct for Compound<'_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        key: &'static str,
+        value: &T,
+    ) -> Result<(), Error> {
+        self.separate();
+        push_text(&mut self.out.text, key);
+        self.out.text.push(':');
+        self.key = Key::Known(key);
+        self.push_value(value)
+    }
+
+    fn end(self) -> Result<(), Error> {
+        self.close();
+        Ok(())
+    }
+}

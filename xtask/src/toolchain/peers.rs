@@ -1,0 +1,39 @@
+//! What `cargo xtask bench` compares with and measures by, unpacked beside the build.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+
+use super::apt;
+use crate::workspace::Workspace;
+
+/// Each with the libraries that this machine lacks.
+const PACKAGES: [&str; 3] = ["bpftrace", "libbpf-tools", "valgrind"];
+
+/// Unpacks them if they are not, and says so before; the root of the tree. The stamp is written
+/// last, so that an interrupted run is repeated.
+pub(crate) fn ensure(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    let root = workspace.tools().join("peers");
+    let stamp = root.join("unpacked");
+    let wanted = PACKAGES.join(" ");
+    if fs::read_to_string(&stamp).is_ok_and(|text| text == wanted) {
+        return Ok(root);
+    }
+    println!("setup: unpack (not install) into target/tools/peers: {wanted}");
+    for package in PACKAGES {
+        let folder = workspace.tools().join("debs").join(package);
+        create(&folder.join("partial"))?;
+        apt::download(workspace, package, &folder)?;
+        create(&root)?;
+        apt::unpack(workspace, &folder, &root)?;
+    }
+    fs::write(&stamp, wanted).with_context(|| stamp.display().to_string())?;
+    Ok(root)
+}
+
+fn create(folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
+}
