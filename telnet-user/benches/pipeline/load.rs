@@ -20,7 +20,7 @@ use telnet_user::{
         record::{Hook, Task},
     },
     rules::{self, Engine, Limits, Memory, Retention, Rule, Source},
-    session::{Attribution, Check, Found, Observation, Owner, Session, kept::Kept, tracker},
+    session::{Attribution, Check, Listing, Observation, Owner, Session, kept::Kept, tracker},
 };
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
@@ -291,8 +291,12 @@ impl Enrich for Facing {
         vec![None; sessions.len()]
     }
 
-    fn found(&mut self, _is_monitored: &dyn Fn(u16) -> bool) -> Vec<Found> {
-        Vec::new()
+    fn found(&mut self, _is_monitored: &dyn Fn(u16) -> bool) -> Listing {
+        Listing::default()
+    }
+
+    fn gone(&mut self, sessions: &[Session]) -> Vec<bool> {
+        vec![false; sessions.len()]
     }
 
     fn learn(&mut self, _task: &Task) {}

@@ -5,6 +5,7 @@
 //! [`Node`] is a value of such a document or of one that was parsed; whoever reads documents reads
 //! nodes.
 
+mod compound;
 mod indexed;
 mod node;
 mod serializer;

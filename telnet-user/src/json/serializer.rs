@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use serde::ser::{self, Error as _, Serialize};
 use serde_json::Error;
 
+use super::compound::Compound;
 use super::indexed::{Entry, Indexed, Key, Kind, Span, count, length};
 use super::writer::{is_plain, push_text};
 
@@ -22,7 +23,7 @@ impl Indexed {
     }
 
     /// Appends a string; what it says stands where the span tells.
-    fn push_said(&mut self, text: &str) -> Span {
+    pub(super) fn push_said(&mut self, text: &str) -> Span {
         let start = length(&self.text).wrapping_add(1);
         if push_text(&mut self.text, text) {
             return Span {
@@ -42,10 +43,10 @@ impl Indexed {
 }
 
 /// Writes one value.
-struct Serializer<'o> {
-    out: &'o mut Indexed,
+pub(super) struct Serializer<'o> {
+    pub(super) out: &'o mut Indexed,
     /// Of the member whose value it is.
-    key: Key,
+    pub(super) key: Key,
 }
 
 impl<'o> Serializer<'o> {
@@ -102,40 +103,6 @@ impl<'o> Serializer<'o> {
             close,
             is_empty: true,
             key: Key::Known(""),
-        }
-    }
-}
-
-/// A list or an object that is being written.
-struct Compound<'o> {
-    out: &'o mut Indexed,
-    at: usize,
-    close: char,
-    is_empty: bool,
-    /// Of the member whose value comes next.
-    key: Key,
-}
-
-impl Compound<'_> {
-    fn separate(&mut self) {
-        if !std::mem::take(&mut self.is_empty) {
-            self.out.text.push(',');
-        }
-    }
-
-    fn push_value(&mut self, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
-        value.serialize(Serializer {
-            out: self.out,
-            key: self.key,
-        })
-    }
-
-    fn close(self) {
-        self.out.text.push(self.close);
-        let (end, next) = (length(&self.out.text), count(self.out.entries.len()));
-        if let Some(entry) = self.out.entries.get_mut(self.at) {
-            entry.whole.end = end;
-            entry.next = next;
         }
     }
 }
@@ -317,94 +284,5 @@ impl<'o> ser::Serializer for Serializer<'o> {
         _length: usize,
     ) -> Result<Self::SerializeStructVariant, Error> {
         Err(Error::custom("variants with values are no ECS fields"))
-    }
-}
-
-impl ser::SerializeSeq for Compound<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        self.separate();
-        self.push_value(value)
-    }
-
-    fn end(self) -> Result<(), Error> {
-        self.close();
-        Ok(())
-    }
-}
-
-impl ser::SerializeTuple for Compound<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        ser::SerializeSeq::serialize_element(self, value)
-    }
-
-    fn end(self) -> Result<(), Error> {
-        ser::SerializeSeq::end(self)
-    }
-}
-
-impl ser::SerializeTupleStruct for Compound<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        ser::SerializeSeq::serialize_element(self, value)
-    }
-
-    fn end(self) -> Result<(), Error> {
-        ser::SerializeSeq::end(self)
-    }
-}
-
-impl ser::SerializeMap for Compound<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
-        match serde_json::to_value(key)?.as_str() {
-            Some(key) => {
-                self.separate();
-                self.key = Key::Written(self.out.push_said(key));
-                self.out.text.push(':');
-            }
-            None => return Err(Error::custom("a key that is no text")),
-        }
-        Ok(())
-    }
-
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        self.push_value(value)
-    }
-
-    fn end(self) -> Result<(), Error> {
-        self.close();
-        Ok(())
-    }
-}
-
-impl ser::SerializeStruct for Compound<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_field<T: Serialize + ?Sized>(
-        &mut self,
-        key: &'static str,
-        value: &T,
-    ) -> Result<(), Error> {
-        self.separate();
-        push_text(&mut self.out.text, key);
-        self.out.text.push(':');
-        self.key = Key::Known(key);
-        self.push_value(value)
-    }
-
-    fn end(self) -> Result<(), Error> {
-        self.close();
-        Ok(())
     }
 }

@@ -4,23 +4,25 @@
 //! what it must ask the system for goes through [`Enrich`], so that a test can drive it with
 //! recorded bytes.
 
+mod enrich;
 mod options;
 
 use std::{collections::HashMap, time::Duration};
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 
-pub use self::options::{Emit, Making, Options};
+pub use self::{
+    enrich::{Enrich, Now},
+    options::{Emit, Making, Options},
+};
 use crate::{
     canary::{Sighting, Whose},
-    clock::{BootTime, ClockPair},
+    clock::BootTime,
     health::{PipelineReport, Report, RuleReport},
-    json::Indexed,
-    probe::record::{Exec, KernelEvent, Record, SocketKey, Task},
+    probe::record::{Exec, KernelEvent, Record, SocketKey},
     rules::{Engine, Evaluation, Rule},
     session::{
-        Check, Fact, Listing, Observation, Owner, Session,
+        Fact, Observation, Session,
         kept::{Keeper, Kept},
         tracker::{self, Tracker},
     },
@@ -39,35 +41,6 @@ pub enum Output {
     State(Change),
 }
 
-/// Facts about processes, users and the host, and how they become an ECS event.
-pub trait Enrich {
-    /// The event for one observation, which rules get `now` (`event.ingested`): what their windows
-    /// are cut on.
-    fn event(&mut self, observation: &Observation, now: &Now) -> Indexed;
-
-    /// For each session, the process that holds its socket, as far as userspace can tell.
-    fn find_owners(&mut self, sessions: &[Session]) -> Vec<Option<Owner>>;
-
-    /// What is open on monitored ports now.
-    fn found(&mut self, is_monitored: &dyn Fn(u16) -> bool) -> Listing;
-
-    /// For each session, whether its socket is certainly gone.
-    fn gone(&mut self, sessions: &[Session]) -> Vec<bool>;
-
-    /// Reads what only the running process tells, before it is asked for: the process may be gone
-    /// by then.
-    fn learn(&mut self, task: &Task);
-
-    /// Takes in that a process made this child, which until exec is what its parent is.
-    fn inherit(&mut self, child: &Task);
-
-    /// For each check, which of its candidates hold the socket.
-    fn holders(&mut self, checks: &[Check]) -> Vec<Vec<u32>>;
-
-    /// What is the same in all documents of this host: `host.*`, `agent.*` and `ecs.*`.
-    fn envelope(&self) -> Map<String, Value>;
-}
-
 /// What keeps a restart from saying things twice.
 #[derive(Debug)]
 pub struct Memories {
@@ -75,30 +48,6 @@ pub struct Memories {
     pub kept: Kept,
     /// Tells the next one; absent when nothing is kept.
     pub keeper: Option<Keeper>,
-}
-
-/// The moment at which something is done, on both clocks.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// Boot-time clock.
-    pub boot: BootTime,
-    /// Wall clock.
-    pub wall: Timestamp,
-}
-
-impl Now {
-    /// Both clocks now.
-    pub fn read() -> Self {
-        Self {
-            boot: BootTime::now(),
-            wall: Timestamp::now(),
-        }
-    }
-
-    /// Turns kernel times near this moment into wall time.
-    pub const fn clocks(&self) -> ClockPair {
-        ClockPair::new(self.boot, self.wall)
-    }
 }
 
 /// Time between two looks for the holder of a socket; the wait itself is bounded by
