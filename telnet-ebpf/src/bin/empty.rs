@@ -2,10 +2,6 @@
 #![no_std]
 #![no_main]
 #![expect(
-    unsafe_code,
-    reason = "naming ELF symbols is what a probe does, and so does the macro"
-)]
-#![expect(
     clippy::needless_pass_by_value,
     reason = "the program macros pass the context by value"
 )]

@@ -176,23 +176,22 @@ impl<'o> ser::Serializer for Serializer<'o> {
     }
 
     fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<(), Error> {
-        let start = self.out.text.len();
-        write!(self.out.text, "\"{value}\"").map_err(Error::custom)?;
-        let inner = start.saturating_add(1)..self.out.text.len().saturating_sub(1);
-        if self.out.text.get(inner).is_none_or(|text| !is_plain(text)) {
-            self.out.text.truncate(start);
-            return self.serialize_str(&value.to_string());
-        }
-        let (start, end) = (count(start), length(&self.out.text));
-        let span = |start, end| Span {
-            start,
-            end,
-            is_escaped: false,
-        };
-        self.leaf(Kind::Text, |_| {
-            span(start.saturating_add(1), end.saturating_sub(1))
+        let mut result = Ok(());
+        self.leaf(Kind::Text, |out| {
+            let start = out.text.len();
+            result = write!(out.text, "\"{value}\"");
+            let inner = start.saturating_add(1)..out.text.len().saturating_sub(1);
+            if out.text.get(inner.clone()).is_some_and(is_plain) {
+                return Span {
+                    start: count(inner.start),
+                    end: count(inner.end),
+                    is_escaped: false,
+                };
+            }
+            out.text.truncate(start);
+            out.push_said(&value.to_string())
         });
-        Ok(())
+        result.map_err(Error::custom)
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<(), Error> {
