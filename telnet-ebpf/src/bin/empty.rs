@@ -1,10 +1,6 @@
 //! The least that any program on `inet_sock_set_state` costs, to compare the probe with.
 #![no_std]
 #![no_main]
-#![expect(
-    clippy::needless_pass_by_value,
-    reason = "the program macros pass the context by value"
-)]
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
