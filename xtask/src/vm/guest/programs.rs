@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::{
@@ -46,11 +45,10 @@ impl Programs {
         Ok(Self(programs))
     }
 
-    /// Where the program of this name is.
-    pub(crate) fn find(&self, name: &str) -> anyhow::Result<&Path> {
-        let program = self.0.iter().find(|program| program.name == name);
-        let program = program.with_context(|| format!("cargo built no {name}"))?;
-        Ok(&program.file)
+    /// Where the program of this name is, when it was asked for.
+    pub(crate) fn find(&self, name: &str) -> Option<&Path> {
+        let program = self.0.iter().find(|program| program.name == name)?;
+        Some(&program.file)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Program> {

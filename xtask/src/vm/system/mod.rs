@@ -50,12 +50,13 @@ pub(super) fn build(workspace: &Workspace, programs: &Programs) -> anyhow::Resul
         cpio.file(&format!("/vm/{name}"), text.as_bytes(), true)?;
     }
     install_agent(&mut cpio, programs)?;
-    let tests = programs.find(SYSTEM_TESTS)?;
-    cpio.copy(tests, "/vm/system")?;
-    // Those the tests were linked with, whatever release of Debian this machine has.
-    for library in libraries(workspace, &[tests.to_path_buf()])? {
-        let name = library.file_name().unwrap_or_default().to_string_lossy();
-        cpio.copy(&library, &format!("/vm/lib/{name}"))?;
+    if let Some(tests) = programs.find(SYSTEM_TESTS) {
+        cpio.copy(tests, "/vm/system")?;
+        // Those the tests were linked with, whatever release of Debian this machine has.
+        for library in libraries(workspace, &[tests.to_path_buf()])? {
+            let name = library.file_name().unwrap_or_default().to_string_lossy();
+            cpio.copy(&library, &format!("/vm/lib/{name}"))?;
+        }
     }
     cpio.copy(&workspace.test_root().join("bin/busybox"), "/vm/busybox")?;
     cpio.symlink("/vm/telnetd", "busybox")?;
@@ -68,7 +69,10 @@ pub(super) fn build(workspace: &Workspace, programs: &Programs) -> anyhow::Resul
 /// Installs the agent as a service: the only place that knows how.
 fn install_agent(cpio: &mut Cpio, programs: &Programs) -> anyhow::Result<()> {
     const UNIT: &str = "telnet-monitor.service";
-    cpio.copy(programs.find(AGENT)?, "/usr/bin/telnet-monitor")?;
+    cpio.copy(
+        programs.find(AGENT).context("no agent was built")?,
+        "/usr/bin/telnet-monitor",
+    )?;
     let unit = include_str!("files/telnet-monitor.service");
     cpio.file(&format!("{UNITS}/{UNIT}"), unit.as_bytes(), false)?;
     enable(cpio, UNIT, "multi-user.target")
