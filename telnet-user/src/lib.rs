@@ -24,6 +24,7 @@ pub mod pipeline;
 pub mod probe;
 pub mod replay;
 pub mod rules;
+pub mod sandbox;
 pub mod session;
 pub mod sink;
 pub mod source;

@@ -12,9 +12,9 @@ use std::{
 };
 
 /// Which modules each module may use: data flows one way, see ARCHITECTURE.md.
-const ARROWS: [(&str, &[&str]); 22] = [
+const ARROWS: [(&str, &[&str]); 23] = [
     ("clock", &[]),
-    ("canary", &["session"]),
+    ("canary", &["sandbox", "session"]),
     ("json", &[]),
     ("kql", &["json"]),
     ("lock", &[]),
@@ -23,12 +23,13 @@ const ARROWS: [(&str, &[&str]); 22] = [
     ("config", &["source"]),
     ("probe", &["clock"]),
     ("session", &["clock", "probe", "state"]),
-    ("enrich", &["clock", "probe", "session"]),
+    ("enrich", &["clock", "probe", "sandbox", "session"]),
     ("ecs", &["clock", "enrich", "json", "probe", "session"]),
     ("rules", &["alert", "json", "kql", "source", "state"]),
     ("alert", &["json", "rules"]),
-    ("sink", &["alert", "config", "lock", "source"]),
-    ("health", &["probe", "rules", "session", "sink"]),
+    ("sink", &["alert", "config", "lock", "sandbox", "source"]),
+    ("health", &["probe", "rules", "sandbox", "session", "sink"]),
+    ("sandbox", &[]),
     ("state", &["lock"]),
     ("replay", &["alert", "input", "rules"]),
     (
@@ -41,14 +42,15 @@ const ARROWS: [(&str, &[&str]); 22] = [
         "agent",
         &[
             "canary", "clock", "config", "ecs", "enrich", "health", "json", "pipeline", "probe",
-            "rules", "session", "sink", "state",
+            "rules", "sandbox", "session", "sink", "state",
         ],
     ),
     (
         "cli",
         &[
             "agent", "alert", "canary", "config", "ecs", "enrich", "health", "input", "json",
-            "kql", "pipeline", "probe", "replay", "rules", "session", "sink", "source", "state",
+            "kql", "pipeline", "probe", "replay", "rules", "sandbox", "session", "sink", "source",
+            "state",
         ],
     ),
     ("main", &["cli"]),

@@ -15,7 +15,14 @@ pub const ROOT_VAR: &str = "TELNET_TEST_ROOT";
 pub const PEER_VAR: &str = "TELNET_TEST_PEER";
 
 const PEER: &str = "telnet-test-peer";
-const PROGRAM_DIRS: [&str; 4] = ["usr/sbin", "usr/bin", "sbin", "bin"];
+const PROGRAM_DIRS: [&str; 6] = [
+    "usr/sbin",
+    "usr/bin",
+    "sbin",
+    "bin",
+    "usr/lib/systemd",
+    "lib/systemd",
+];
 const LIBRARY_DIRS: [&str; 2] = ["usr/lib", "lib"];
 
 /// A program and the library path that it needs when it comes from an unpacked package.
@@ -84,6 +91,8 @@ pub fn require_all() -> Result<()> {
         "xinetd",
         "inetutils-telnet",
         "rsyslogd",
+        "systemd-journald",
+        "journalctl",
     ] {
         find(name)?;
     }
@@ -145,6 +154,8 @@ fn libraries(root: &Path) -> Result<OsString> {
             let entry = entry?;
             if entry.file_name().to_string_lossy().ends_with("-linux-gnu") {
                 dirs.push(entry.path());
+                // What only systemd's own programs use.
+                dirs.push(entry.path().join("systemd"));
             }
         }
         dirs.push(dir);

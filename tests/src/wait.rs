@@ -13,14 +13,23 @@ pub const PATIENCE: Duration = Duration::from_mins(2);
 const INTERVAL: Duration = Duration::from_millis(3);
 
 /// Looks until `look` finds something, and says `what` was missing when [`PATIENCE`] ends.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let deadline = Instant::now() + PATIENCE;
+pub fn until<T>(what: &str, look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    until_after(what, PATIENCE, look)
+}
+
+/// As [`until`], for what takes longer.
+pub fn until_after<T>(
+    what: &str,
+    patience: Duration,
+    mut look: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(found) = look()? {
             return Ok(found);
         }
         if Instant::now() >= deadline {
-            bail!("{what}: not within {PATIENCE:?}");
+            bail!("{what}: not within {patience:?}");
         }
         thread::sleep(INTERVAL);
     }

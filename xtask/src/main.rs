@@ -7,6 +7,7 @@
 )]
 
 mod commands;
+mod package;
 mod probe;
 mod process;
 mod toolchain;
@@ -39,6 +40,8 @@ enum Command {
     Vm(commands::vm::Options),
     /// Measure what the agent costs this host, beside peers and no probe
     Bench(bench::Options),
+    /// Make .deb, .rpm and .tar.gz below target/package
+    Package(commands::package::Options),
     /// Run every check that a change has to pass
     Ci(ci::Options),
 }
@@ -63,6 +66,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Test(options) => test::run(&workspace, &options),
         Command::Vm(options) => commands::vm::run(&workspace, &options),
         Command::Bench(options) => bench::run(&workspace, &options),
+        Command::Package(options) => commands::package::run(&workspace, &options),
         Command::Ci(options) => ci::run(&workspace, &options),
     }
 }

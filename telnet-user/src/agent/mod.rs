@@ -38,6 +38,7 @@ use crate::{
     pipeline::{Enrich, Making, Pipeline},
     probe::{Ledger, Probe, filter::Filter},
     rules::Rule,
+    sandbox,
     sink::Sinks,
     state::Folder,
 };
@@ -68,6 +69,8 @@ pub struct Agent<E> {
     pub scope: Scope,
     /// What the agent says about itself.
     pub health: config::Health,
+    /// What this process gave up; absent when nothing.
+    pub sandbox: Option<sandbox::Report>,
     /// Reads configuration and rules anew.
     pub reloader: Reloader,
     /// Ends by itself after this long.
@@ -148,12 +151,13 @@ impl<E: Enrich + Send + 'static> Agent<E> {
             state,
             scope,
             health,
+            sandbox,
             reloader,
             duration,
         } = self;
         let mut ends = Ends::new(duration)?;
         let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
-        let vitals = Vitals::start(health).context("cannot serve metrics")?;
+        let vitals = Vitals::start(health, sandbox).context("cannot serve metrics")?;
         let (canary, sightings) = canary.map_or_else(
             |error| (Err(error), None),
             |(canary, seen)| (Ok(canary), Some(seen)),
@@ -164,6 +168,7 @@ impl<E: Enrich + Send + 'static> Agent<E> {
             state,
         };
         let (mut workers, inputs) = Workers::start(pipeline, writer)?;
+        sandbox::only_look();
         let mut reader = Reader::begin(probe, inputs, scope, reloader, vitals, canary).await?;
         loop {
             tokio::select! {

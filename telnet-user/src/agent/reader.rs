@@ -165,14 +165,8 @@ impl Reader {
             return Ok(outcome);
         }
         let added = scope.filter.without(&self.scope.filter);
-        if !scope.filter.contains(self.scope.canary) {
-            let reason = "the rules no longer monitor its port; a restart gives it another one";
-            self.watch = Watch::absent(&io::Error::other(reason));
-        }
-        self.scope = Scope {
-            canary: self.scope.canary,
-            ..scope
-        };
+        self.watch.set_port(scope.canary);
+        self.scope = scope;
         set_filter(&mut self.probe, self.scope.filter.clone())?;
         self.vitals.set(health);
         if !added.is_empty() {

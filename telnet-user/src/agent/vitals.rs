@@ -16,6 +16,7 @@ use super::metrics::Server;
 use crate::{
     config,
     health::{ProbeReport, Report},
+    sandbox,
 };
 
 /// Why a sign of life is due.
@@ -35,6 +36,7 @@ pub(super) struct Pulse {
     pub(super) uptime: Duration,
     pub(super) reloads: u64,
     pub(super) refused_reloads: u64,
+    pub(super) sandbox: Option<sandbox::Report>,
     pub(super) probe: ProbeReport,
     /// Make a document of the answer.
     pub(super) is_heartbeat: bool,
@@ -52,11 +54,15 @@ pub(super) struct Vitals {
     requester: mpsc::Sender<oneshot::Sender<Report>>,
     reloads: u64,
     refused_reloads: u64,
+    sandbox: Option<sandbox::Report>,
 }
 
 impl Vitals {
     /// Listens for requests for metrics when asked to.
-    pub(super) fn start(health: config::Health) -> io::Result<Self> {
+    pub(super) fn start(
+        health: config::Health,
+        sandbox: Option<sandbox::Report>,
+    ) -> io::Result<Self> {
         let (requester, requests) = mpsc::channel(4);
         let mut vitals = Self {
             started: Instant::now(),
@@ -68,6 +74,7 @@ impl Vitals {
             requester,
             reloads: 0,
             refused_reloads: 0,
+            sandbox,
         };
         vitals.check(health)?;
         vitals.set(health);
@@ -118,6 +125,7 @@ impl Vitals {
             uptime: self.started.elapsed(),
             reloads: self.reloads,
             refused_reloads: self.refused_reloads,
+            sandbox: self.sandbox.clone(),
             probe,
             is_heartbeat,
             reply,

@@ -9,7 +9,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use crate::{
-    canary::{Canary, Failure},
+    canary::{Canary, Failure, Port},
     health::CanaryReport,
     probe::Ledger,
 };
@@ -66,6 +66,8 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Watch {
     steps: Receiver<Step>,
+    /// Absent without a canary.
+    port: Option<Port>,
     before: Ledger,
     state: State,
 }
@@ -74,9 +76,11 @@ impl Watch {
     /// Starts rounds, the first one at once.
     pub fn start(canary: Canary) -> Self {
         let (sender, steps) = channel(1);
+        let port = Some(canary.port());
         tokio::spawn(rounds(canary, sender));
         Self {
             steps,
+            port,
             before: Ledger::default(),
             state: State::Unknown,
         }
@@ -92,6 +96,7 @@ impl Watch {
         let (_, steps) = channel(1);
         Self {
             steps,
+            port: None,
             before: Ledger::default(),
             state: State::Absent { reason },
         }
@@ -100,6 +105,13 @@ impl Watch {
     /// What the last round said.
     pub const fn state(&self) -> &State {
         &self.state
+    }
+
+    /// From now on sessions are opened on `port`.
+    pub fn set_port(&self, port: u16) {
+        if let Some(present) = &self.port {
+            present.set(port);
+        }
     }
 
     /// The next step; never when there is no canary.
@@ -141,7 +153,12 @@ async fn rounds(mut canary: Canary, steps: Sender<Step>) {
         if steps.send(Step::Started).await.is_err() {
             return;
         }
+        let port = canary.port().get();
         let outcome = canary.round().await;
+        if outcome.is_err() && canary.port().get() != port {
+            // Its port was given up meanwhile, which says nothing.
+            continue;
+        }
         if steps.send(Step::Ended(outcome)).await.is_err() {
             return;
         }

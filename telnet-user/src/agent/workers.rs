@@ -20,6 +20,7 @@ use crate::{
     clock::BootTime,
     health::{Latency, Report},
     pipeline::{Enrich, Now, Output, Pipeline},
+    sandbox,
     session::tracker::Counters,
     sink::Statuses,
 };
@@ -56,9 +57,13 @@ impl Workers {
             statuses: writer.sinks.statuses(),
             latency: Latency::default(),
         };
-        let pipeline = spawn("pipeline", move || conveyor.run(&from_reader))?;
+        let pipeline = spawn("pipeline", move || {
+            sandbox::only_look();
+            conveyor.run(&from_reader);
+        })?;
         let (written, outcome) = oneshot::channel();
         let writer = spawn("writer", move || {
+            sandbox::only_write();
             // The receiver is gone only when the run is over.
             let _unheard = written.send(writer.write(&from_pipeline));
         })?;
@@ -153,6 +158,7 @@ impl<E: Enrich> Conveyor<E> {
             uptime,
             reloads,
             refused_reloads,
+            sandbox,
             probe,
             is_heartbeat,
             reply,
@@ -161,6 +167,7 @@ impl<E: Enrich> Conveyor<E> {
             uptime,
             reloads,
             refused_reloads,
+            sandbox,
             probe,
             pipeline: self.pipeline.report(),
             latency: self.latency.clone(),

@@ -6,14 +6,23 @@
 
 mod namespace;
 
-use std::{fmt, io, net::IpAddr, os::unix::fs::MetadataExt as _, time::Duration};
+use std::{
+    fmt, io,
+    net::IpAddr,
+    os::unix::fs::MetadataExt as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     sync::mpsc::{Receiver, Sender, channel},
     time::{Instant, timeout_at},
 };
 
-use self::namespace::Namespace;
+pub use self::namespace::{Namespace, free_ports};
 use crate::session::{Direction, Fact, Observation, Owner, Session};
 
 /// Name of the agent's process, as the kernel has it.
@@ -172,11 +181,31 @@ impl fmt::Display for Failure {
     }
 }
 
+/// The port of sessions, shared with whoever may change it.
+#[derive(Clone, Debug)]
+pub struct Port(Arc<AtomicU16>);
+
+impl Port {
+    fn new(port: u16) -> Self {
+        Self(Arc::new(AtomicU16::new(port)))
+    }
+
+    /// Its number.
+    pub fn get(&self) -> u16 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// From the next session on it is another one.
+    pub fn set(&self, port: u16) {
+        self.0.store(port, Ordering::Relaxed);
+    }
+}
+
 /// Opens sessions and waits for them.
 #[derive(Debug)]
 pub struct Canary {
     namespace: Namespace,
-    port: u16,
+    port: Port,
     /// A kernel hook tells who accepts.
     names_acceptors: bool,
     pause: Duration,
@@ -192,23 +221,18 @@ const EXPECTED: [(End, bool, &str); 4] = [
 ];
 
 impl Canary {
-    /// Makes the place for sessions on the monitored `port`, and where their sightings are to be
+    /// Opens sessions on the monitored `port` in `namespace`; and where their sightings are to be
     /// put. `names_acceptors`: a kernel hook tells who accepts.
-    ///
-    /// # Errors
-    ///
-    /// When this process may not make a network namespace.
-    pub fn build(port: u16, names_acceptors: bool) -> io::Result<(Self, Sender<Sighting>)> {
+    pub fn new(namespace: Namespace, port: u16, names_acceptors: bool) -> (Self, Sender<Sighting>) {
         let (seen, sightings) = channel(SIGHTINGS);
-        let namespace = Namespace::create()?;
         let canary = Self {
             namespace,
-            port,
+            port: Port::new(port),
             names_acceptors,
             pause: PAUSE,
             sightings,
         };
-        Ok((canary, seen))
+        (canary, seen)
     }
 
     /// The same with this time between sessions.
@@ -216,6 +240,11 @@ impl Canary {
     pub const fn with_pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
         self
+    }
+
+    /// The port of its sessions, which may be changed.
+    pub fn port(&self) -> Port {
+        self.port.clone()
     }
 
     /// Time between sessions.
@@ -243,7 +272,7 @@ impl Canary {
         let started = Instant::now();
         let client_port = self
             .namespace
-            .open_session(self.port)
+            .open_session(self.port.get())
             .await
             .map_err(Failure::NotOpened)?;
         let mut missing = EXPECTED.to_vec();

@@ -5,7 +5,8 @@ use std::{
     fs::{self, File},
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    os::unix::fs::MetadataExt as _,
+    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
+    path::Path,
     sync::mpsc::{Receiver, Sender, channel},
     thread,
 };
@@ -18,8 +19,10 @@ use netlink_packet_route::{
     link::{LinkFlags, LinkMessage},
 };
 use netlink_sys::{Socket, SocketAddr as NetlinkAddr, protocols::NETLINK_ROUTE};
-use rustix::thread::UnshareFlags;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 use tokio::sync::oneshot;
+
+use crate::sandbox;
 
 /// The calling thread's namespace; `/proc/self` would be the main thread's.
 const OWN: &str = "/proc/thread-self/ns/net";
@@ -30,7 +33,7 @@ const LOOPBACK: u32 = 1;
 
 /// The namespace, which lives as long as this value: a thread is in it.
 #[derive(Debug)]
-pub(super) struct Namespace {
+pub struct Namespace {
     inode: u32,
     requests: Sender<Request>,
 }
@@ -42,14 +45,32 @@ struct Request {
 }
 
 impl Namespace {
-    /// Makes the namespace, with loopback up. Needs `CAP_SYS_ADMIN`.
-    pub(super) fn create() -> io::Result<Self> {
+    /// Makes the namespace, with loopback up. Needs `CAP_SYS_ADMIN` and `CAP_NET_ADMIN`.
+    pub fn create() -> io::Result<Self> {
+        Self::with(enter)
+    }
+
+    /// Takes the namespace that the service manager made for this service, and moves the calling
+    /// thread, which must be the only one, to the host's (`/proc/1/ns/net`). Makes one when this
+    /// is the host's. Needs `CAP_SYS_ADMIN`.
+    pub fn take_over(host: &Path) -> io::Result<Self> {
+        let host = File::open(host)?;
+        if inode(&host)? == inode(&File::open(OWN)?)? {
+            return Self::create();
+        }
+        let namespace = Self::with(|| inode(&File::open(OWN)?))?;
+        move_into_link_name_space(host.as_fd(), Some(LinkNameSpaceType::Network))?;
+        Ok(namespace)
+    }
+
+    fn with(enter: impl FnOnce() -> io::Result<u32> + Send + 'static) -> io::Result<Self> {
         let (requests, received) = channel();
         let (made, inode) = channel();
         thread::Builder::new()
             .name("canary".to_owned())
             .spawn(move || {
                 let entered = enter();
+                sandbox::only_connect();
                 let is_in = entered.is_ok();
                 if made.send(entered).is_ok() && is_in {
                     serve(&received);
@@ -86,8 +107,24 @@ fn enter() -> io::Result<u32> {
     rustix::thread::unshare(UnshareFlags::NEWNET)?;
     bring_up(LOOPBACK)?;
     fs::write(UNPRIVILEGED_PORTS, "0")?;
-    let inode = File::open(OWN)?.metadata()?.ino();
-    u32::try_from(inode).map_err(io::Error::other)
+    inode(&File::open(OWN)?)
+}
+
+/// Lets everybody listen on every port of this thread's namespace, unless it is that of `host`.
+///
+/// # Errors
+///
+/// In the host's namespace, and for anybody but root.
+pub fn free_ports(host: &Path) -> io::Result<()> {
+    if inode(&File::open(host)?)? == inode(&File::open(OWN)?)? {
+        let reason = "this is the host's network: its ports stay as they are";
+        return Err(io::Error::other(reason));
+    }
+    fs::write(UNPRIVILEGED_PORTS, "0")
+}
+
+fn inode(namespace: &File) -> io::Result<u32> {
+    u32::try_from(namespace.metadata()?.ino()).map_err(io::Error::other)
 }
 
 /// `RTM_NEWLINK` with `IFF_UP` (rtnetlink(7)).

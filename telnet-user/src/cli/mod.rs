@@ -1,9 +1,11 @@
 //! Command line: what the user may type, one file per command.
 
 mod check;
+mod completions;
 mod doctor;
 mod events;
 mod explain;
+mod man;
 mod progress;
 mod query;
 mod replay;
@@ -13,13 +15,13 @@ mod settings;
 
 use std::{
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::{Parser, Subcommand};
 
 use crate::{
-    config,
+    canary, config,
     kql::pushdown::Ports,
     probe::filter::Filter,
     rules::{self, Level, LoadReport, Rule, Source},
@@ -41,7 +43,11 @@ pub mod exit {
 ///
 /// Without a command: `run` with the embedded rules, alerts on standard output.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "telnet-monitor",
+    version,
+    args_conflicts_with_subcommands = true
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -65,7 +71,21 @@ enum Command {
     Sessions(sessions::Args),
     /// Say what works on this host, what is degraded and what to do.
     Doctor(doctor::Args),
+    /// Print what makes a shell complete this command.
+    Completions(completions::Args),
+    /// Print the manual page of this command, or of one of its commands.
+    Man(man::Args),
+    /// Make a network namespace of the service manager's fit for the canary.
+    #[command(hide = true)]
+    PrivateNetwork {
+        /// The host's.
+        #[arg(value_name = "PATH", env = HOST_NETWORK)]
+        host: PathBuf,
+    },
 }
+
+/// Environment variable with the path of the host's network namespace.
+const HOST_NETWORK: &str = "TELNET_MONITOR_HOST_NETWORK";
 
 /// Runs what the user typed and returns the exit code. Errors are on standard error by then.
 pub fn main(cli: Cli) -> u8 {
@@ -78,6 +98,19 @@ pub fn main(cli: Cli) -> u8 {
         Some(Command::Explain(args)) => explain::main(&args),
         Some(Command::Sessions(args)) => sessions::main(&args),
         Some(Command::Doctor(args)) => doctor::main(&args),
+        Some(Command::Completions(args)) => completions::main(&args),
+        Some(Command::Man(args)) => man::main(&args),
+        Some(Command::PrivateNetwork { host }) => private_network(&host),
+    }
+}
+
+fn private_network(host: &Path) -> u8 {
+    match canary::free_ports(host) {
+        Ok(()) => exit::OK,
+        Err(error) => {
+            complain(&format!("nothing changed: {error}"));
+            exit::UNSUPPORTED
+        }
     }
 }
 
@@ -115,15 +148,6 @@ struct RuleArgs {
 }
 
 impl RuleArgs {
-    /// Loads the rules for this agent's own events. Problems are on standard error by then;
-    /// `None` when one of them is an error.
-    fn load(&self) -> Option<Rules> {
-        let report = self.report(false, Level::Warning);
-        (!report.has_errors()).then_some(Rules {
-            rules: report.rules,
-        })
-    }
-
     /// Loads the rules, for events of any shipper or for this agent's own. Problems of `least` or
     /// worse are on standard error by then.
     fn report(&self, foreign_events: bool, least: Level) -> LoadReport {

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IsTerminal as _},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -21,12 +21,13 @@ use crate::{
         system::{NAME, System},
     },
     alert,
-    canary::{Canary, Mark, Sighting},
+    canary::{Canary, Mark, Namespace, Sighting},
     config::{Acceptor, Config, Health, Stream, units},
     enrich,
     pipeline::{self, Emit, Making, Memories, Pipeline},
     probe::{AcceptorHook, LoadError, Probe, record::Hook},
     rules::{Engine, Limits, Memory, Retention, Rule},
+    sandbox::{self, Wall},
     session::{
         kept::{Keeper, Kept},
         tracker,
@@ -49,6 +50,13 @@ pub(super) struct Args {
     /// probe that was unloaded is noticed this much later.
     #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "45s", hide_short_help = true)]
     canary_pause: Duration,
+    /// The host's network namespace, where the agent goes when it is started in another one: that
+    /// one is its canary's.
+    #[arg(long, value_name = "PATH", env = super::HOST_NETWORK, hide = true)]
+    host_network: Option<PathBuf>,
+    /// Keep every privilege, to find out whether the sandbox is to blame for something.
+    #[arg(long, hide_short_help = true)]
+    no_sandbox: bool,
 }
 
 impl Args {
@@ -56,6 +64,9 @@ impl Args {
     fn config(&self) -> Option<Config> {
         let mut config = self.config.read()?.config;
         self.overrides.apply(&mut config);
+        if settings::is_journal(io::stdout()) {
+            config.write_journal_natively();
+        }
         Some(config)
     }
 }
@@ -127,6 +138,19 @@ pub(super) fn main(args: &Args) -> u8 {
     let Some((rules, scope)) = rules(&config) else {
         return exit::INVALID;
     };
+    // While this is the only thread.
+    let namespace = match &args.host_network {
+        None => Namespace::create(),
+        Some(host) => match Namespace::take_over(host) {
+            Ok(namespace) => Ok(namespace),
+            Err(error) => {
+                // Elsewhere it would deliver nothing.
+                let host = host.display();
+                error!(%host, %error, "cannot go over to the host's network");
+                return exit::UNSUPPORTED;
+            }
+        },
+    };
     let runtime = match agent::runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -134,7 +158,7 @@ pub(super) fn main(args: &Args) -> u8 {
             return exit::UNSUPPORTED;
         }
     };
-    runtime.block_on(run(args, config, rules, scope))
+    runtime.block_on(run(args, config, rules, scope, namespace))
 }
 
 /// The rules of `config`, and what they make the agent monitor. What is wrong is told by then.
@@ -153,32 +177,31 @@ fn rules(config: &Config) -> Option<(Vec<Rule>, Scope)> {
     Some((rules.rules, scope))
 }
 
-async fn run(args: &Args, config: Config, rules: Vec<Rule>, scope: Scope) -> u8 {
-    let options = crate::probe::Options {
-        ring_bytes: config.probe.ring_bytes,
-        acceptor: config.probe.acceptor.into(),
-        log: tracing::enabled!(target: "telnet_ebpf", tracing::Level::DEBUG),
-    };
-    let probe = match Probe::load(options) {
+async fn run(
+    args: &Args,
+    config: Config,
+    rules: Vec<Rule>,
+    scope: Scope,
+    namespace: io::Result<Namespace>,
+) -> u8 {
+    let probe = match load(&config) {
         Ok(probe) => probe,
         Err(error) => return refuse(&error),
     };
-    for missing in probe.degraded() {
-        warn!(missing, "this kernel gives less than the agent can use");
+    let sandbox = (!args.no_sandbox).then(|| enter_sandbox(&config.writable()));
+    if sandbox.is_none() {
+        warn!("no sandbox: whoever takes the agent over has all its privileges");
     }
-    let sinks = match Sinks::open(&config.sinks, &config.spool) {
-        Ok(sinks) => sinks,
-        Err(error) => {
-            error!("{error}");
-            return exit::INVALID;
-        }
+    let Some(sinks) = open(&config) else {
+        return exit::INVALID;
     };
     let State {
         folder,
         memory,
         memories,
     } = State::restore(&config);
-    let canary = canary(&probe, scope.canary, args.canary_pause);
+    let canary = canary(&probe, namespace, scope.canary)
+        .map(|(canary, seen)| (canary.with_pause(args.canary_pause), seen));
     let acceptor_wait = config.probe.acceptor_wait;
     let pipeline = Pipeline::new(
         System::new(),
@@ -204,20 +227,58 @@ async fn run(args: &Args, config: Config, rules: Vec<Rule>, scope: Scope) -> u8 
         state: folder,
         scope,
         health: health(&config),
+        sandbox,
         duration: args.duration,
         reloader: reloader(args.clone(), config),
     };
     finish(agent.run().await)
 }
 
-fn canary(probe: &Probe, port: u16, pause: Duration) -> io::Result<(Canary, Sender<Sighting>)> {
+/// The attached probe.
+fn load(config: &Config) -> Result<Probe, LoadError> {
+    let options = crate::probe::Options {
+        ring_bytes: config.probe.ring_bytes,
+        acceptor: config.probe.acceptor.into(),
+        log: tracing::enabled!(target: "telnet_ebpf", tracing::Level::DEBUG),
+    };
+    let probe = Probe::load(options)?;
+    for missing in probe.degraded() {
+        warn!(missing, "this kernel gives less than the agent can use");
+    }
+    Ok(probe)
+}
+
+/// The sinks of `config`. What is wrong is in the log by then.
+fn open(config: &Config) -> Option<Sinks> {
+    Sinks::open(&config.sinks, &config.spool)
+        .inspect_err(|error| error!("{error}"))
+        .ok()
+}
+
+/// Gives up what is no longer needed, and says what this kernel has no wall for.
+fn enter_sandbox(writable: &[PathBuf]) -> sandbox::Report {
+    let report = sandbox::enter(writable);
+    for (wall, state) in report.walls() {
+        match state {
+            Wall::Enforced => {}
+            Wall::Partial => info!(wall, "this kernel enforces only a part of it"),
+            Wall::Absent(reason) => warn!(wall, reason, "not to be had on this kernel"),
+        }
+    }
+    report
+}
+
+fn canary(
+    probe: &Probe,
+    namespace: io::Result<Namespace>,
+    port: u16,
+) -> io::Result<(Canary, Sender<Sighting>)> {
     if !probe.tells_namespaces() {
         return Err(io::Error::other(
             "without network namespaces its sessions could not be told from others",
         ));
     }
-    let (canary, seen) = Canary::build(port, probe.acceptor().is_some())?;
-    Ok((canary.with_pause(pause), seen))
+    Ok(Canary::new(namespace?, port, probe.acceptor().is_some()))
 }
 
 /// The hook at the end of accept(2) sees no accept by `io_uring`; the others see every accept.
@@ -261,6 +322,10 @@ fn health(config: &Config) -> Health {
 
 /// Reads configuration and rules again, as this run did at its start.
 fn reloader(args: Args, at_start: Config) -> Reloader {
+    let folders = at_start.writable();
+    let is_writable = move |folder: &PathBuf| {
+        args.no_sandbox || folders.iter().any(|allowed| folder.starts_with(allowed))
+    };
     Reloader::new(move || {
         let config = args.config()?;
         let (rules, scope) = rules(&config)?;
@@ -274,6 +339,16 @@ fn reloader(args: Args, at_start: Config) -> Reloader {
                 spool,
             )
         };
+        let outside: Vec<_> = config
+            .writable()
+            .into_iter()
+            .filter(|f| !is_writable(f))
+            .collect();
+        if let Some(folder) = outside.first() {
+            let folder = folder.display();
+            error!(%folder, "the agent gave up writing there at its start: restart it instead");
+            return None;
+        }
         if fixed(&config) != fixed(&at_start) {
             warn!("log, state_dir, [probe] and [spool] take effect at the next start");
         }

@@ -1,7 +1,7 @@
 //! What the agent runs with: the configuration file, and over it the environment and what is
 //! typed.
 
-use std::{path::PathBuf, time::Duration};
+use std::{env, os::fd::AsFd, path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
 
@@ -130,6 +130,15 @@ impl Overrides {
         set(&mut config.probe.acceptor, acceptor.as_ref());
         set(&mut config.probe.acceptor_wait, acceptor_wait.as_ref());
     }
+}
+
+/// Whether the service manager has connected this file with the journal, by `JOURNAL_STREAM`: its
+/// device and inode number (systemd.exec(5)).
+pub(super) fn is_journal(file: impl AsFd) -> bool {
+    let Ok(stream) = env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    rustix::fs::fstat(file).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 fn set<T: Clone>(value: &mut T, typed: Option<&T>) {

@@ -10,7 +10,11 @@ mod sinks;
 mod tests;
 pub mod units;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::ValueEnum;
 
@@ -64,6 +68,26 @@ impl Config {
         self.sinks.iter().any(|sink| sink.streams.contains(stream))
     }
 
+    /// The folders that a run writes to. Those of the package are among them where they are, so that
+    /// a reload can add sinks that use them.
+    pub fn writable(&self) -> Vec<PathBuf> {
+        let of_sinks = self.sinks.iter().filter_map(|sink| match &sink.target {
+            Target::File(file) => file.path.parent(),
+            Target::Elasticsearch(elastic) => elastic.dead_letter_file.as_deref()?.parent(),
+            Target::Stdout(_) | Target::Journald(_) | Target::Syslog(_) => None,
+        });
+        let is_spooled = |sink: &Sink| !matches!(sink.target, Target::Stdout(_) | Target::File(_));
+        let spool = self
+            .sinks
+            .iter()
+            .any(is_spooled)
+            .then_some(&*self.spool.dir);
+        let of_package = PACKAGE_FOLDERS.map(Path::new).into_iter();
+        let folders = of_sinks.chain(spool).chain([&*self.state_dir]);
+        let folders = folders.chain(of_package.filter(|folder| folder.is_dir()));
+        folders.map(Path::to_path_buf).collect()
+    }
+
     /// Makes standard output carry `streams`, whatever the sinks were.
     pub fn emit(&mut self, streams: Streams) {
         let stdout = self
@@ -76,6 +100,21 @@ impl Config {
         }
     }
 
+    /// Standard output goes to the systemd journal: unless a form was chosen for it, the journal
+    /// gets entries with fields instead of lines.
+    pub fn write_journal_natively(&mut self) {
+        for sink in &mut self.sinks {
+            if matches!(
+                sink.target,
+                Target::Stdout(Stdout {
+                    format: Format::Auto
+                })
+            ) {
+                sink.target = Target::Journald(Journald::default());
+            }
+        }
+    }
+
     /// Makes standard output look like `format`, when it is a sink.
     pub fn format(&mut self, format: Format) {
         for sink in &mut self.sinks {
@@ -85,6 +124,9 @@ impl Config {
         }
     }
 }
+
+/// Where the service may write (`StateDirectory=` and `LogsDirectory=` of its unit).
+const PACKAGE_FOLDERS: [&str; 2] = ["/var/lib/telnet-monitor", "/var/log/telnet-monitor"];
 
 /// How the probe is loaded. Takes effect at start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -125,7 +125,7 @@ impl Target {
 /// How documents look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Readable lines on a terminal, NDJSON otherwise.
+    /// Readable lines on a terminal, fields in the systemd journal, NDJSON otherwise.
     Auto,
     /// One JSON object a line.
     Ndjson,

@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use tracing::{debug, warn};
 
 use super::{cache::Cache, process::Image};
+use crate::sandbox;
 
 /// Longest executable that is read.
 const MAX_SIZE: u64 = 256 * 1024 * 1024;
@@ -91,7 +92,10 @@ impl Hasher {
                 }
             }
         };
-        let started = thread::Builder::new().name("hash".to_owned()).spawn(work);
+        let started = thread::Builder::new().name("hash".to_owned()).spawn(|| {
+            sandbox::only_look();
+            work();
+        });
         if let Err(error) = &started {
             warn!(%error, "executables will not be hashed");
         }

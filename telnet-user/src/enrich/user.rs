@@ -10,6 +10,7 @@ use std::{
 use tracing::warn;
 
 use super::{cache::Cache, facts::Named};
+use crate::sandbox;
 
 /// Names that are remembered.
 const CAPACITY: usize = 4096;
@@ -60,7 +61,10 @@ impl Names {
                 }
             }
         };
-        let started = thread::Builder::new().name("names".to_owned()).spawn(work);
+        let started = thread::Builder::new().name("names".to_owned()).spawn(|| {
+            sandbox::only_look();
+            work();
+        });
         if let Err(error) = &started {
             warn!(%error, "users and groups will have no names");
         }

@@ -5,7 +5,12 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{CanaryReport, PipelineReport, ProbeReport, Report, RuleReport, hook_name};
-use crate::{probe::Ledger, session::tracker::Counters, sink::SinkReport};
+use crate::{
+    probe::Ledger,
+    sandbox::{self, Wall},
+    session::tracker::Counters,
+    sink::SinkReport,
+};
 
 impl Report {
     /// The heartbeat at `now`; `envelope` is what all documents of this host share.
@@ -31,6 +36,7 @@ impl Report {
                 "uptime": self.uptime.as_secs(),
                 "lost": self.lost(),
                 "reloads": {"done": self.reloads, "refused": self.refused_reloads},
+                "sandbox": sandbox(self.sandbox.as_ref()),
                 "probe": probe(&self.probe),
                 "canary": canary(&self.probe.canary),
                 "sessions": sessions(&self.pipeline),
@@ -85,6 +91,34 @@ fn probe(report: &ProbeReport) -> Value {
             "lost": lost,
         },
     }))
+}
+
+fn sandbox(report: Option<&sandbox::Report>) -> Value {
+    let Some(report) = report else {
+        return json!({"status": "off"});
+    };
+    let walls = report.walls();
+    let is_whole = walls.iter().all(|(_, wall)| **wall == Wall::Enforced);
+    let mut out = json!({
+        "status": if is_whole { "enforced" } else { "partial" },
+        "capabilities": report.capabilities,
+    });
+    if let Value::Object(fields) = &mut out {
+        let missing = walls.iter().filter(|(_, wall)| **wall != Wall::Enforced);
+        let missing: Map<_, _> = missing
+            .map(|(name, wall)| {
+                let why = match wall {
+                    Wall::Absent(reason) => json!({"status": wall.status(), "reason": reason}),
+                    Wall::Enforced | Wall::Partial => json!({"status": wall.status()}),
+                };
+                ((*name).to_owned(), why)
+            })
+            .collect();
+        if !missing.is_empty() {
+            fields.insert("missing".to_owned(), Value::Object(missing));
+        }
+    }
+    out
 }
 
 fn canary(report: &CanaryReport) -> Value {

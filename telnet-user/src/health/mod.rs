@@ -15,6 +15,7 @@ pub use self::latency::Latency;
 use crate::{
     probe::{Ledger, record::Hook},
     rules::Numbers,
+    sandbox,
     session::tracker::Counters,
     sink::SinkReport,
 };
@@ -28,6 +29,8 @@ pub struct Report {
     pub reloads: u64,
     /// Number of times they were refused, and the old ones kept.
     pub refused_reloads: u64,
+    /// What the agent gave up after loading the probe; absent when nothing.
+    pub sandbox: Option<sandbox::Report>,
     /// The kernel side.
     pub probe: ProbeReport,
     /// Sessions and rules.

@@ -19,6 +19,7 @@ fn report() -> Report {
         uptime: Duration::from_secs(90),
         reloads: 2,
         refused_reloads: 1,
+        sandbox: None,
         probe: ProbeReport {
             ledger: Ledger {
                 seen: 10,

@@ -15,6 +15,7 @@ use super::{
     spool::{Batch, Limits, Spool},
     status::Status,
 };
+use crate::sandbox;
 
 /// Shortest wait after a failure; doubled with each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -123,6 +124,7 @@ impl Courier {
         thread::Builder::new()
             .name(format!("sink-{name}"))
             .spawn(move || {
+                sandbox::only_write();
                 run.run();
                 drop(alive);
             })?;

@@ -49,7 +49,7 @@ impl Identity {
     /// Reads the files that `tls` names.
     pub(super) fn read(tls: &config::Tls) -> Result<Self, String> {
         let authorities = match &tls.ca_file {
-            Some(file) => certificates(file)?,
+            Some(file) => authorities(file)?,
             None => system_authorities()?,
         };
         let own = match (&tls.certificate_file, &tls.key_file) {
@@ -93,6 +93,20 @@ fn system_authorities() -> Result<Vec<CertificateDer<'static>>, String> {
         ));
     }
     Ok(found.certs)
+}
+
+/// Those of a file that somebody chose: each has to be one. Of the system's those that are none are
+/// left out.
+fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found = certificates(file)?;
+    let mut roots = RootCertStore::empty();
+    for (index, certificate) in found.iter().enumerate() {
+        roots.add(certificate.clone()).map_err(|error| {
+            let (file, number) = (file.display(), index + 1);
+            format!("{file}: certificate {number} cannot be trusted as an authority: {error}")
+        })?;
+    }
+    Ok(found)
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -117,6 +117,58 @@ fn secrets_and_certificates_are_checked_too() {
     assert!(!outcome.stdout.contains("c2VjcmV0") && !outcome.stderr.contains("c2VjcmV0"));
 }
 
+/// What `check` says of a sink with `option`, where FILE stands for a file with this content and
+/// mode.
+fn say(option: &str, content: &[u8], mode: u32) -> String {
+    let folder = Folder::new();
+    let file = write(&folder, "file", "");
+    fs::write(&file, content).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+    let text = format!(
+        "[[sinks]]\ntype = \"elasticsearch\"\nstreams = [\"alerts\"]\n\
+         nodes = [\"https://127.0.0.1:9200\"]\n{}\n",
+        option.replace("FILE", &file)
+    );
+    let path = write(&folder, "c.toml", &text);
+    let outcome = folder.run(&["check", "-c", &path]);
+    assert_eq!(outcome.code, 1, "{option}: {outcome:?}");
+    outcome.stderr.replace(&file, "FILE")
+}
+
+/// Each file beside the configuration that can be bad, and what is said of it.
+#[test]
+fn bad_secrets_and_certificates_are_named_with_what_is_wrong() {
+    const KEY: &str = "api_key_file = \"FILE\"";
+    const CA: &str = "ca_file = \"FILE\"";
+    const CLIENT: &str = "certificate_file = \"FILE\"\nkey_file = \"FILE\"";
+    const TORN: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let certificate = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["b".to_owned()]).unwrap();
+    let pair = certificate.cert.pem() + &other.signing_key.serialize_pem();
+    let others = "can be written by others than its owner (mode 0622) (chmod go-w FILE)";
+    let torn = "FILE: certificate 1 cannot be trusted as an authority: ";
+    let cases: [(&str, &[u8], u32, &str); 8] = [
+        (KEY, b"key\n", 0o622, others),
+        (KEY, b"", 0o600, "expected one line with the secret"),
+        (KEY, b"a\nb\n", 0o600, "expected one line with the secret"),
+        (KEY, b"\xff", 0o600, "FILE: not UTF-8"),
+        (CA, b"text", 0o600, "FILE: no certificate (PEM)"),
+        (CA, TORN.as_bytes(), 0o600, torn),
+        (CLIENT, TORN.as_bytes(), 0o600, "no private key (PEM)"),
+        (
+            CLIENT,
+            pair.as_bytes(),
+            0o600,
+            "certificate and key do not fit: ",
+        ),
+    ];
+    for (option, content, mode, expected) in cases {
+        let said = say(option, content, mode);
+        assert!(said.starts_with("error: sink elasticsearch: "), "{said}");
+        assert!(said.contains(expected), "{option}: {expected}\n{said}");
+    }
+}
+
 /// Flag over environment over file over default, told by which of four bad log levels is
 /// complained of.
 #[test]

@@ -9,6 +9,7 @@
 mod check;
 mod config;
 mod explain;
+mod manual;
 mod memory;
 mod query;
 mod replay;

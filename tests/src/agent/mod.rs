@@ -142,6 +142,11 @@ impl Agent {
         start_process(Some(netns), command).map(Self::new)
     }
 
+    /// The same outside the lab's namespaces.
+    pub fn start_by(command: &mut Command) -> Result<Self> {
+        start(command).map(Self::new)
+    }
+
     fn new(process: Spawned) -> Self {
         Self {
             process,

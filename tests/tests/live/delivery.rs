@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use telnet_tests::agent::Agent;
 use telnet_tests::check::text;
+use telnet_tests::journal::Journal;
 use telnet_tests::lab::{self, Lab, V4};
 use telnet_tests::peer::{Scripted, Server, ServerKind};
 use telnet_tests::process::Spawned;
@@ -15,6 +19,8 @@ use telnet_tests::syslogd::{Input, Syslogd, free_port};
 use telnet_tests::{tools, wait};
 
 const TELNET: SocketAddr = SocketAddr::new(V4, 23);
+/// Least length of the events of a session.
+const EVENT_BYTES: usize = 2_000;
 /// Sessions of each of the two agents.
 const SESSIONS: usize = 100;
 
@@ -148,6 +154,182 @@ fn nothing_is_lost_to_rsyslog_over_an_outage_and_two_kills() -> Result<()> {
             left == 1,
             "{left} files: delivered segments are removed\n{log}"
         );
+        syslogd.stop()
+    })
+}
+
+#[test]
+fn alerts_are_in_the_journal_with_their_fields_also_after_it_was_down() -> Result<()> {
+    lab::live(|lab| {
+        let journal = Journal::start(lab)?;
+        let config = format!(
+            "[spool]\ndir = \"{}/spool\"\n\
+             [[sinks]]\ntype = \"stdout\"\nstreams = [\"alerts\"]\n\
+             [[sinks]]\ntype = \"journald\"\nstreams = [\"alerts\"]\nsocket = \"{}\"\n",
+            lab.dir().display(),
+            journal.socket().display()
+        );
+        let config = lab.write("config.toml", &config)?.display().to_string();
+        let mut agent = Agent::start(lab, ["-c", &config])?;
+        let server = Server::start(lab, ServerKind::Threads, TELNET, 1)?;
+        let mut peer = Scripted::start(lab, "client")?;
+        let mut session = |journal: &Journal| -> Result<serde_json::Value> {
+            let client = peer.connect(TELNET)?;
+            server.served(client.local)?;
+            let port = format!("SOURCE_PORT={}", client.local.port());
+            let matches = [
+                "SYSLOG_IDENTIFIER=telnet-monitor",
+                "NETWORK_DIRECTION=ingress",
+                &port,
+            ];
+            wait::until("the alert in the journal", || {
+                let mut entries = journal.entries(&matches)?;
+                ensure!(entries.len() <= 1, "{entries:#?}");
+                Ok(entries.pop())
+            })
+        };
+        let entry = session(&journal)?;
+        for (field, expected) in [
+            ("SOURCE_IP", "192.0.2.1"),
+            ("DESTINATION_PORT", "23"),
+            ("EVENT_KIND", "signal"),
+            ("TELNET_MONITOR_STREAM", "alerts"),
+            // notice to err, by the severity of the rule: medium is a warning.
+            ("PRIORITY", "4"),
+            ("_TRANSPORT", "journal"),
+            ("_COMM", "telnet-monitor"),
+        ] {
+            let found = entry.get(field).and_then(serde_json::Value::as_str);
+            ensure!(found == Some(expected), "{field} is {found:?}: {entry:#}");
+        }
+        journal.stop()?;
+        agent.fence(lab)?;
+        let journal = Journal::start(lab)?;
+        session(&journal)?;
+        // Those of the fence, made while there was no journal.
+        wait::until("what waited", || {
+            let waited = journal.entries(&["EVENT_KIND=signal"])?;
+            Ok((waited.len() == 6).then_some(()))
+        })?;
+        agent.finish()?;
+        journal.stop()
+    })
+}
+
+/// How much of the small disk is left when something fills it.
+const MEBIBYTE: usize = 1 << 20;
+
+/// Events of sessions on 23 and 2323, alerts of the latter alone, to a server on `port`; the spool on
+/// `disk`.
+fn alerts_on_one_port(lab: &Lab, disk: &Path, port: u16) -> Result<PathBuf> {
+    // Both ports are monitored, and only sessions of one are alerted.
+    let query = "destination.port:2323 or (destination.port:23 and process.name:nobody)";
+    let rule = lab.write("rule.toml", &super::rule_file(&format!("({query})")))?;
+    let config = format!(
+        "[rules]\npaths = [\"{}\"]\n[health]\ninterval = \"1s\"\n\
+         [spool]\ndir = \"{}/spool\"\nsync = \"never\"\n\
+         [[sinks]]\ntype = \"stdout\"\nstreams = [\"alerts\", \"events\", \"health\"]\n\
+         [[sinks]]\ntype = \"syslog\"\nstreams = [\"alerts\", \"events\"]\n\
+         address = \"tcp://127.0.0.1:{port}\"\n",
+        rule.display(),
+        disk.display()
+    );
+    lab.write("config.toml", &config)
+}
+
+/// An agent that has a file system of two mebibytes at `disk`. In a mount namespace of its own:
+/// what is mounted there goes with the agent.
+fn agent_with_disk(lab: &Lab, config: &Path, disk: &Path) -> Result<Agent> {
+    let script = "mount -t tmpfs -o size=2m tmpfs \"$1\" && shift && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(disk)
+        .arg(lab.agent()?)
+        .args(["run", "--format", "ndjson", "-c"])
+        .arg(config)
+        .env("TELNET_MONITOR_STATE_DIR", lab.dir().join("state"));
+    Ok(Agent::start_by(&mut command)?.with_patience(4))
+}
+
+/// Writes a file until nothing more fits.
+fn fill(ballast: &Path) -> Result<()> {
+    let mut file = fs::File::create(ballast)?;
+    let full = loop {
+        if let Err(error) = file.write_all(&[0; 4096]) {
+            break error;
+        }
+    };
+    ensure!(full.kind() == std::io::ErrorKind::StorageFull, "{full}");
+    Ok(())
+}
+
+/// A number of lost documents in a heartbeat; the syslog sink is the second one.
+fn lost(json: &serde_json::Value, what: &str) -> Option<u64> {
+    let path = format!("/telnet/health/sinks/1/spool/lost/{what}");
+    json.pointer(&path).and_then(serde_json::Value::as_u64)
+}
+
+/// The disk of the spool is filled by something else, under many events and a few alerts. Then
+/// there is room again.
+#[test]
+fn a_full_disk_costs_events_and_no_alert() -> Result<()> {
+    const ALERTED: SocketAddr = SocketAddr::new(V4, 2323);
+    lab::live_alone(|lab| {
+        let port = free_port()?;
+        let disk = lab.dir().join("disk");
+        fs::create_dir(&disk)?;
+        let config = alerts_on_one_port(lab, &disk, port)?;
+        let mut agent = agent_with_disk(lab, &config, &disk)?;
+        let inside = format!("/proc/{}/root{}", agent.pid(), disk.display());
+        let ballast = Path::new(&inside).join("ballast");
+        fill(&ballast)?;
+
+        let server = Server::start(lab, ServerKind::Threads, TELNET, 1)?;
+        let alerted = Server::start(lab, ServerKind::Threads, ALERTED, 1)?;
+        let mut sessions = 0;
+        let mut clients = Vec::new();
+        // More events than a megabyte of memory holds.
+        while sessions * EVENT_BYTES < 2 * MEBIBYTE {
+            clients.push(hold_sessions(lab)?);
+            sessions += SESSIONS;
+            server.all_served(sessions)?;
+        }
+        let mut peer = Scripted::start(lab, "client")?;
+        for _ in 0..5 {
+            let client = peer.connect(ALERTED)?;
+            alerted.served(client.local)?;
+        }
+        agent.wait_for_any("a heartbeat that tells of lost events", |json| {
+            lost(json, "events").is_some_and(|events| events > 0)
+                && text(json, "telnet.health.status") == Some("degraded")
+        })?;
+        let alerts: BTreeSet<String> = agent
+            .of(lab)
+            .iter()
+            .filter_map(|d| text(&d.json, "kibana.alert.uuid").map(str::to_owned))
+            .collect();
+        ensure!(alerts.len() >= 10, "{} alerts", alerts.len());
+
+        // Room again, and somebody who listens: everything that was not lost arrives.
+        fs::remove_file(&ballast)?;
+        let syslogd = Syslogd::start(lab, &Input::Tcp(port))?;
+        wait::until_after("every alert", 4 * wait::PATIENCE, || {
+            let messages = syslogd.messages()?;
+            let arrived: BTreeSet<String> = messages.iter().filter_map(|(_, m)| id(m)).collect();
+            Ok(alerts.is_subset(&arrived).then_some(()))
+        })?;
+        // The next document finds that there is room.
+        let client = peer.connect(ALERTED)?;
+        alerted.served(client.local)?;
+        agent.wait_for_any("a heartbeat of a spool that works again", |json| {
+            let spool = json.pointer("/telnet/health/sinks/1/spool");
+            let of = |name: &str| spool.and_then(|spool| spool.get(name));
+            of("degraded") == Some(&serde_json::Value::Bool(false))
+                && of("pending").and_then(serde_json::Value::as_u64) == Some(0)
+                && lost(json, "alerts") == Some(0)
+        })?;
+        agent.finish()?;
         syslogd.stop()
     })
 }

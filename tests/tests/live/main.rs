@@ -12,6 +12,8 @@ mod errors;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod idle;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod listeners;
@@ -23,6 +25,8 @@ mod owners;
 mod pretty;
 #[cfg(test)]
 mod restart;
+#[cfg(test)]
+mod sandbox;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]

@@ -46,7 +46,13 @@ fn wanted(port: u64) -> impl Fn(&Value) -> bool {
 fn hangup_takes_up_rules_and_sinks_and_keeps_them_when_the_new_are_bad() -> Result<()> {
     lab::live(|lab| {
         let rule = rules(lab, 23)?;
-        let old = format!("[rules]\npaths = [\"{rule}\"]\n");
+        // Sinks that come later write where this one does: elsewhere would need a restart.
+        let old = format!(
+            "[rules]\npaths = [\"{rule}\"]\n[[sinks]]\nname = \"first\"\ntype = \"file\"\n\
+             streams = [\"health\"]\npath = \"{}\"\n",
+            lab.dir().join("health.ndjson").display()
+        );
+        let old = old + "[[sinks]]\ntype = \"stdout\"\nstreams = [\"alerts\"]\n";
         let config = lab.write("config.toml", &old)?;
         let mut agent = Agent::start(lab, [Path::new("-c"), &config])?;
         let hangup = |agent: &Agent, answer: &str, times: usize| {
@@ -70,8 +76,7 @@ fn hangup_takes_up_rules_and_sinks_and_keeps_them_when_the_new_are_bad() -> Resu
         rules(lab, OTHER_PORT)?;
         let file = lab.dir().join("alerts.ndjson");
         let new = format!(
-            "{old}[[sinks]]\ntype = \"stdout\"\nstreams = [\"alerts\"]\n\
-             [[sinks]]\ntype = \"file\"\nstreams = [\"alerts\"]\npath = \"{}\"\n",
+            "{old}[[sinks]]\ntype = \"file\"\nstreams = [\"alerts\"]\npath = \"{}\"\n",
             file.display()
         );
         fs::write(&config, new)?;
@@ -168,6 +173,54 @@ fn heartbeats_and_metrics_tell_the_ledger() -> Result<()> {
             ensure!(value.parse::<u64>()? > 0, "{name} is {value}");
         }
         agent.finish().map(drop)
+    })
+}
+
+/// What health documents say of the canary, from a file sink.
+fn canary_status(file: &Path) -> Option<String> {
+    let text_of = fs::read_to_string(file).ok()?;
+    let last: Value = serde_json::from_str(text_of.lines().last()?).ok()?;
+    text(&last, "telnet.health.canary.status").map(str::to_owned)
+}
+
+#[test]
+fn a_reload_to_other_ports_takes_the_canary_along() -> Result<()> {
+    lab::live(|lab| {
+        let rule = rules(lab, 23)?;
+        let file = lab.dir().join("health.ndjson");
+        let config = format!(
+            "[rules]\npaths = [\"{rule}\"]\n[health]\ninterval = \"1s\"\n\
+             [[sinks]]\ntype = \"stdout\"\nstreams = [\"alerts\"]\n\
+             [[sinks]]\ntype = \"file\"\nstreams = [\"health\"]\npath = \"{}\"\n",
+            file.display()
+        );
+        let config = lab.write("config.toml", &config)?;
+        let pause = ["--canary-pause", "200ms"].map(Path::new);
+        let arguments = [Path::new("-c"), &config].into_iter().chain(pause);
+        let agent = Agent::start(lab, arguments)?;
+        agent.wait_for_log("the canary session came out", 1)?;
+        rules(lab, OTHER_PORT)?;
+        kill_process(pid(agent.pid())?, Signal::HUP)?;
+        agent.wait_for_log(" reloaded", 1)?;
+        // Its sessions are on the new port: on the old one they would be missed.
+        fs::remove_file(&file)?;
+        kill_process(pid(agent.pid())?, Signal::HUP)?;
+        agent.wait_for_log(" reloaded", 2)?;
+        wait::until("a canary that lives", || {
+            Ok((canary_status(&file).as_deref() == Some("alive")).then_some(()))
+        })?;
+        // A round fails after five seconds: several heartbeats later it still lives.
+        wait::until("eight heartbeats", || {
+            let text_of = fs::read_to_string(&file)?;
+            Ok((text_of.lines().count() >= 8).then_some(()))
+        })?;
+        ensure!(canary_status(&file).as_deref() == Some("alive"));
+        let log = agent.finish()?.log;
+        ensure!(
+            !log.contains("degraded") && !log.contains("no canary"),
+            "{log}"
+        );
+        Ok(())
     })
 }
 

@@ -5,7 +5,7 @@ use std::{env, iter, process::Command};
 use super::{
     apt,
     facts::Facts,
-    plan::{BPF_LINKER, CARGO_DENY, Step},
+    plan::{BPF_LINKER, CARGO_DENY, MUSL, Step},
     test_tools,
 };
 use crate::{process, workspace::Workspace};
@@ -20,6 +20,14 @@ pub(crate) fn step(workspace: &Workspace, facts: &Facts, step: &Step) -> anyhow:
         Step::Packages(names) => apt::install(workspace, names),
         Step::BpfLinker(llvm) => bpf_linker(workspace, facts, *llvm),
         Step::CargoDeny => cargo_deny(workspace),
+        Step::Packager(name, version) => {
+            // With optimisation: they compress.
+            process::run(&mut cargo_install(workspace, name, version)?)
+        }
+        Step::MuslTarget => {
+            let mut command = workspace.command("rustup");
+            process::run(command.args(["target", "add", MUSL]))
+        }
         Step::TestTools => test_tools::unpack(workspace),
     }
 }

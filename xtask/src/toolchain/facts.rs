@@ -3,7 +3,9 @@
 use std::{env, fs, path::Path};
 
 use super::{
-    apt, test_tools,
+    apt,
+    plan::{MUSL, PACKAGERS},
+    test_tools,
     version::{Installed, Rustc, ask_rustc, host_rustc},
 };
 use crate::{process, vm, workspace::Workspace};
@@ -52,6 +54,10 @@ pub(crate) struct Facts {
     pub(crate) linker: Option<Linker>,
     /// Version of cargo-deny.
     pub(crate) cargo_deny: Option<String>,
+    /// Those of [`PACKAGERS`] that are installed in their version.
+    pub(crate) packagers: Vec<(&'static str, &'static str)>,
+    /// Targets beside the host's that the agent can be built for.
+    pub(crate) targets: Vec<&'static str>,
     /// Whether the telnet servers and clients are unpacked.
     pub(crate) test_tools: bool,
     /// Whether `LLVM_PREFIX` names an LLVM to build against.
@@ -74,6 +80,8 @@ impl Facts {
             debian: debian_rustc(workspace),
             linker: linker(workspace, &record),
             cargo_deny: cargo_deny(workspace, &record),
+            packagers: packagers(workspace, &record),
+            targets: targets(workspace)?,
             test_tools: test_tools::are_unpacked(workspace),
             llvm_prefix: env::var_os("LLVM_PREFIX").is_some(),
             machine_packages: machine_packages(),
@@ -121,6 +129,20 @@ fn linker(workspace: &Workspace, record: &str) -> Option<Linker> {
         version: installed.version,
         llvm,
     })
+}
+
+fn packagers(workspace: &Workspace, record: &str) -> Vec<(&'static str, &'static str)> {
+    let is_there = |(name, version): &(&str, &str)| {
+        let installed = Installed::find(record, name);
+        workspace.tool(name).is_file() && installed.is_some_and(|found| found.version == *version)
+    };
+    PACKAGERS.into_iter().filter(is_there).collect()
+}
+
+fn targets(workspace: &Workspace) -> anyhow::Result<Vec<&'static str>> {
+    let sysroot = process::capture(workspace.command("rustc").args(["--print", "sysroot"]))?;
+    let targets = Path::new(sysroot.trim()).join("lib/rustlib");
+    Ok(Vec::from_iter(targets.join(MUSL).is_dir().then_some(MUSL)))
 }
 
 fn cargo_deny(workspace: &Workspace, record: &str) -> Option<String> {

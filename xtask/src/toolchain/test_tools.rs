@@ -1,4 +1,4 @@
-//! Telnet servers and clients, and a syslog server, for the live tests, unpacked beside the build.
+//! Telnet servers and clients, a syslog server and a journal, for the live tests, unpacked beside the build.
 //!
 //! Installing them would open port 23 on the developer's machine, and the two inetds exclude each
 //! other. The tests run them from here instead.
@@ -16,19 +16,22 @@ use super::apt;
 use crate::{process, workspace::Workspace};
 
 /// What is unpacked, each with the libraries that this machine lacks.
-pub(crate) const PACKAGES: [&str; 7] = [
+pub(crate) const PACKAGES: [&str; 8] = [
     "busybox-static",
     "inetutils-telnet",
     "inetutils-telnetd",
     "openbsd-inetd",
     "rsyslog",
     "rsyslog-openssl",
+    "systemd",
     "xinetd",
 ];
 
 /// The programs the tests start, from the root of the unpacked tree.
-const PROGRAMS: [&str; 6] = [
+const PROGRAMS: [&str; 8] = [
     "bin/busybox",
+    "bin/journalctl",
+    "lib/systemd/systemd-journald",
     "usr/bin/inetutils-telnet",
     "usr/sbin/telnetd",
     "usr/sbin/inetd",
@@ -80,6 +83,9 @@ fn check(workspace: &Workspace, program: &Path) -> anyhow::Result<()> {
 pub(crate) fn library_path(workspace: &Workspace) -> anyhow::Result<OsString> {
     let triplet = format!("{}-linux-gnu", env::consts::ARCH);
     let folders = ["usr/lib", "lib"].map(|lib| workspace.test_root().join(lib).join(&triplet));
+    // What only systemd's own programs use.
+    let private = folders.clone().map(|folder| folder.join("systemd"));
+    let folders = folders.into_iter().chain(private);
     env::join_paths(folders).context("a folder name of the library path contains a colon")
 }
 

@@ -24,7 +24,7 @@ use crate::{
         watch,
     },
     alert,
-    canary::{Canary, Mark, Sighting},
+    canary::{Canary, Mark, Namespace, Sighting},
     pipeline::{self, Emit, Making, Memories, Now, Output, Pipeline},
     probe::{Options, Probe, filter::Filter},
     rules::Engine,
@@ -91,8 +91,8 @@ async fn examine() -> Report {
 async fn canary(probe: &mut Probe) -> Check {
     const NAME: &str = "canary session";
     let hook = probe.acceptor();
-    let (mut canary, seen) = match Canary::build(PORT, hook.is_some()) {
-        Ok(built) => built,
+    let (mut canary, seen) = match Namespace::create() {
+        Ok(namespace) => Canary::new(namespace, PORT, hook.is_some()),
         Err(error) => {
             return Check::degraded(
                 NAME,

@@ -13,7 +13,10 @@ use std::io::{self, IsTerminal as _, Write as _};
 use anyhow::Context as _;
 
 use self::{list::Lister, table::Row};
-use super::{RuleArgs, exit};
+use super::{
+    exit,
+    settings::{self, ConfigArgs},
+};
 use crate::{
     config::Format,
     sink::{Document, Kind, console::Console},
@@ -36,12 +39,13 @@ pub(super) struct Args {
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
-    rules: RuleArgs,
+    config: ConfigArgs,
 }
 
 /// Lists what is open on the ports that the rules are about.
 pub(super) fn main(args: &Args) -> u8 {
-    let Some(rules) = args.rules.load() else {
+    let configured = args.config.read();
+    let Some(rules) = configured.and_then(|loaded| settings::rules(&loaded.config)) else {
         return exit::INVALID;
     };
     let ports = rules.ports();

@@ -179,6 +179,8 @@ fn authorization(secret: &Secret) -> Result<Option<HeaderValue>, String> {
 }
 
 fn tls_config(config: &Elasticsearch) -> Result<TlsConfig, String> {
+    // That key and certificate fit is seen now instead of at each connection.
+    tls::Identity::read(&config.tls)?.client()?;
     let identity = tls::Identity::read(&config.tls)?;
     let authorities = identity
         .authorities

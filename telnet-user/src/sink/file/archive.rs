@@ -12,7 +12,7 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 use tracing::warn;
 
-use crate::config;
+use crate::{config, sandbox};
 
 /// The files beside a log that is rotated.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ impl Archive {
             thread::Builder::new()
                 .name("compress".to_owned())
                 .spawn(move || {
+                    sandbox::only_write();
                     while woken.recv().is_ok() {
                         if let Err(error) = compress_all(&base, keep) {
                             warn!(file = %base.display(), %error, "rotated file is not compressed");

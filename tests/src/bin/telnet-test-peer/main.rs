@@ -5,10 +5,12 @@
 //! telnet-test-peer serve KIND ADDRESS [COUNT]   a server of that kind, until stdin ends
 //! telnet-test-peer once ADDRESS TEXT            connect, send, exit
 //! telnet-test-peer many ADDRESS COUNT           hold COUNT sessions until stdin ends
+//! telnet-test-peer breakout ROLE FOLDER PID     go into the sandbox and try to get out
 //! ```
 //! Standard output is one JSON object a line, so that the test knows pids and ports without
 //! asking anyone else.
 
+mod breakout;
 mod client;
 mod report;
 mod script;
@@ -42,6 +44,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["session"] => serve::session(),
         ["once", address, text] => client::once(address.parse()?, text),
         ["many", address, count] => client::many(address.parse()?, count.parse()?),
+        ["breakout", role, folder, victim] => breakout::run(role, folder, victim),
         _ => bail!("unknown arguments {words:?}"),
     }
     .with_context(|| format!("telnet-test-peer {words:?}"))

@@ -15,8 +15,14 @@ pub(crate) const BPF_LINKER: &str = "0.13.0";
 /// LLVM versions that [`BPF_LINKER`] has a feature for.
 const BPF_LINKER_LLVM: [u32; 3] = [21, 22, 23];
 pub(crate) const CARGO_DENY: &str = "0.20.2";
+/// What makes packages, each with its version.
+pub(crate) const PACKAGERS: [(&str, &str); 2] =
+    [("cargo-deb", "3.8.0"), ("cargo-generate-rpm", "0.21.1")];
 /// Debian's backport of a current compiler, and the source of its standard library.
 const DEBIAN_RUST: [&str; 2] = ["rustc-web", "rust-web-src"];
+
+/// The target of the static agent.
+pub(crate) const MUSL: &str = "x86_64-unknown-linux-musl";
 
 /// A purpose that tools are wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +35,8 @@ pub(crate) enum Need {
     Licences,
     /// Booting virtual machines.
     Machines,
+    /// Making packages. Not part of a set-up: its tools take minutes to build.
+    Packages,
 }
 
 impl Need {
@@ -48,6 +56,10 @@ pub(crate) enum Step {
     BpfLinker(u32),
     /// `cargo install cargo-deny`.
     CargoDeny,
+    /// `cargo install` of one of [`PACKAGERS`].
+    Packager(&'static str, &'static str),
+    /// `rustup target add`, for the static agent.
+    MuslTarget,
     /// Download and unpack telnet servers and clients.
     TestTools,
 }
@@ -69,6 +81,10 @@ impl fmt::Display for Step {
                 "build bpf-linker {BPF_LINKER} with LLVM {llvm} into target/tools"
             ),
             Self::CargoDeny => write!(f, "build cargo-deny {CARGO_DENY} into target/tools"),
+            Self::Packager(name, version) => {
+                write!(f, "build {name} {version} into target/tools")
+            }
+            Self::MuslTarget => write!(f, "add the target {MUSL} to the rustup toolchain"),
             Self::TestTools => write!(
                 f,
                 "unpack (not install) into target/tools/root: {}",
@@ -104,6 +120,15 @@ impl Plan {
         }
         if needs.contains(&Need::Licences) && facts.cargo_deny.as_deref() != Some(CARGO_DENY) {
             steps.push(Step::CargoDeny);
+        }
+        if needs.contains(&Need::Packages) {
+            if !facts.targets.contains(&MUSL) {
+                steps.push(Step::MuslTarget);
+            }
+            let missing = PACKAGERS
+                .iter()
+                .filter(|one| !facts.packagers.contains(one));
+            steps.extend(missing.map(|(name, version)| Step::Packager(name, version)));
         }
         if needs.contains(&Need::LiveTests) && !facts.test_tools {
             steps.push(Step::TestTools);
@@ -142,7 +167,11 @@ fn possible(facts: &Facts, steps: &[Step]) -> anyhow::Result<()> {
         let names = match step {
             Step::Packages(names) => names.join(" "),
             Step::TestTools => test_tools::PACKAGES.join(" "),
-            Step::RustSrc | Step::BpfLinker(_) | Step::CargoDeny => continue,
+            Step::RustSrc
+            | Step::BpfLinker(_)
+            | Step::CargoDeny
+            | Step::Packager(..)
+            | Step::MuslTarget => continue,
         };
         if facts.packages.is_none() {
             bail!(

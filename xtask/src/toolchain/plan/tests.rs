@@ -25,6 +25,8 @@ fn fresh() -> Facts {
         debian: None,
         linker: None,
         cargo_deny: None,
+        packagers: PACKAGERS.to_vec(),
+        targets: vec![MUSL],
         test_tools: false,
         llvm_prefix: false,
         machine_packages: vec!["qemu-system-x86".to_owned()],
@@ -42,6 +44,19 @@ fn complete() -> Facts {
         machine_packages: Vec::new(),
         ..fresh()
     }
+}
+
+#[test]
+fn packagers_are_built_only_for_packages() {
+    let facts = Facts {
+        packagers: vec![PACKAGERS[0]],
+        targets: Vec::new(),
+        ..complete()
+    };
+    assert_eq!(steps(&facts, &Need::ALL, None), []);
+    let (name, version) = PACKAGERS[1];
+    let expected = [Step::MuslTarget, Step::Packager(name, version)];
+    assert_eq!(steps(&facts, &[Need::Packages], None), expected);
 }
 
 fn steps(facts: &Facts, needs: &[Need], choice: Option<Toolchain>) -> Vec<Step> {

@@ -1,0 +1,221 @@
+//! What goes into every package, put together in target/package/stage.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context as _, bail};
+
+use crate::{probe, process, toolchain::Toolchain, workspace::Workspace};
+
+/// One binary for every distribution.
+pub(super) const TARGET: &str = "x86_64-unknown-linux-musl";
+
+/// The folders and the time of a run.
+#[derive(Debug)]
+pub(super) struct Stage {
+    /// Where packages go.
+    pub(super) folder: PathBuf,
+    files: PathBuf,
+    /// Time of the commit, in seconds since 1970: the only time that is in a package.
+    pub(super) epoch: String,
+}
+
+impl Stage {
+    /// Builds the agent in `target_dir`, and has it make its man pages and completions.
+    pub(super) fn fill(
+        workspace: &Workspace,
+        toolchain: Toolchain,
+        target_dir: &Path,
+    ) -> anyhow::Result<Self> {
+        // Where the manifest's lists of files look for them.
+        let folder = workspace.root().join("target/package");
+        let stage = folder.join("stage");
+        for stale in ["deb", "rpm", "gz"] {
+            remove_ending(&folder, stale)?;
+        }
+        if stage.is_dir() {
+            fs::remove_dir_all(&stage)?;
+        }
+        fs::create_dir_all(stage.join("completions"))?;
+        let mut command = workspace.command("git");
+        let epoch = process::capture(command.args(["log", "-1", "--format=%ct"]))?;
+        let this = Self {
+            folder,
+            files: stage,
+            epoch: epoch.trim().to_owned(),
+        };
+        let agent = this.files.join("telnet-monitor");
+        let built = compile(workspace, toolchain, target_dir, &this.epoch)?;
+        fs::copy(&built, &agent).with_context(|| format!("cannot copy {}", built.display()))?;
+        this.man_pages(workspace, &agent)?;
+        this.completions(workspace, &agent)?;
+        this.changelog(workspace)?;
+        Ok(this)
+    }
+
+    fn man_pages(&self, workspace: &Workspace, agent: &Path) -> anyhow::Result<()> {
+        let man = self.files.join("man");
+        process::run(workspace.command(agent).args(["man", "--dir"]).arg(&man))?;
+        for entry in fs::read_dir(&man)? {
+            let page = entry?.path();
+            process::run(workspace.command("gzip").arg("-9n").arg(page))?;
+        }
+        Ok(())
+    }
+
+    fn completions(&self, workspace: &Workspace, agent: &Path) -> anyhow::Result<()> {
+        for (shell, name) in [
+            ("bash", "telnet-monitor"),
+            ("fish", "telnet-monitor.fish"),
+            ("zsh", "_telnet-monitor"),
+        ] {
+            let mut command = workspace.command(agent);
+            let script = process::capture(command.args(["completions", shell]))?;
+            fs::write(self.files.join("completions").join(name), script)?;
+        }
+        Ok(())
+    }
+
+    /// In Debian's form; what changed is in CHANGELOG.md.
+    fn changelog(&self, workspace: &Workspace) -> anyhow::Result<()> {
+        let mut command = workspace.command("date");
+        let date = format!("--date=@{}", self.epoch);
+        let date = process::capture(
+            command
+                .args(["--utc", "--rfc-email", &date])
+                .env("LC_ALL", "C"),
+        )?;
+        let version = env!("CARGO_PKG_VERSION");
+        let text = format!(
+            "telnet-monitor ({version}) unstable; urgency=medium\n\n  * See README.md.\n\n \
+             -- The telnet-monitor authors <telnet-monitor@telnet-monitor.invalid>  {}\n",
+            date.trim()
+        );
+        fs::write(self.files.join("changelog"), text).map_err(Into::into)
+    }
+
+    /// Everything, for a host without a package manager.
+    pub(super) fn tarball(&self, workspace: &Workspace) -> anyhow::Result<PathBuf> {
+        let root = workspace.root();
+        let packaging = root.join("telnet-user/packaging");
+        for (from, to) in [
+            (packaging.join("config.toml"), "config.toml"),
+            (
+                packaging.join("telnet-monitor.service"),
+                "telnet-monitor.service",
+            ),
+            (packaging.join("telnet-monitor.sysusers"), "sysusers.conf"),
+            (packaging.join("elasticsearch"), "elasticsearch"),
+            (root.join("telnet-user/rules"), "rules"),
+            (root.join("docs/operations.md"), "operations.md"),
+            (root.join("README.md"), "README.md"),
+            (root.join("LICENSE-MIT"), "LICENSE-MIT"),
+            (root.join("LICENSE-APACHE"), "LICENSE-APACHE"),
+        ] {
+            let mut command = workspace.command("cp");
+            process::run(
+                command
+                    .args(["-R", "--"])
+                    .arg(from)
+                    .arg(self.files.join(to)),
+            )?;
+        }
+        let arch = TARGET.split('-').next().unwrap_or_default();
+        let name = format!("telnet-monitor-{}-{arch}", env!("CARGO_PKG_VERSION"));
+        let tarball = self.folder.join(format!("{name}.tar.gz"));
+        let mut tar = workspace.command("tar");
+        tar.args([
+            "--sort=name",
+            "--format=gnu",
+            "--owner=0",
+            "--group=0",
+            "--numeric-owner",
+        ])
+        .args(["--mode=go-w,a+rX", "--exclude=./changelog"])
+        .args([
+            &format!("--mtime=@{}", self.epoch),
+            &format!("--transform=s,^\\.,{name},"),
+        ])
+        .arg("--directory")
+        .arg(&self.files)
+        .args(["--create", "."])
+        .stdout(Stdio::piped());
+        let mut tar = tar.spawn().context("cannot start tar")?;
+        let archive = tar.stdout.take().context("tar has no output")?;
+        let out = File::create(&tarball)
+            .with_context(|| format!("cannot write {}", tarball.display()))?;
+        // Without a name and a time of its own.
+        let mut gzip = workspace.command("gzip");
+        process::run(gzip.arg("-9n").stdin(archive).stdout(out))?;
+        let ended = tar.wait()?;
+        if !ended.success() {
+            bail!("tar failed: {ended}");
+        }
+        Ok(tarball)
+    }
+}
+
+/// No path of this machine gets into the binary: where it is built changes nothing.
+fn compile(
+    workspace: &Workspace,
+    toolchain: Toolchain,
+    build: &Path,
+    epoch: &str,
+) -> anyhow::Result<PathBuf> {
+    let probe = probe::build(workspace, toolchain)?;
+    let mut command = workspace.cargo();
+    let home = std::env::var_os("CARGO_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
+        PathBuf::from,
+    );
+    let flags = [
+        (build, "target"),
+        (&home, "cargo"),
+        (workspace.root(), "telnet-monitor"),
+    ]
+    .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
+    command
+        .args([
+            "build",
+            "--release",
+            "--quiet",
+            "--locked",
+            "--target",
+            TARGET,
+        ])
+        .args([
+            "--package",
+            "telnet-user",
+            "--bin",
+            "telnet-monitor",
+            "--target-dir",
+        ])
+        .arg(build)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
+        .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
+        .env("SOURCE_DATE_EPOCH", epoch)
+        // The little C among the dependencies is freestanding: no compiler of musl's own.
+        .env("CC_x86_64_unknown_linux_musl", "cc");
+    probe::embed(&mut command, &probe);
+    process::run(&mut command)?;
+    Ok(build.join(TARGET).join("release/telnet-monitor"))
+}
+
+fn remove_ending(folder: &Path, ending: &str) -> anyhow::Result<()> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == ending)
+        {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
