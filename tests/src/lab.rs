@@ -113,7 +113,8 @@ impl Lab {
     fn open(agent: Option<PathBuf>, lock: File) -> Result<Self> {
         let lab = Self {
             net: Netns::create()?,
-            fence_net: Netns::create()?,
+            // What the kernel left out of it is found out only where there is a way in.
+            fence_net: Netns::create()?.mounted()?,
             dir: tempfile::Builder::new().prefix("telnet-live-").tempdir()?,
             agent,
             _lock: lock,

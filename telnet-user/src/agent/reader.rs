@@ -114,7 +114,6 @@ impl Reader {
     pub(super) async fn beat(&mut self, beat: Beat) -> anyhow::Result<()> {
         let ledger = self.probe.ledger();
         let ledger = ledger.context("cannot read the kernel's counters")?;
-        self.repair.note_records(Instant::now());
         let probe = ProbeReport {
             ledger,
             acceptor: self.probe.acceptor(),
@@ -124,7 +123,7 @@ impl Reader {
         };
         let pulse = self.vitals.pulse(beat, probe);
         send_input(&self.inputs, Input::Pulse(Box::new(pulse))).await;
-        Ok(())
+        self.repair().await
     }
 
     /// Takes up configuration and rules anew, or keeps the old ones when the new are bad.

@@ -4,14 +4,17 @@ mod table;
 
 use std::fs::{self, File};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 use std::thread;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use rustix::process::{Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+
+use tempfile::NamedTempFile;
 
 pub use table::{Socket, TcpState};
 
@@ -29,6 +32,8 @@ pub struct Netns {
     handle: File,
     inode: u64,
     busybox: Tool,
+    /// Where it is mounted, if it is.
+    mount: Option<NamedTempFile>,
 }
 
 impl Netns {
@@ -50,9 +55,19 @@ impl Netns {
             handle,
             inode,
             busybox,
+            mount: None,
         };
         netns.ip(&["link", "set", "lo", "up"])?;
         Ok(netns)
+    }
+
+    /// Mounts it, as `ip netns` does, so that others find it although no process is in it.
+    pub fn mounted(mut self) -> Result<Self> {
+        let file = NamedTempFile::with_prefix("telnet-netns-")?;
+        let handle = format!("/proc/self/fd/{}", self.handle.as_raw_fd());
+        mount_bind(&handle, file.path()).context("cannot mount the namespace")?;
+        self.mount = Some(file);
+        Ok(self)
     }
 
     /// Inode number: what documents carry as `telnet.netns`.
@@ -175,6 +190,10 @@ impl Drop for Netns {
             let killed = process::pid(left).and_then(|pid| Ok(kill_process(pid, Signal::KILL)?));
             // An error means that it has just ended by itself.
             drop(killed);
+        }
+        if let Some(mount) = &self.mount {
+            let unmounted = unmount(mount.path(), UnmountFlags::DETACH);
+            debug_assert!(unmounted.is_ok(), "{unmounted:?}");
         }
     }
 }

@@ -59,12 +59,11 @@ fn sessions_are_found_and_their_ends_told_although_the_ring_overflowed() -> Resu
         let server = Server::start(lab, ServerKind::Fork, TELNET, 1)?;
         let mut command = tools::peer()?.command();
         command.args(["many", &TELNET.to_string(), &SESSIONS.to_string()]);
-        let mut peers = without_reader(&agent, || {
-            let peers = Spawned::start("clients", Some(&lab.net), &mut command)?;
-            peers.wait_for_output("all connected")?;
-            Ok(peers)
+        let (mut peers, sessions) = without_reader(&agent, || {
+            let clients = Spawned::start("clients", Some(&lab.net), &mut command)?;
+            clients.wait_for_output("all connected")?;
+            Ok((clients, server.all_served(SESSIONS)?))
         })?;
-        let sessions = server.all_served(SESSIONS)?;
         let actions = ["connection_accepted", "connection_established"];
         let opened = both_ends(&mut agent, lab, &actions)?;
         let is_found = |d: &&Document| get(&d.json, "telnet.session.preexisting").is_some();
