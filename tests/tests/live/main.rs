@@ -16,6 +16,8 @@ mod lifecycle;
 #[cfg(test)]
 mod listeners;
 #[cfg(test)]
+mod logins;
+#[cfg(test)]
 mod loss;
 #[cfg(test)]
 mod owners;

@@ -16,10 +16,13 @@ use super::apt;
 use crate::{process, workspace::Workspace};
 
 /// What is unpacked, each with the libraries that this machine lacks.
-pub(crate) const PACKAGES: [&str; 7] = [
+pub(crate) const PACKAGES: [&str; 10] = [
     "busybox-static",
+    "dash",
     "inetutils-telnet",
     "inetutils-telnetd",
+    "libpam-modules",
+    "login",
     "openbsd-inetd",
     "rsyslog",
     "rsyslog-openssl",
@@ -27,8 +30,10 @@ pub(crate) const PACKAGES: [&str; 7] = [
 ];
 
 /// The programs the tests start, from the root of the unpacked tree.
-const PROGRAMS: [&str; 6] = [
+const PROGRAMS: [&str; 8] = [
     "bin/busybox",
+    "bin/dash",
+    "bin/login",
     "usr/bin/inetutils-telnet",
     "usr/sbin/telnetd",
     "usr/sbin/inetd",
