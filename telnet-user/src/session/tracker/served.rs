@@ -45,7 +45,12 @@ impl Tracker {
         if let Some(handler) = handlers::choose(&check.candidates, holders) {
             let task = Arc::clone(&handler.task);
             self.set_handler(check.key, handler);
-            self.confirm(check.key, &task, out);
+            // A child that both are seen to hold it may just not have come to exec yet.
+            let acceptor = check.candidates.first().map(|acceptor| acceptor.pid);
+            let is_shared = acceptor.is_some_and(|pid| pid != task.pid && holders.contains(&pid));
+            if !is_shared || self.trees.suspect(check.key, task.pid) {
+                self.confirm(check.key, &task, out);
+            }
         }
     }
 

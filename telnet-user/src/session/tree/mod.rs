@@ -133,6 +133,12 @@ impl Trees {
         (steps, end)
     }
 
+    /// `pid` seems to serve a session. Whether it seemed so at the last look too.
+    pub(super) fn suspect(&mut self, key: SocketKey, pid: u32) -> bool {
+        let family = self.families.get_mut(&key);
+        family.is_some_and(|family| family.suspected.replace(pid) == Some(pid))
+    }
+
     /// It is known who serves a session: what its processes did so far can be told.
     pub(super) fn confirm(&mut self, key: SocketKey, handler: &Arc<Task>) -> Vec<Step> {
         let Some(family) = self.families.get_mut(&key) else {

@@ -186,3 +186,44 @@ fn the_end_waits_for_the_processes_and_names_those_that_stay() {
     };
     assert_eq!((closes(&stays), closes(&gone)), (1, 1));
 }
+
+/// A child holds the socket beside its parent until it runs a program: at the first look it may
+/// not have come to that yet.
+#[test]
+fn a_child_on_its_way_to_exec_is_not_taken_for_the_handler() {
+    let (_, mut tracker) = run_until(
+        vec![
+            (1, state(socket(1), SynRecv, Established)),
+            (2, accept(1, 7)),
+            (3, fork(child(8, 7))),
+        ],
+        10,
+    );
+    let mut out = Vec::new();
+    let mut look = |tracker: &mut Tracker, millis, holders: &[u32]| {
+        for check in tracker.checks(at(millis)) {
+            tracker.settle(&check, holders, &mut out);
+        }
+    };
+    look(&mut tracker, 22, &[7, 8]);
+    let mut told = Vec::new();
+    for (millis, event) in [
+        (23, run_as(8, 7, "login", "login -h x", None)),
+        (24, fork(child(9, 8))),
+        (25, run_as(9, 8, "sh", "-sh", None)),
+    ] {
+        let record = Record {
+            cpu: 0,
+            sequence: 0,
+            time: at(millis),
+            event,
+        };
+        tracker.push(record, &mut told);
+    }
+    assert_eq!(told, []);
+    look(&mut tracker, 252, &[7]);
+    assert_eq!(
+        words(&out),
+        ["login Started", "sh Started", "logged in by Some(7)"]
+    );
+}
