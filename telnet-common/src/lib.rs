@@ -1,7 +1,7 @@
 //! What the kernel probe and the agent must agree on, byte for byte.
 //!
-//! Every record is plain integers in `#[repr(C)]` order without padding (the zerocopy derives
-//! refuse anything else): any bytes decode to *something*; the agent validates values, not memory.
+//! Every record is plain integers in `#[repr(C)]` order without padding: any bytes decode to
+//! *something*; the agent validates values, not memory.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// `IPPROTO_TCP`: the only protocol whose state changes are sessions.
 pub const IPPROTO_TCP: u16 = 6;
-/// `IPPROTO_MPTCP`: accept(2) hands out the MPTCP socket, whose addresses are those of its subflow.
+/// `IPPROTO_MPTCP`: accept(2) hands out the MPTCP socket, with the addresses of its subflow.
 pub const IPPROTO_MPTCP: u16 = 262;
 /// `AF_INET`.
 pub const AF_INET: u16 = 2;
@@ -18,27 +18,18 @@ pub const AF_INET6: u16 = 10;
 /// Bytes of a task's `comm`, NUL included.
 pub const TASK_COMM_LEN: usize = 16;
 
-/// TCP states as the kernel numbers them; 6 and 12 are sockets of other kinds, which do not change.
+/// TCP states as the kernel numbers and names them (`TCP_*`).
+#[expect(missing_docs, reason = "the kernel's names")]
 pub mod tcp_state {
-    /// `TCP_ESTABLISHED`.
     pub const ESTABLISHED: u8 = 1;
-    /// `TCP_SYN_SENT`.
     pub const SYN_SENT: u8 = 2;
-    /// `TCP_SYN_RECV`.
     pub const SYN_RECV: u8 = 3;
-    /// `TCP_FIN_WAIT1`.
     pub const FIN_WAIT1: u8 = 4;
-    /// `TCP_FIN_WAIT2`.
     pub const FIN_WAIT2: u8 = 5;
-    /// `TCP_CLOSE`.
     pub const CLOSE: u8 = 7;
-    /// `TCP_CLOSE_WAIT`.
     pub const CLOSE_WAIT: u8 = 8;
-    /// `TCP_LAST_ACK`.
     pub const LAST_ACK: u8 = 9;
-    /// `TCP_LISTEN`.
     pub const LISTEN: u8 = 10;
-    /// `TCP_CLOSING`.
     pub const CLOSING: u8 = 11;
 }
 
@@ -64,8 +55,6 @@ pub const MAP_EVENTS: &str = "EVENTS";
 pub const MAP_COUNTERS: &str = "COUNTERS";
 /// Port filter: [`PORT_WORDS`] words of 64 bits, bit `port % 64` of word `port / 64`.
 pub const MAP_PORTS: &str = "PORTS";
-/// Hash of process ids to the time (`bpf_ktime_get_boot_ns`) until which their forks are reported.
-pub const MAP_TRACKED: &str = "TRACKED";
 /// Words of the port filter.
 pub const PORT_WORDS: u32 = 1024;
 /// Bytes of the ring buffer unless the agent asks for another size.
@@ -74,7 +63,7 @@ pub const DEFAULT_RING_BYTES: u32 = 1 << 22;
 pub const WAKE_EVERY_NS: u64 = 250_000;
 /// Most bytes of a command line in a record.
 pub const ARGS_BYTES: usize = 256;
-/// Value of an offset whose member this kernel does not have; the field is then left 0.
+/// Value of an offset whose member this kernel lacks; the field is then left 0.
 pub const NO_OFFSET: u32 = u32::MAX;
 /// Value of [`SocketRecord::error`] when this kernel does not tell.
 pub const UNKNOWN_ERROR: u32 = u32::MAX;
@@ -172,7 +161,7 @@ pub struct StateRecord {
     pub new_state: u8,
     /// 1 when the four traffic fields were read.
     pub has_traffic: u8,
-    /// 1 when the peer's FIN was received (`SOCK_DONE` in `skc_flags`).
+    /// 1 when the peer's FIN was received (`SOCK_DONE`).
     pub fin_received: u8,
     #[doc(hidden)]
     pub reserved: [u8; 4],
@@ -228,6 +217,16 @@ pub struct ProcessRecord {
     pub task: TaskRecord,
     /// exec: address of the `struct sock` behind file descriptor 0; 0 when that is no socket.
     pub stdin: u64,
+    /// Records of its family that were left out before this one: too many.
+    pub left_out: u64,
+    /// Controlling terminal, `major << 20 | minor`; 0 without one.
+    pub tty: u32,
+    /// exit: status as wait(2) gives it.
+    pub exit_status: u32,
+    /// Effective user id.
+    pub effective_uid: u32,
+    #[doc(hidden)]
+    pub reserved: u32,
 }
 
 /// What one CPU did with the events it saw: `seen = filtered + submitted + dropped`.

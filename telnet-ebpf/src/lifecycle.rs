@@ -1,8 +1,9 @@
 //! Forks, execs and exits of processes that accepted a session, and of their descendants.
 //!
-//! Nothing is recorded for other processes: membership in `TRACKED` decides, in the kernel.
-
-use core::ffi::c_void;
+//! Nothing is recorded for other processes: membership in `TRACKED` decides, in the kernel. An
+//! acceptor may fork for other reasons too (systemd accepts for its sockets), so what it forks is
+//! followed for a moment only, unless the child turns out to serve a session: by its standard
+//! input, or by a terminal.
 
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_boot_ns},
@@ -11,45 +12,52 @@ use aya_ebpf::{
 use telnet_common::{KIND_EXEC, KIND_EXIT, KIND_FORK, ProcessRecord};
 
 use crate::{
+    budget,
     emit::Counters,
     files,
-    maps::TRACKED,
-    offsets::{
-        HAS_PROBE_READ, OFFSET_SIGNAL_LIVE, OFFSET_TASK_PID, OFFSET_TASK_SIGNAL,
-        OFFSET_TASK_START_BOOTTIME, OFFSET_TASK_TGID,
-    },
-    read::{Btf, KernelPtr, Sock},
+    maps::{self, TRACKED, Tracked},
+    offsets::HAS_PROBE_READ,
+    process::{Process, is_pseudo_terminal},
+    read::{Probed, Sock},
     task,
 };
 
 /// How long after an accept the forks of the acceptor are taken to be for that session. A server
 /// forks at once; a super-server that forks other services must not be followed for ever.
 const ACCEPTOR_NS: u64 = 5_000_000_000;
-/// Descendants are followed until they end.
+/// Processes of sessions are followed until they end.
 const FOR_EVER: u64 = u64::MAX;
 
 /// The forks of an acceptor are of interest for a while.
 #[inline(always)]
 pub(crate) fn track_acceptor(tgid: u32, now_ns: u64) {
-    if TRACKED.get_ptr(tgid).is_none_or(|until| {
-        // SAFETY: a map value stays readable while the program runs.
-        unsafe { *until != FOR_EVER }
-    }) {
-        track(tgid, now_ns + ACCEPTOR_NS);
-    }
+    let family = match tracked(tgid) {
+        Some(known) if known.until == FOR_EVER => return,
+        Some(known) => known.family,
+        None => 0,
+    };
+    let until = now_ns + ACCEPTOR_NS;
+    track(
+        tgid,
+        Tracked {
+            until,
+            family,
+            reported: 0,
+        },
+    );
 }
 
 #[inline(always)]
-fn track(tgid: u32, until: u64) {
+fn track(tgid: u32, process: Tracked) {
     // Full is not possible, since the least recently used entry gives way; what is lost then is
     // found by userspace.
-    let _inserted = TRACKED.insert(tgid, until, 0);
+    let _inserted = TRACKED.insert(tgid, process, 0);
 }
 
 #[inline(always)]
-fn tracked(tgid: u32) -> Option<u64> {
+fn tracked(tgid: u32) -> Option<Tracked> {
     // SAFETY: a map value stays readable while the program runs.
-    TRACKED.get_ptr(tgid).map(|until| unsafe { *until })
+    TRACKED.get_ptr(tgid).map(|process| unsafe { *process })
 }
 
 #[inline(always)]
@@ -61,38 +69,62 @@ fn current_tgid() -> u32 {
 #[inline(always)]
 pub(crate) fn fork(ctx: &BtfTracePointContext) {
     let parent = current_tgid();
-    let Some(until) = tracked(parent) else {
+    let Some(known) = tracked(parent) else {
         return;
     };
-    let child = KernelPtr::<Btf>::new(ctx.arg::<*const c_void>(1));
-    let tgid: u32 = child.field(&OFFSET_TASK_TGID);
-    if tgid == parent {
+    let child = Process::argument(ctx, 1);
+    let tgid = child.tgid();
+    if tgid == parent || now_ns() > known.until {
         return;
     }
-    // SAFETY: takes no argument.
-    if unsafe { bpf_ktime_get_boot_ns() } > until {
-        return;
-    }
-    track(tgid, FOR_EVER);
-    emit(KIND_FORK, |record| {
+    let family = if known.family == 0 {
+        tgid
+    } else {
+        known.family
+    };
+    let until = known.until;
+    let reported = emit(KIND_FORK, family, |record| {
         task::describe(&mut record.task);
         record.task.parent_tgid = parent;
         record.task.tgid = tgid;
-        record.task.tid = child.field(&OFFSET_TASK_PID);
-        record.task.start_ns = child.field(&OFFSET_TASK_START_BOOTTIME);
-        record.stdin = 0;
+        record.task.tid = child.pid();
+        record.task.start_ns = child.start_ns();
+        describe(child, record);
     });
+    track(
+        tgid,
+        Tracked {
+            until,
+            family,
+            reported: u32::from(reported),
+        },
+    );
 }
 
 /// `sched_process_exec(task, old_pid, bprm)`, in the process, its new image in place.
 #[inline(always)]
-pub(crate) fn exec() {
-    if tracked(current_tgid()).is_none() {
+pub(crate) fn exec(ctx: &BtfTracePointContext) {
+    let tgid = current_tgid();
+    let Some(known) = tracked(tgid) else {
         return;
+    };
+    let process = Process::argument(ctx, 0);
+    let stdin = stdin();
+    let serves = stdin.is_some_and(|sock| maps::monitored(sock.bound_port()))
+        || is_pseudo_terminal(process.tty());
+    if known.family != 0 && serves {
+        track(
+            tgid,
+            Tracked {
+                until: FOR_EVER,
+                ..known
+            },
+        );
     }
-    emit(KIND_EXEC, |record| {
+    emit(KIND_EXEC, known.family, |record| {
         task::describe(&mut record.task);
-        record.stdin = stdin();
+        describe(process, record);
+        record.stdin = stdin.map_or(0, Sock::identity);
     });
 }
 
@@ -100,36 +132,66 @@ pub(crate) fn exec() {
 #[inline(always)]
 pub(crate) fn exit(ctx: &BtfTracePointContext) {
     let tgid = current_tgid();
-    if tracked(tgid).is_none() {
+    let Some(known) = tracked(tgid) else {
         return;
-    }
-    let live: u32 = KernelPtr::<Btf>::new(ctx.arg::<*const c_void>(0))
-        .follow(&OFFSET_TASK_SIGNAL)
-        .map_or(0, |signal| signal.field(&OFFSET_SIGNAL_LIVE));
-    if live != 0 {
+    };
+    let process = Process::argument(ctx, 0);
+    if process.live_threads() != 0 {
         return;
     }
     // Absent when another CPU evicted it meanwhile, which is the same to us.
     let _removed = TRACKED.remove(tgid);
-    emit(KIND_EXIT, |record| {
+    if known.family != 0 && known.reported == 0 {
+        return;
+    }
+    emit(KIND_EXIT, known.family, |record| {
         task::describe(&mut record.task);
-        record.stdin = 0;
+        describe(process, record);
+        record.exit_status = process.exit_status();
     });
 }
 
 #[inline(always)]
-fn stdin() -> u64 {
-    if !HAS_PROBE_READ.get() {
-        return 0;
-    }
-    files::socket(0).map_or(0, Sock::identity)
+fn now_ns() -> u64 {
+    // SAFETY: takes no argument.
+    unsafe { bpf_ktime_get_boot_ns() }
 }
 
 #[inline(always)]
-fn emit(kind: u32, fill: impl FnOnce(&mut ProcessRecord)) {
+fn describe(process: Process, record: &mut ProcessRecord) {
+    record.stdin = 0;
+    record.tty = process.tty();
+    record.exit_status = 0;
+    record.effective_uid = process.effective_uid();
+    record.reserved = 0;
+}
+
+#[inline(always)]
+fn stdin() -> Option<Sock<Probed>> {
+    if !HAS_PROBE_READ.get() {
+        return None;
+    }
+    files::socket(0)
+}
+
+/// Whether the record went out, or would have but for a full ring.
+#[inline(always)]
+fn emit(kind: u32, family: u32, fill: impl FnOnce(&mut ProcessRecord)) -> bool {
     let Some(counters) = Counters::this_cpu() else {
-        return;
+        return false;
     };
     counters.seen_call();
-    counters.emit::<ProcessRecord>(kind, |record| &mut record.header, fill);
+    let Some(left_out) = budget::spend(family, kind, now_ns()) else {
+        counters.filtered();
+        return false;
+    };
+    counters.emit::<ProcessRecord>(
+        kind,
+        |record| &mut record.header,
+        |record| {
+            record.left_out = left_out;
+            fill(record);
+        },
+    );
+    true
 }

@@ -24,12 +24,14 @@
 )]
 
 mod accept;
+mod budget;
 mod classic;
 mod emit;
 mod files;
 mod lifecycle;
 mod maps;
 mod offsets;
+mod process;
 mod read;
 mod set_state;
 mod task;
@@ -88,8 +90,8 @@ fn process_fork(ctx: BtfTracePointContext) -> i32 {
 
 /// `tp_btf/sched_process_exec(task, old_pid, bprm)`, in the process.
 #[btf_tracepoint(function = "sched_process_exec")]
-fn process_exec(_ctx: BtfTracePointContext) -> i32 {
-    lifecycle::exec();
+fn process_exec(ctx: BtfTracePointContext) -> i32 {
+    lifecycle::exec(&ctx);
     0
 }
 

@@ -6,6 +6,8 @@ use aya_ebpf::{
 };
 use telnet_common::{DEFAULT_RING_BYTES, KernelCounters, PORT_WORDS};
 
+use crate::budget::Budget;
+
 /// Records, in the order the kernel reserved them.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(DEFAULT_RING_BYTES, 0);
@@ -30,7 +32,23 @@ pub(crate) fn monitored(port: u16) -> bool {
         .is_some_and(|word| word >> (port & 63) & 1 == 1)
 }
 
-/// Processes whose forks, execs and exits are reported, and until when their forks are. The
-/// least recently used gives way: a lost entry is a handler that userspace has to find.
+/// A process whose life is reported.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Tracked {
+    /// `bpf_ktime_get_boot_ns` until which its forks are reported.
+    pub(crate) until: u64,
+    /// The child of an acceptor that it descends from; 0 for an acceptor.
+    pub(crate) family: u32,
+    /// 1 when its fork was reported, so that its end has to be.
+    pub(crate) reported: u32,
+}
+
+/// Processes whose forks, execs and exits are reported. The least recently used gives way: a lost
+/// entry is a handler that userspace has to find.
 #[map]
-pub(crate) static TRACKED: LruHashMap<u32, u64> = LruHashMap::with_max_entries(8_192, 0);
+pub(crate) static TRACKED: LruHashMap<u32, Tracked> = LruHashMap::with_max_entries(16_384, 0);
+
+/// How much each family has reported: see [`crate::budget`].
+#[map]
+pub(crate) static BUDGETS: LruHashMap<u32, Budget> = LruHashMap::with_max_entries(4_096, 0);

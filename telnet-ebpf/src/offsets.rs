@@ -93,6 +93,14 @@ globals! {
     OFFSET_SOCKET_SK: Offset = Offset::unset();
     OFFSET_TASK_SIGNAL: Offset = Offset::unset();
     OFFSET_SIGNAL_LIVE: Offset = Offset::unset();
+    OFFSET_SIGNAL_TTY: Offset = Offset::unset();
+    OFFSET_TTY_DRIVER: Offset = Offset::unset();
+    OFFSET_TTY_INDEX: Offset = Offset::unset();
+    OFFSET_TTY_DRIVER_MAJOR: Offset = Offset::unset();
+    OFFSET_TTY_DRIVER_MINOR_START: Offset = Offset::unset();
+    OFFSET_TASK_EXIT_CODE: Offset = Offset::unset();
+    OFFSET_TASK_CRED: Offset = Offset::unset();
+    OFFSET_CRED_EUID: Offset = Offset::unset();
     CLASSIC_SKADDR: Offset = Offset::unset();
     CLASSIC_OLDSTATE: Offset = Offset::unset();
     CLASSIC_NEWSTATE: Offset = Offset::unset();

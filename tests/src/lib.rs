@@ -9,6 +9,7 @@ pub mod agent;
 pub mod check;
 pub mod community_id;
 pub mod debugger;
+pub mod house;
 pub mod journal;
 pub mod kernel;
 pub mod lab;

@@ -93,6 +93,8 @@ pub fn require_all() -> Result<()> {
         "rsyslogd",
         "systemd-journald",
         "journalctl",
+        "login",
+        "dash",
     ] {
         find(name)?;
     }
@@ -125,6 +127,11 @@ pub fn find(name: &str) -> Result<Tool> {
         ),
         (None, None) => bail!("{name} is not in PATH, and {ROOT_VAR} is not set"),
     }
+}
+
+/// Where the unpacked packages are.
+pub fn root() -> Option<PathBuf> {
+    env::var_os(ROOT_VAR).map(PathBuf::from)
 }
 
 /// Where rsyslogd's modules are: it looks for them where it was built to be installed.

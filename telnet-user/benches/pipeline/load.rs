@@ -274,7 +274,7 @@ impl Facing {
 }
 
 impl Enrich for Facing {
-    fn event(&mut self, observation: &Observation, now: &Now) -> Indexed {
+    fn event(&mut self, observation: &Observation, now: &Now) -> Option<Indexed> {
         let facts = Facts {
             host: Arc::clone(&self.host),
             owners: OwnersFacts {
@@ -282,9 +282,10 @@ impl Enrich for Facing {
                 acceptor: Some(self.acceptor.clone()),
                 ..OwnersFacts::default()
             },
+            ..Facts::default()
         };
         let clocks = now.clocks();
-        self.builder.event(observation, &facts, &clocks, now.wall)
+        Some(self.builder.event(observation, &facts, &clocks, now.wall))
     }
 
     fn find_owners(&mut self, sessions: &[Session]) -> Vec<Option<Owner>> {

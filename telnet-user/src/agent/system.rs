@@ -87,14 +87,17 @@ fn agent_id(host: &Host) -> Uuid {
 }
 
 impl Enrich for System {
-    fn event(&mut self, observation: &Observation, now: &Now) -> Indexed {
+    fn event(&mut self, observation: &Observation, now: &Now) -> Option<Indexed> {
         if now.boot >= self.refresh {
             self.enricher.refresh_host();
             self.refresh = now.boot.plus(REFRESH_EVERY);
         }
         let facts = self.enricher.facts(observation);
-        self.builder
-            .event(observation, &facts, &now.clocks(), now.wall)
+        let event = || {
+            self.builder
+                .event(observation, &facts, &now.clocks(), now.wall)
+        };
+        facts.tell_of(observation).then(event)
     }
 
     fn find_owners(&mut self, sessions: &[Session]) -> Vec<Option<Owner>> {

@@ -77,6 +77,15 @@ pub struct Suppressed {
     pub docs_count: u64,
 }
 
+/// The first alert of the session that a later one is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct First {
+    /// Its id.
+    pub id: AlertId,
+    /// UUID of the rule that made it.
+    pub rule: String,
+}
+
 /// What an alert needs besides event and rule.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
@@ -94,6 +103,8 @@ pub struct Context<'a> {
     pub settings: &'a Settings,
     /// Alert suppression, when the rule asks for it.
     pub suppressed: Option<&'a Suppressed>,
+    /// The first alert of the session, when this is a later one.
+    pub first: Option<&'a First>,
 }
 
 /// An alert document.
@@ -232,7 +243,7 @@ fn alert_fields(
     out.text("workflow_status", "open");
     out.raw("workflow_tags", "[]");
     out.raw("workflow_assignee_ids", "[]");
-    lineage(out, event, context.origin);
+    lineage(out, event, context);
     out.text("reason", &reason::sentence(event, severity, name));
     out.text("severity", severity);
     out.raw("risk_score", &rule.risk_score_for(event).to_string());
@@ -279,8 +290,10 @@ fn suppression(out: &mut Object<'_>, suppressed: &Suppressed) {
     fields.end();
 }
 
-/// `depth` and `ancestors` of an alert on `event`, which may be an alert itself.
-fn lineage(out: &mut Object<'_>, event: Node<'_>, origin: &Origin) {
+/// `depth` and `ancestors` of an alert on `event`, which may be an alert itself, or follow another
+/// alert of its session.
+fn lineage(out: &mut Object<'_>, event: Node<'_>, context: &Context<'_>) {
+    let origin = context.origin;
     let alert = field::text(event, "kibana.alert.uuid");
     let depth = match alert {
         Some(_) => match field::first(event, "kibana.alert.depth").map(Node::to_value) {
@@ -289,7 +302,9 @@ fn lineage(out: &mut Object<'_>, event: Node<'_>, origin: &Origin) {
         },
         None => 0,
     };
-    out.value("depth", &depth.saturating_add(1));
+    let first = context.first.filter(|_| alert.is_none());
+    let above = if first.is_some() { 1 } else { depth };
+    out.value("depth", &above.saturating_add(1));
     let ancestors = out.member("ancestors");
     ancestors.push('[');
     if alert.is_some() {
@@ -311,6 +326,15 @@ fn lineage(out: &mut Object<'_>, event: Node<'_>, origin: &Origin) {
         own.text("rule", &rule);
     }
     own.end();
+    if let Some(first) = first {
+        ancestors.push(',');
+        let mut earlier = Object::begin(ancestors);
+        earlier.text("id", &first.id.to_string());
+        earlier.text("type", "signal");
+        earlier.value("depth", &above);
+        earlier.text("rule", &first.rule);
+        earlier.end();
+    }
     ancestors.push(']');
 }
 

@@ -34,6 +34,7 @@ fn alert(event: &Value, rule: &Rule) -> Value {
         execution: "11111111-1111-4111-8111-111111111111",
         settings: &settings,
         suppressed: None,
+        first: None,
     };
     build(event, rule, &Template::new(rule, &settings), &context).value()
 }

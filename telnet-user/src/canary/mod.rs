@@ -75,7 +75,7 @@ impl Mark {
     /// what he does with himself.
     pub fn of(self, observation: &Observation) -> Option<Whose> {
         let (netns, ips, owner) = match observation {
-            Observation::Session { session, .. } => (
+            Observation::Session { session, .. } | Observation::Program { session, .. } => (
                 session.netns,
                 [session.local.ip(), session.remote.ip()],
                 session.owners.closest(),
@@ -125,7 +125,11 @@ impl Sighting {
         let is_over = match fact {
             Fact::Accepted | Fact::Established => false,
             Fact::Closed(..) => true,
-            Fact::Attempted | Fact::Failed(_) => return None,
+            Fact::Attempted
+            | Fact::Failed(_)
+            | Fact::Bypassed
+            | Fact::LoggedIn
+            | Fact::LoginFailed => return None,
         };
         let Session {
             local,

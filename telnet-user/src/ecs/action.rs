@@ -12,9 +12,12 @@ use serde::Serialize;
 
 use crate::{
     probe::record::SocketError,
-    session::{Ending, Fact, Failure},
+    session::{Ending, Fact, Failure, activity::ProgramStep},
 };
 
+const NETWORK: &[&str] = &["network"];
+const LOGIN: &[&str] = &["authentication", "session"];
+const PROCESS: &[&str] = &["process"];
 const START: &[&str] = &["connection", "start"];
 const END: &[&str] = &["connection", "end"];
 const DENIED: &[&str] = &["connection", "denied", "end"];
@@ -24,6 +27,8 @@ const DENIED: &[&str] = &["connection", "denied", "end"];
 pub(super) struct Verdict {
     /// `event.action`.
     pub(super) action: &'static str,
+    /// `event.category`.
+    pub(super) category: &'static [&'static str],
     /// `event.type`.
     pub(super) types: &'static [&'static str],
     /// `event.outcome`.
@@ -50,6 +55,7 @@ pub(super) struct ErrorFields {
 /// A listening socket was opened. Without type `connection`, direction and destination, so that
 /// no rule on sessions takes it for one.
 pub(super) const LISTENER_OPENED: Verdict = Verdict {
+    category: NETWORK,
     action: "listener_opened",
     types: &["info", "start"],
     outcome: "success",
@@ -61,6 +67,7 @@ pub(super) const LISTENER_OPENED: Verdict = Verdict {
 
 /// A listening socket was closed.
 pub(super) const LISTENER_CLOSED: Verdict = Verdict {
+    category: NETWORK,
     action: "listener_closed",
     types: &["info", "end"],
     outcome: "success",
@@ -78,7 +85,11 @@ impl Verdict {
             Fact::Accepted => Self::start("connection_accepted", "success", "accepted"),
             Fact::Established => Self::start("connection_established", "success", "established"),
             Fact::Failed(failure) => Self::failed(*failure),
+            Fact::Bypassed => Self::login("authentication_bypass", &["info"], "unknown"),
+            Fact::LoggedIn => Self::login("user_login", &["start"], "success"),
+            Fact::LoginFailed => Self::login("user_login_failed", &["start"], "failure"),
             Fact::Closed(ending, _) => Self {
+                category: NETWORK,
                 action: "network_flow",
                 types: END,
                 outcome: "success",
@@ -97,8 +108,44 @@ impl Verdict {
         }
     }
 
+    /// The words for what a process of a session did; the fact in `event.id` is the caller's.
+    pub(super) const fn of_program(step: ProgramStep) -> Self {
+        let (action, types, is_end): (_, &[&str], _) = match step {
+            ProgramStep::Started => ("exec", &["start"], false),
+            ProgramStep::Ended(_) => ("end", &["end"], true),
+        };
+        Self {
+            category: PROCESS,
+            action,
+            types,
+            outcome: "unknown",
+            reason: None,
+            error: None,
+            is_end,
+            fact: action,
+        }
+    }
+
+    const fn login(
+        action: &'static str,
+        types: &'static [&'static str],
+        outcome: &'static str,
+    ) -> Self {
+        Self {
+            category: LOGIN,
+            action,
+            types,
+            outcome,
+            reason: None,
+            error: None,
+            is_end: false,
+            fact: action,
+        }
+    }
+
     const fn start(action: &'static str, outcome: &'static str, fact: &'static str) -> Self {
         Self {
+            category: NETWORK,
             action,
             types: START,
             outcome,
@@ -130,6 +177,7 @@ impl Verdict {
         });
         let (action, types, reason) = kind.words();
         Self {
+            category: NETWORK,
             action,
             types,
             outcome: "failure",

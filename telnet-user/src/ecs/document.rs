@@ -1,6 +1,6 @@
 //! The document and its small field sets.
 
-use std::{borrow::Cow, net::IpAddr};
+use std::borrow::Cow;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -8,13 +8,16 @@ use serde::{Serialize, Serializer};
 use super::{
     Context, DATASET, MODULE,
     action::{ErrorFields, Verdict},
+    login::{Login, Summary, Terminal},
     network::{Endpoint, Ends, Network},
     process::{Container, Group, Orchestrator, Process, User},
+    related::{Related, push_new},
     telnet::{SessionFields, Telnet},
 };
 use crate::{
     clock::BootTime,
-    session::{Ending, Fact, Listener, Session},
+    enrich::facts,
+    session::{Ending, Fact, Listener, Program, Session, activity::ProgramStep},
 };
 
 /// Longest keyword that Elasticsearch indexes under the ECS mapping (`ignore_above`), in
@@ -109,7 +112,7 @@ impl<'a> Document<'a> {
     /// What happened to a session.
     pub(super) fn session(
         context: &Context<'a>,
-        session: &Session,
+        session: &'a Session,
         fact: &Fact,
         time: BootTime,
     ) -> Self {
@@ -117,29 +120,103 @@ impl<'a> Document<'a> {
         let ids = context.scope.session(session, verdict.fact, time);
         let traffic = match fact {
             Fact::Closed(_, traffic) => *traffic,
-            Fact::Attempted | Fact::Accepted | Fact::Established | Fact::Failed(_) => {
-                context.traffic
-            }
+            Fact::Attempted
+            | Fact::Accepted
+            | Fact::Established
+            | Fact::Failed(_)
+            | Fact::Bypassed
+            | Fact::LoggedIn
+            | Fact::LoginFailed => context.traffic,
         };
         let span = Span {
             start: session.attempted.or(session.opened),
             time,
-            // An established session has lasted for its handshake so far.
-            is_measured: verdict.is_end || *fact == Fact::Established,
+            // An established session has lasted for its handshake so far, one with a login for that.
+            is_measured: verdict.is_end
+                || matches!(fact, Fact::Established | Fact::LoggedIn | Fact::LoginFailed),
         };
         let ends = Ends::new(session, traffic);
         let network = Network::session(session, &ends, traffic);
         let mut document = Self::new(context, verdict, ids.event, &span, network);
-        document.source = ends.source;
-        document.destination = ends.destination;
-        document.telnet.netns = session.netns;
-        document.telnet.session = Some(SessionFields {
-            id: ids.object,
-            preexisting: session.preexisting,
-            closed_by: closed_by(fact),
-        });
+        document.of_session(session, ends, ids.object);
+        document.telnet.login = Login::new(session, &context.facts.login);
+        document.telnet.terminal = Terminal::new(&session.activity);
+        if let Some(fields) = &mut document.telnet.session {
+            fields.closed_by = closed_by(fact);
+            let is_over = matches!(fact, Fact::Closed(..));
+            fields.summary = is_over
+                .then(|| Summary::new(&session.activity, &context.facts.login))
+                .flatten();
+        }
+        if matches!(fact, Fact::Bypassed | Fact::LoggedIn | Fact::LoginFailed) {
+            document.of_login(context);
+        }
         document.relate(context);
         document
+    }
+
+    /// What a process of a session did.
+    pub(super) fn program(
+        context: &Context<'a>,
+        session: &'a Session,
+        program: &Program,
+        time: BootTime,
+    ) -> Self {
+        let verdict = Verdict::of_program(program.step);
+        let task = &program.task;
+        // A process can run several programs, each at its time.
+        let fact = format!("{}|{}|{}", verdict.fact, task.pid, time.as_nanos());
+        let ids = context.scope.session(session, &fact, time);
+        let span = Span {
+            start: task.start,
+            time,
+            is_measured: verdict.is_end,
+        };
+        let ends = Ends::new(session, None);
+        let network = Network::session(session, &ends, None);
+        let mut document = Self::new(context, verdict, ids.event, &span, network);
+        document.of_session(session, ends, ids.object);
+        document.telnet.terminal = Terminal::new(&session.activity);
+        if let Some(process) = context.facts.program.as_deref() {
+            document.set_process(process, context);
+            if let ProgramStep::Ended(status) = program.step {
+                let end = Date(context.clocks.wall(time));
+                document.process = document.process.map(|process| process.ended(status, end));
+            }
+        }
+        document.relate(context);
+        document
+    }
+
+    /// Which session it is about.
+    fn of_session(&mut self, session: &Session, ends: Ends, id: String) {
+        self.source = ends.source;
+        self.destination = ends.destination;
+        self.telnet.netns = session.netns;
+        self.telnet.session = Some(SessionFields {
+            id,
+            preexisting: session.preexisting,
+            closed_by: None,
+            summary: None,
+        });
+    }
+
+    /// The process of a login is the user's first program, else the login program.
+    fn of_login(&mut self, context: &Context<'a>) {
+        let login = &context.facts.login;
+        if let Some(process) = login.shell.as_deref().or(login.program.as_deref()) {
+            self.set_process(process, context);
+        }
+        if let Some(user) = &login.user {
+            self.user = Some(User::new(user));
+        }
+    }
+
+    /// Is about this process instead of the closest owner.
+    fn set_process(&mut self, process: &'a facts::Process, context: &Context<'a>) {
+        self.process = Some(Process::new(process, context.clocks));
+        self.user = Some(User::of(process));
+        self.group = Some(Group::new(&process.group));
     }
 
     /// What happened to a listening socket.
@@ -183,7 +260,7 @@ impl<'a> Document<'a> {
             event: Event {
                 id,
                 kind: "event",
-                category: ["network"],
+                category: verdict.category,
                 types: verdict.types,
                 action: verdict.action,
                 outcome: verdict.outcome,
@@ -236,6 +313,13 @@ impl<'a> Document<'a> {
                 }
             }
         }
+        let login = context.facts.login.user.as_ref();
+        let program = context.facts.program.as_ref().map(|process| &process.user);
+        for user in login.into_iter().chain(program) {
+            if let Some(name) = optional(user.name.as_ref()) {
+                push_new(&mut self.related.user, name);
+            }
+        }
         let hostname = context.facts.host.hostname.as_ref();
         self.related.hosts.extend(optional(hostname));
     }
@@ -263,7 +347,7 @@ impl Span {
 struct Event {
     id: String,
     kind: &'static str,
-    category: [&'static str; 1],
+    category: &'static [&'static str],
     #[serde(rename = "type")]
     types: &'static [&'static str],
     action: &'static str,
@@ -293,29 +377,9 @@ fn closed_by(fact: &Fact) -> Option<&'static str> {
         | Fact::Attempted
         | Fact::Accepted
         | Fact::Established
-        | Fact::Failed(_) => None,
-    }
-}
-
-/// ECS `related.*`: what to pivot on, each value once.
-#[derive(Debug, Default, Serialize)]
-struct Related<'a> {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    ip: Vec<IpAddr>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    user: Vec<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    hosts: Vec<Cow<'a, str>>,
-}
-
-impl Related<'_> {
-    fn is_empty(&self) -> bool {
-        self.ip.is_empty() && self.user.is_empty() && self.hosts.is_empty()
-    }
-}
-
-fn push_new<T: PartialEq>(list: &mut Vec<T>, value: T) {
-    if !list.contains(&value) {
-        list.push(value);
+        | Fact::Failed(_)
+        | Fact::Bypassed
+        | Fact::LoggedIn
+        | Fact::LoginFailed => None,
     }
 }

@@ -8,6 +8,17 @@
 //! | `telnet.session.id` | the same in all events of one connection, across agent restarts |
 //! | `telnet.session.preexisting` | `true`: it was found open, not seen to open: older than the agent, or its record was lost |
 //! | `telnet.session.closed_by` | `local` or `remote`: who closed first, when seen |
+//! | `telnet.session.outcome` | of one that ended: `probe`, `failed_login`, `login` or `bypass` |
+//! | `telnet.session.programs`, `.programs_left_out` | programs that its processes ran, and steps of them that were too many to follow |
+//! | `telnet.session.last_command` | the program that the user started last |
+//! | `telnet.session.survivors` | processes that outlived it |
+//! | `telnet.login.{state,method,source}` | how far the login came, by which way, and how that was learnt |
+//! | `telnet.login.{verdict,reason}` | what a login without authentication comes to, and why |
+//! | `telnet.login.{user,user_source}` | who was let in, by `utmp`, `wtmp` or `exec` |
+//! | `telnet.login.{failures,failures_source}` | how often it failed before, by `btmp` |
+//! | `telnet.login.delay` | nanoseconds from accept to login |
+//! | `telnet.login.{pid,executable,command_line}` | the login program |
+//! | `telnet.terminal.{name,pid}` | the pseudo terminal, and the first process on it |
 //! | `telnet.attribution` | how the process in `process.*` was learnt, or `none` |
 //! | `telnet.{listener,acceptor,handler,client}.*` | each process on this end, and how it was learnt |
 //! | `telnet.listener.preexisting` | `true`: it was found listening, likewise |
@@ -21,8 +32,10 @@ mod action;
 mod constant;
 mod document;
 mod identity;
+mod login;
 mod network;
 mod process;
+mod related;
 mod telnet;
 
 use std::{
@@ -146,6 +159,11 @@ impl Builder {
                 fact,
                 time,
             } => Document::session(context, session, fact, *time),
+            Observation::Program {
+                session,
+                program,
+                time,
+            } => Document::program(context, session, program, *time),
             Observation::ListenerOpened { listener, time } => {
                 Document::listener(context, listener, &action::LISTENER_OPENED, *time)
             }

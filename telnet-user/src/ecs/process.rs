@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Serialize, Serializer};
 
 use super::document::{Date, cut, keyword, optional};
-use crate::{clock::ClockPair, enrich::facts};
+use crate::{clock::ClockPair, enrich::facts, probe::record::ExitStatus};
 
 /// Longest `process.command_line`, in characters.
 const MAX_COMMAND_LINE: usize = 8_191;
@@ -47,6 +47,10 @@ pub(super) struct Process<'a> {
     thread: Option<Thread<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tty: Option<Tty>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<Date>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent: Option<Parent<'a>>,
 }
@@ -114,6 +118,8 @@ impl<'a> Process<'a> {
             tty: process.tty.map(|(major, minor)| Tty {
                 char_device: CharDevice { major, minor },
             }),
+            exit_code: None,
+            end: None,
             parent: parent.map(|parent| Parent {
                 pid: parent.pid,
                 entity_id: optional(parent.entity_id.as_ref()),
@@ -125,12 +131,25 @@ impl<'a> Process<'a> {
     }
 }
 
+impl Process<'_> {
+    /// The same, ended at `end`. A process that a signal ended has the code that shells give it.
+    pub(super) fn ended(mut self, status: ExitStatus, end: Date) -> Self {
+        const SIGNALED: u8 = 128;
+        self.exit_code = Some(match status {
+            ExitStatus::Code(code) => code,
+            ExitStatus::Signal(signal) => SIGNALED + signal,
+        });
+        self.end = Some(end);
+        self
+    }
+}
+
 fn keywords(list: &[String]) -> Vec<Cow<'_, str>> {
     list.iter().filter_map(|text| keyword(text)).collect()
 }
 
 /// The arguments joined by blanks.
-fn command_line(arguments: &[String]) -> Option<String> {
+pub(super) fn command_line(arguments: &[String]) -> Option<String> {
     // Enough bytes for that many characters, however long the rest is.
     const MAX_BYTES: usize = 4 * MAX_COMMAND_LINE;
     let mut line = String::new();

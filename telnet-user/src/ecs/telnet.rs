@@ -4,7 +4,11 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::{document::optional, process::User};
+use super::{
+    document::optional,
+    login::{Login, Summary, Terminal},
+    process::User,
+};
 use crate::enrich::facts::{self, OwnerFacts, OwnersFacts};
 
 /// `telnet.attribution` when no process is known.
@@ -30,6 +34,10 @@ pub(super) struct Telnet<'a> {
     handler: Option<Role<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<Role<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) login: Option<Login<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) terminal: Option<Terminal>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ancestors: Vec<Ancestor<'a>>,
 }
@@ -42,6 +50,8 @@ pub(super) struct SessionFields {
     pub(super) preexisting: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) closed_by: Option<&'static str>,
+    #[serde(flatten)]
+    pub(super) summary: Option<Summary>,
 }
 
 /// A process on this end: `telnet.{listener,acceptor,handler,client}.*`.
@@ -93,6 +103,8 @@ impl<'a> Telnet<'a> {
             acceptor: role(&owners.acceptor),
             handler: role(&owners.handler),
             client: role(&owners.client),
+            login: None,
+            terminal: None,
             ancestors: process.map(ancestors).unwrap_or_default(),
         }
     }

@@ -2,7 +2,10 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use crate::{clock::BootTime, session::Attribution};
+use crate::{
+    clock::BootTime,
+    session::{Attribution, Fact, Observation, activity::Progress},
+};
 
 /// The host the agent runs on (ECS `host.*`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -156,4 +159,44 @@ pub struct Facts {
     pub host: Arc<Host>,
     /// Who is on this end.
     pub owners: OwnersFacts,
+    /// The process that an event of a session's processes is about.
+    pub program: Option<Arc<Process>>,
+    /// Who logged in.
+    pub login: LoginFacts,
+}
+
+impl Facts {
+    /// Whether there is something to say of an observation: a login that the peer gave up is a
+    /// failed one only if somebody tried.
+    pub fn tell_of(&self, observation: &Observation) -> bool {
+        match observation {
+            Observation::Session {
+                session,
+                fact: Fact::LoginFailed,
+                ..
+            } => {
+                session.activity.login.progress == Progress::Failed
+                    || self.login.failures.is_some_and(|count| count > 0)
+            }
+            Observation::Session { .. }
+            | Observation::Program { .. }
+            | Observation::ListenerOpened { .. }
+            | Observation::ListenerClosed { .. } => true,
+        }
+    }
+}
+
+/// What is known of a login.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoginFacts {
+    /// Who was let in.
+    pub user: Option<Named>,
+    /// How that is known: `utmp`, `wtmp`, or `exec` for the user of the first program.
+    pub user_source: Option<&'static str>,
+    /// How often it failed before, by btmp; absent when no such book is kept.
+    pub failures: Option<u64>,
+    /// login(1).
+    pub program: Option<Arc<Process>>,
+    /// The first program of the user.
+    pub shell: Option<Arc<Process>>,
 }

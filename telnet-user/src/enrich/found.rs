@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     probe::record::{SocketKey, TcpState},
-    session::{Direction, Found, Listener, Listing, Owner, Owners, Session},
+    session::{Activity, Direction, Found, Listener, Listing, Owner, Owners, Session},
 };
 
 impl Enricher {
@@ -127,6 +127,7 @@ fn session(socket: &OpenSocket, direction: Direction, owner: Option<Owner>) -> S
         reported: false,
         inode: (socket.inode != 0).then_some(u64::from(socket.inode)),
         owners,
+        activity: Activity::default(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who is on a socket, and what is known about them.
 
+mod accounting;
 mod cache;
 pub mod cgroup;
 pub mod facts;
@@ -7,6 +8,7 @@ mod found;
 pub mod hash;
 mod held;
 pub mod host;
+mod login;
 mod owner;
 pub mod process;
 pub mod socket;
@@ -19,6 +21,8 @@ use std::{
 };
 
 use self::{
+    accounting::Books,
+    cache::Cache,
     facts::{Facts, Host, OwnerFacts, OwnersFacts},
     process::ProcessReader,
     socket::{Connection, OpenSocket, OpenSockets, SocketFinder},
@@ -27,6 +31,9 @@ use crate::{
     probe::record::{Task, TcpState},
     session::{Attribution, Check, Listener, Observation, Owner, Owners, Session},
 };
+
+/// Most logins whose books are kept open.
+const MAX_BOOKS: usize = 512;
 
 /// How often the owner of a session is looked for.
 const MAX_LOOKS: usize = 2;
@@ -68,6 +75,8 @@ pub struct Enricher {
     host: Arc<Host>,
     processes: ProcessReader,
     sockets: SocketFinder,
+    /// What each login(1) writes down, by its process id.
+    books: Cache<u32, Books>,
 }
 
 impl Enricher {
@@ -77,6 +86,7 @@ impl Enricher {
         Self {
             processes: ProcessReader::new(roots.proc.clone(), host.boot_id.clone()),
             sockets: SocketFinder::new(roots.proc.clone()),
+            books: Cache::new(MAX_BOOKS),
             host: Arc::new(host),
             roots,
         }
@@ -97,15 +107,27 @@ impl Enricher {
 
     /// What is known of the owners in an observation, and of the host.
     pub fn facts(&mut self, observation: &Observation) -> Facts {
-        let owners = match observation {
-            Observation::Session { session, .. } => self.owners(&session.owners),
-            Observation::ListenerOpened { listener, .. }
-            | Observation::ListenerClosed { listener, .. } => self.listener(listener),
-        };
-        Facts {
+        let mut facts = Facts {
             host: Arc::clone(&self.host),
-            owners,
+            ..Facts::default()
+        };
+        match observation {
+            Observation::Session { session, .. } => {
+                facts.owners = self.owners(&session.owners);
+                facts.login = self.login(session);
+            }
+            Observation::Program {
+                session, program, ..
+            } => {
+                facts.owners = self.owners(&session.owners);
+                facts.program = Some(self.processes.describe(&program.task));
+            }
+            Observation::ListenerOpened { listener, .. }
+            | Observation::ListenerClosed { listener, .. } => {
+                facts.owners = self.listener(listener);
+            }
         }
+        facts
     }
 
     /// Who holds a session's socket now. Of several holders it is the one that the others are
@@ -147,6 +169,7 @@ impl Enricher {
     /// Reads what `/proc` knows of a process now, for events to come.
     pub fn learn(&mut self, task: &Task) {
         self.processes.describe(task);
+        self.learn_login(task);
     }
 
     /// Takes in that a known process made this child.

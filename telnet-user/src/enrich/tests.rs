@@ -48,6 +48,7 @@ fn session(local: SocketAddr, remote: SocketAddr, cookie: Option<u64>) -> Sessio
         preexisting: false,
         reported: false,
         owners: Owners::default(),
+        activity: crate::session::Activity::default(),
     }
 }
 

@@ -13,8 +13,8 @@ use crate::{
 /// Facts about processes, users and the host, and how they become an ECS event.
 pub trait Enrich {
     /// The event for one observation, which rules get `now` (`event.ingested`): what their windows
-    /// are cut on.
-    fn event(&mut self, observation: &Observation, now: &Now) -> Indexed;
+    /// are cut on. None when it turns out that there is nothing to say.
+    fn event(&mut self, observation: &Observation, now: &Now) -> Option<Indexed>;
 
     /// For each session, the process that holds its socket, as far as userspace can tell.
     fn find_owners(&mut self, sessions: &[Session]) -> Vec<Option<Owner>>;

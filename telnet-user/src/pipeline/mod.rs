@@ -5,9 +5,10 @@
 //! recorded bytes.
 
 mod enrich;
+mod holders;
 mod options;
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 
@@ -22,7 +23,7 @@ use crate::{
     probe::record::{Exec, KernelEvent, Record, SocketKey},
     rules::{Engine, Evaluation, Rule},
     session::{
-        Fact, Observation, Session,
+        Fact, Observation,
         kept::{Keeper, Kept},
         tracker::{self, Tracker},
     },
@@ -49,10 +50,6 @@ pub struct Memories {
     /// Tells the next one; absent when nothing is kept.
     pub keeper: Option<Keeper>,
 }
-
-/// Time between two looks for the holder of a socket; the wait itself is bounded by
-/// [`tracker::Limits::acceptor_wait`].
-const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Sessions, enrichment, rules: everything between the ring buffer and the sinks.
 #[derive(Debug)]
@@ -120,7 +117,7 @@ impl<E: Enrich> Pipeline<E> {
             KernelEvent::Exec(Exec { task, .. }) | KernelEvent::Close(_, task) => {
                 self.enrich.learn(task);
             }
-            KernelEvent::Fork(child) => self.enrich.inherit(child),
+            KernelEvent::Fork(fork) => self.enrich.inherit(&fork.child),
             KernelEvent::State(_)
             | KernelEvent::Connect(..)
             | KernelEvent::Listen(..)
@@ -237,7 +234,9 @@ impl<E: Enrich> Pipeline<E> {
         if canary == Some(Whose::Other) {
             return;
         }
-        let event = self.enrich.event(observation, now);
+        let Some(event) = self.enrich.event(observation, now) else {
+            return;
+        };
         if canary == Some(Whose::Own) {
             out.extend(Sighting::of(observation).map(Output::Canary));
             return;
@@ -282,77 +281,5 @@ impl<E: Enrich> Pipeline<E> {
             let documents = alerts.chain(updates).chain(summaries);
             out.extend(documents.map(Output::Document));
         }
-    }
-
-    /// Finds out who serves the sessions accepted a moment ago.
-    fn check_handlers(&mut self, now: &Now) {
-        let checks = self.tracker.checks(now.boot);
-        if checks.is_empty() {
-            return;
-        }
-        let holders = self.enrich.holders(&checks);
-        let mut handed_on = Vec::new();
-        for (check, holders) in checks.iter().zip(&holders) {
-            if holders.is_empty() {
-                handed_on.extend(self.tracker.session(check.key).cloned());
-            } else {
-                self.tracker.settle(check, holders);
-            }
-        }
-        if handed_on.is_empty() {
-            return;
-        }
-        // To a process that is no descendant of the acceptor, over a unix socket.
-        let owners = self.enrich.find_owners(&handed_on);
-        for (session, owner) in handed_on.iter().zip(owners) {
-            if let Some(owner) = owner {
-                // It may be gone when the session's end is reported.
-                self.enrich.learn(&owner.task);
-                self.tracker.set_handler(session.key, owner);
-            }
-        }
-    }
-
-    fn awaiting(&self) -> impl Iterator<Item = &Session> {
-        let canary = self.options.canary;
-        let all = self.tracker.awaiting();
-        all.filter(move |session| !canary.is_own(session))
-    }
-
-    /// When the oldest of the waiting sessions is due to be looked at.
-    fn first_look(&self) -> Option<BootTime> {
-        let after = self.options.limits.look_after?;
-        let session = self.awaiting().next()?;
-        session.opened.map(|opened| opened.plus(after))
-    }
-
-    /// Who holds the socket of a waiting session at two looks in a row serves it. One look would
-    /// name a child between fork and exec, which holds whatever its parent does.
-    fn look_for_holders(&mut self, now: &Now) {
-        if self.next_look.is_none_or(|due| due > now.boot) {
-            return;
-        }
-        let after = self.options.limits.look_after.unwrap_or_default();
-        let is_due = |session: &&Session| {
-            let opened = session.opened;
-            opened.is_none_or(|opened| opened.plus(after) <= now.boot)
-        };
-        let waiting: Vec<Session> = self.awaiting().filter(is_due).cloned().collect();
-        let owners = self.enrich.find_owners(&waiting);
-        let mut seen = HashMap::with_capacity(waiting.len());
-        for (session, owner) in waiting.iter().zip(owners) {
-            let Some(owner) = owner else {
-                continue;
-            };
-            if self.holders.get(&session.key) == Some(&owner.task.pid) {
-                self.tracker
-                    .attribute(session.key, owner, &mut self.observations);
-            } else {
-                seen.insert(session.key, owner.task.pid);
-            }
-        }
-        self.holders = seen;
-        let again = now.boot.plus(LOOK_EVERY);
-        self.next_look = self.first_look().map(|first| first.max(again));
     }
 }

@@ -4,7 +4,7 @@
 //! not exist. A symbol that the probe lacks is an error when it is loaded.
 
 /// Every offset the probe has a global for.
-pub(super) const OFFSETS: [(&str, &str, &str); 40] = [
+pub(super) const OFFSETS: [(&str, &str, &str); 48] = [
     ("OFFSET_SKC_DADDR", "sock_common", "skc_daddr"),
     ("OFFSET_SKC_RCV_SADDR", "sock_common", "skc_rcv_saddr"),
     ("OFFSET_SKC_DPORT", "sock_common", "skc_dport"),
@@ -49,4 +49,12 @@ pub(super) const OFFSETS: [(&str, &str, &str); 40] = [
     ("OFFSET_SOCKET_SK", "socket", "sk"),
     ("OFFSET_TASK_SIGNAL", "task_struct", "signal"),
     ("OFFSET_SIGNAL_LIVE", "signal_struct", "live"),
+    ("OFFSET_SIGNAL_TTY", "signal_struct", "tty"),
+    ("OFFSET_TTY_DRIVER", "tty_struct", "driver"),
+    ("OFFSET_TTY_INDEX", "tty_struct", "index"),
+    ("OFFSET_TTY_DRIVER_MAJOR", "tty_driver", "major"),
+    ("OFFSET_TTY_DRIVER_MINOR_START", "tty_driver", "minor_start"),
+    ("OFFSET_TASK_EXIT_CODE", "task_struct", "exit_code"),
+    ("OFFSET_TASK_CRED", "task_struct", "cred"),
+    ("OFFSET_CRED_EUID", "cred", "euid"),
 ];

@@ -34,11 +34,11 @@ pub enum KernelEvent {
     /// The last holder of an accepted socket closed it, or shut it down.
     Close(Socket, Task),
     /// A tracked process made this child.
-    Fork(Task),
+    Fork(Fork),
     /// A tracked process runs another program.
     Exec(Exec),
     /// The last thread of a tracked process ended.
-    Exit(Task),
+    Exit(Exit),
 }
 
 /// accept(2) returned a socket.
@@ -54,6 +54,15 @@ pub struct Accept {
     pub inode: Option<u64>,
 }
 
+/// A process made a child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fork {
+    /// The child, with the command line it has from its parent.
+    pub child: Task,
+    /// Records of the same session's processes that the kernel left out before this one.
+    pub left_out: u64,
+}
+
 /// A process runs another program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exec {
@@ -61,6 +70,53 @@ pub struct Exec {
     pub task: Task,
     /// Address of the `struct sock` behind its standard input, as [`SocketKey::address`].
     pub stdin: Option<u64>,
+    /// Its controlling terminal.
+    pub tty: Option<Tty>,
+    /// Its effective user id.
+    pub effective_uid: u32,
+    /// As [`Fork::left_out`].
+    pub left_out: u64,
+}
+
+/// A process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// The process.
+    pub task: Task,
+    /// How it ended.
+    pub status: ExitStatus,
+    /// As [`Fork::left_out`].
+    pub left_out: u64,
+}
+
+/// A terminal by its device numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tty {
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+}
+
+impl Tty {
+    /// Minor numbers of a major of Unix 98 pseudo terminals.
+    const PTY_MINORS: u32 = 256;
+
+    /// Its name below `/dev`, when it is a pseudo terminal: `pts/3`.
+    pub fn name(self) -> Option<String> {
+        // UNIX98_PTY_SLAVE_MAJOR and the seven after it, 256 minors each when small ones are used.
+        let block = self.major.checked_sub(136).filter(|block| *block < 8)?;
+        Some(format!("pts/{}", block * Self::PTY_MINORS + self.minor))
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// By itself, with this code.
+    Code(u8),
+    /// By this signal.
+    Signal(u8),
 }
 
 /// A TCP state change.

@@ -66,11 +66,11 @@ impl Handlers {
     }
 
     /// A tracked process made a child.
-    pub(super) fn fork(&mut self, child: Task, time: BootTime) {
+    pub(super) fn fork(&mut self, child: &Task, time: BootTime) {
         let process = Process {
             parent: child.parent,
             forked: time,
-            task: Arc::new(child),
+            task: Arc::new(child.clone()),
         };
         self.processes.insert(process.task.pid, process);
     }

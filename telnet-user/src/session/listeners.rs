@@ -232,6 +232,7 @@ mod tests {
             reported: false,
             inode: None,
             owners: Owners::default(),
+            activity: crate::session::Activity::default(),
         }
     }
 

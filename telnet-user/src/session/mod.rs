@@ -3,18 +3,25 @@
 //! [`Tracker`](tracker::Tracker) turns kernel records into [`Observation`]s, each of which
 //! becomes one ECS event.
 
+pub mod activity;
+mod authentication;
 mod ending;
 mod handlers;
 pub mod kept;
 mod listeners;
 mod table;
 pub mod tracker;
+mod tree;
 
 use std::{collections::HashSet, net::SocketAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::handlers::Check;
+pub use self::{
+    activity::{Activity, Program},
+    authentication::is_login,
+    handlers::Check,
+};
 use crate::{
     clock::BootTime,
     probe::record::{Hook, SocketError, SocketKey, Task},
@@ -55,6 +62,8 @@ pub struct Session {
     pub inode: Option<u64>,
     /// Who is on this end.
     pub owners: Owners,
+    /// What the processes of the session did so far; inbound only.
+    pub activity: Activity,
 }
 
 impl Session {
@@ -149,6 +158,12 @@ pub enum Fact {
     Established,
     /// The handshake did not complete.
     Failed(Failure),
+    /// A login without authentication that nothing on this host asks for; inbound only.
+    Bypassed,
+    /// The user's first program was started; inbound only.
+    LoggedIn,
+    /// The login program ended and had started nothing; inbound only.
+    LoginFailed,
     /// An open session ended.
     Closed(Ending, Option<Traffic>),
 }
@@ -249,6 +264,15 @@ pub enum Observation {
         /// When it happened.
         time: BootTime,
     },
+    /// A process of a session did something.
+    Program {
+        /// The session as it is now.
+        session: Box<Session>,
+        /// The process and what it did.
+        program: Program,
+        /// When it happened.
+        time: BootTime,
+    },
     /// A listening socket was opened, or found open at start.
     ListenerOpened {
         /// The listening socket.
@@ -273,7 +297,7 @@ impl Observation {
                 session.reported && matches!(fact, Fact::Accepted | Fact::Established)
             }
             Self::ListenerOpened { listener, .. } => listener.reported,
-            Self::ListenerClosed { .. } => false,
+            Self::Program { .. } | Self::ListenerClosed { .. } => false,
         }
     }
 }

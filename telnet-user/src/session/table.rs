@@ -42,6 +42,13 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
         self.pop_oldest()
     }
 
+    /// Puts a value in, as [`Self::insert`]; returns the one that the key had.
+    pub(super) fn replace(&mut self, key: K, value: V) -> Option<V> {
+        let old = self.remove(&key);
+        self.insert(key, value);
+        old
+    }
+
     /// The value of a key.
     pub(super) fn get(&self, key: &K) -> Option<&V> {
         self.entries.get(key).map(|(_, value)| value)

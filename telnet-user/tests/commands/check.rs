@@ -13,7 +13,7 @@ fn every_rule_and_its_kernel_filter_are_printed() {
     assert_eq!(
         rows[rows.len() - 2..],
         [
-            "rules: 3 enabled, 2 disabled, 0 broken, 0 not supported, 0 deprecated",
+            "rules: 8 enabled, 2 disabled, 0 broken, 0 not supported, 0 deprecated",
             "kernel filter: port 23",
         ]
     );

@@ -83,6 +83,17 @@ impl Client {
         self.wait_for("sum-42")
     }
 
+    /// Waits to be asked for the `time`th time and types a line.
+    pub fn answer(&mut self, question: &str, time: usize, line: &str) -> Result<()> {
+        self.process
+            .stdout
+            .wait_for(PATIENCE, |captured| {
+                (captured.text().matches(question).count() >= time).then_some(())
+            })
+            .with_context(|| format!("not asked {question:?}\n{}", self.process.report()))?;
+        self.type_line(line)
+    }
+
     /// Closes the client's standard input: the user's end of file.
     pub fn end_input(&mut self) {
         self.process.close_stdin();

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
+use crate::house::House;
 use crate::lab::Lab;
 use crate::net::Socket;
 use crate::process::Spawned;
@@ -35,12 +36,33 @@ pub struct Telnetd {
 impl Telnetd {
     /// Starts a server in the lab and waits for its listening socket.
     pub fn start(lab: &Lab, kind: TelnetdKind, address: SocketAddr) -> Result<Self> {
-        let mut command = match kind {
-            TelnetdKind::Busybox => busybox(lab, address)?,
-            TelnetdKind::Inetd => inetd(lab, address)?,
-            TelnetdKind::Xinetd => xinetd(lab, address)?,
+        let entry: &[&str] = match kind {
+            TelnetdKind::Busybox => &["-l", SHELL],
+            TelnetdKind::Inetd | TelnetdKind::Xinetd => &["-E", SHELL],
         };
-        let process = Spawned::start(&format!("{kind:?}"), Some(&lab.net), &mut command)?;
+        let mut command = command(lab, kind, address, entry)?;
+        Self::run(lab, kind, address, &mut command)
+    }
+
+    /// Starts a server in a house of the lab; `options` are telnetd's, none for a login.
+    pub fn start_in(
+        lab: &Lab,
+        house: &House,
+        kind: TelnetdKind,
+        address: SocketAddr,
+        options: &[&str],
+    ) -> Result<Self> {
+        let inner = command(lab, kind, address, options)?;
+        Self::run(lab, kind, address, &mut house.command(&inner)?)
+    }
+
+    fn run(
+        lab: &Lab,
+        kind: TelnetdKind,
+        address: SocketAddr,
+        command: &mut Command,
+    ) -> Result<Self> {
+        let process = Spawned::start(&format!("{kind:?}"), Some(&lab.net), command)?;
         let listener = lab
             .net
             .wait_for_listener(address)
@@ -68,22 +90,32 @@ impl Telnetd {
     }
 }
 
-fn busybox(lab: &Lab, address: SocketAddr) -> Result<Command> {
+fn command(lab: &Lab, kind: TelnetdKind, address: SocketAddr, options: &[&str]) -> Result<Command> {
+    match kind {
+        TelnetdKind::Busybox => busybox(lab, address, options),
+        TelnetdKind::Inetd => inetd(lab, address, options),
+        TelnetdKind::Xinetd => xinetd(lab, address, options),
+    }
+}
+
+fn busybox(lab: &Lab, address: SocketAddr, options: &[&str]) -> Result<Command> {
     let busybox = tools::find("busybox")?;
     let mut command = lab.command_named(&busybox, "telnetd")?;
-    command.args(["-F", "-l", SHELL, "-p", &address.port().to_string()]);
+    command.arg("-F").args(options);
+    command.args(["-p", &address.port().to_string()]);
     if !address.ip().is_unspecified() {
         command.args(["-b", &address.ip().to_string()]);
     }
     Ok(command)
 }
 
-fn inetd(lab: &Lab, address: SocketAddr) -> Result<Command> {
+fn inetd(lab: &Lab, address: SocketAddr, options: &[&str]) -> Result<Command> {
     let telnetd = tools::find("telnetd")?;
     let protocol = if address.is_ipv4() { "tcp" } else { "tcp6" };
     let config = format!(
-        "{address} stream {protocol} nowait root {} telnetd -E {SHELL}\n",
-        telnetd.path().display()
+        "{address} stream {protocol} nowait root {} telnetd {}\n",
+        telnetd.path().display(),
+        options.join(" ")
     );
     let config = lab.write(&format!("inetd-{}.conf", address.port()), &config)?;
     let mut command = tools::find("inetd")?.command();
@@ -91,13 +123,17 @@ fn inetd(lab: &Lab, address: SocketAddr) -> Result<Command> {
     Ok(command)
 }
 
-fn xinetd(lab: &Lab, address: SocketAddr) -> Result<Command> {
+fn xinetd(lab: &Lab, address: SocketAddr, options: &[&str]) -> Result<Command> {
     let telnetd = tools::find("telnetd")?;
+    let args = match options {
+        [] => String::new(),
+        options => format!("server_args = {}\n", options.join(" ")),
+    };
     let config = format!(
         "service telnet\n{{\n\
          type = UNLISTED\nsocket_type = stream\nprotocol = tcp\nwait = no\nuser = root\n\
          bind = {}\nport = {}\nflags = {}\n\
-         server = {}\nserver_args = -E {SHELL}\n\
+         server = {}\n{args}\
          instances = UNLIMITED\nper_source = UNLIMITED\ncps = 0 0\n}}\n",
         address.ip(),
         address.port(),

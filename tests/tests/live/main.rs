@@ -18,6 +18,8 @@ mod lifecycle;
 #[cfg(test)]
 mod listeners;
 #[cfg(test)]
+mod logins;
+#[cfg(test)]
 mod loss;
 #[cfg(test)]
 mod owners;

@@ -16,10 +16,13 @@ use super::apt;
 use crate::{process, workspace::Workspace};
 
 /// What is unpacked, each with the libraries that this machine lacks.
-pub(crate) const PACKAGES: [&str; 8] = [
+pub(crate) const PACKAGES: [&str; 11] = [
     "busybox-static",
+    "dash",
     "inetutils-telnet",
     "inetutils-telnetd",
+    "libpam-modules",
+    "login",
     "openbsd-inetd",
     "rsyslog",
     "rsyslog-openssl",
@@ -28,10 +31,12 @@ pub(crate) const PACKAGES: [&str; 8] = [
 ];
 
 /// The programs the tests start, from the root of the unpacked tree.
-const PROGRAMS: [&str; 8] = [
+const PROGRAMS: [&str; 10] = [
     "bin/busybox",
     "bin/journalctl",
     "lib/systemd/systemd-journald",
+    "bin/dash",
+    "bin/login",
     "usr/bin/inetutils-telnet",
     "usr/sbin/telnetd",
     "usr/sbin/inetd",

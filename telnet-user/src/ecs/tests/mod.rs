@@ -75,6 +75,7 @@ pub(super) fn inbound() -> Session {
         preexisting: false,
         reported: false,
         owners: Owners::default(),
+        activity: crate::session::Activity::default(),
     }
 }
 
@@ -195,6 +196,7 @@ pub(super) fn server_facts() -> Facts {
             handler: Some(owner(process(4_242, "telnetd"), Attribution::Held)),
             client: None,
         },
+        ..Facts::default()
     }
 }
 
@@ -233,5 +235,6 @@ pub(super) fn client_facts() -> Facts {
             client: Some(owner(process, Attribution::Connect)),
             ..OwnersFacts::default()
         },
+        ..Facts::default()
     }
 }

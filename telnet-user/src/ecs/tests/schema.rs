@@ -240,6 +240,7 @@ prop_compose! {
                 handler: one(2, Attribution::Held),
                 client: one(3, Attribution::Connect),
             },
+            ..Facts::default()
         }
     }
 }
@@ -305,6 +306,7 @@ prop_compose! {
                     preexisting,
                     reported: false,
                     owners: Owners::default(),
+                    activity: crate::session::Activity::default(),
                 },
                 fact,
                 time,

@@ -49,8 +49,19 @@ static ALERT: Set = Set {
 static TELNET: Set = Set {
     fields: &[
         (Boolean, "session.preexisting"),
-        (Keyword, "attribution session.id"),
-        (Long, "netns"),
+        (
+            Keyword,
+            "attribution login.command_line login.executable login.failures_source login.method \
+             login.reason login.source login.state login.user.id login.user.name \
+             login.user_source login.verdict session.closed_by session.id session.last_command \
+             session.outcome session.survivors.command_line session.survivors.name \
+             terminal.name",
+        ),
+        (
+            Long,
+            "login.delay login.failures login.pid netns session.programs \
+             session.programs_left_out session.survivors.pid terminal.pid",
+        ),
     ],
     sets: &[
         ("acceptor", &OWNER),

@@ -12,8 +12,8 @@ use thiserror::Error;
 use zerocopy::FromBytes as _;
 
 use super::record::{
-    Accept, Args, Exec, Hook, KernelEvent, Record, Socket, SocketError, SocketKey, StateChange,
-    Task, TcpCounters, TcpState,
+    Accept, Args, Exec, Exit, ExitStatus, Fork, Hook, KernelEvent, Record, Socket, SocketError,
+    SocketKey, StateChange, Task, TcpCounters, TcpState, Tty,
 };
 use crate::clock::BootTime;
 
@@ -103,15 +103,43 @@ fn call(record: &CallRecord) -> Result<KernelEvent, DecodeError> {
 
 fn process(record: &ProcessRecord) -> Result<KernelEvent, DecodeError> {
     let task = task(&record.task);
+    let left_out = record.left_out;
     Ok(match record.header.kind {
-        KIND_FORK => KernelEvent::Fork(task),
+        KIND_FORK => KernelEvent::Fork(Fork {
+            child: task,
+            left_out,
+        }),
         KIND_EXEC => KernelEvent::Exec(Exec {
             task,
             stdin: known(record.stdin),
+            tty: known(record.tty).map(tty),
+            effective_uid: record.effective_uid,
+            left_out,
         }),
-        KIND_EXIT => KernelEvent::Exit(task),
+        KIND_EXIT => KernelEvent::Exit(Exit {
+            task,
+            status: exit_status(record.exit_status),
+            left_out,
+        }),
         kind => return Err(DecodeError::Kind(kind)),
     })
+}
+
+/// `major << 20 | minor`.
+const fn tty(device: u32) -> Tty {
+    Tty {
+        major: device >> 20,
+        minor: device & 0xf_ffff,
+    }
+}
+
+/// As wait(2) packs it: the signal in the low seven bits, else the code in the byte above.
+const fn exit_status(status: u32) -> ExitStatus {
+    let [low, high, ..] = status.to_le_bytes();
+    match low & 0x7f {
+        0 => ExitStatus::Code(high),
+        signal => ExitStatus::Signal(signal),
+    }
 }
 
 /// 0 is how the kernel side says that it does not know.

@@ -141,13 +141,30 @@ fn a_process_record_is_what_its_kind_says() {
     let mut record = ProcessRecord::new_zeroed();
     record.task = call_record(KIND_CONNECT).task;
     record.stdin = 0x1000;
+    record.tty = 136 << 20 | 3;
+    record.effective_uid = 1000;
+    record.exit_status = 9;
+    record.left_out = 2;
     let mut event = |kind| {
         record.header.kind = kind;
         decode(record.as_bytes()).expect("valid").event
     };
-    assert!(matches!(event(KIND_FORK), KernelEvent::Fork(task) if task.pid == 100));
-    assert!(matches!(event(KIND_EXIT), KernelEvent::Exit(task) if task.pid == 100));
-    assert!(matches!(event(KIND_EXEC), KernelEvent::Exec(exec) if exec.stdin == Some(0x1000)));
+    assert!(matches!(event(KIND_FORK), KernelEvent::Fork(fork) if fork.child.pid == 100));
+    assert!(
+        matches!(event(KIND_EXIT), KernelEvent::Exit(exit) if exit.task.pid == 100
+        && exit.status == ExitStatus::Signal(9) && exit.left_out == 2)
+    );
+    assert!(
+        matches!(event(KIND_EXEC), KernelEvent::Exec(exec) if exec.stdin == Some(0x1000)
+        && exec.effective_uid == 1000
+        && exec.tty.and_then(Tty::name).as_deref() == Some("pts/3"))
+    );
+    assert_eq!(exit_status(0x0300), ExitStatus::Code(3));
+    assert_eq!(
+        tty(4 << 20 | 1).name(),
+        None,
+        "a console is no network terminal"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::shared::Shared;
 use super::stored::Stored;
 use super::time::EventTime;
 use super::windows::Windows;
-use crate::alert::{self, Alert, AlertId, Context, Origin, Settings, Template};
+use crate::alert::{self, Alert, AlertId, Context, First, Origin, Settings, Template};
 use crate::json::Node;
 use crate::rules::field;
 use crate::rules::rule::Rule;
@@ -86,6 +86,8 @@ pub(crate) struct Members {
     pub(crate) end: i64,
     /// Ids of them, as far as there was room.
     pub(crate) ids: Vec<AlertId>,
+    /// The first alert of the session they are of, when theirs is a later one.
+    pub(crate) first: Option<First>,
 }
 
 /// What handling a hit came to.
@@ -133,6 +135,8 @@ impl Run<'_> {
             };
         }
         shared.memory.insert(Kind::Alerted, hit.id, at);
+        let rule = &self.rule.uuid;
+        members.first = shared.first_alerts.before(hit.event, hit.id, rule);
         shared.out.alert(self.document(&hit, &members, self.now));
         Outcome {
             alerted: 1,
@@ -163,6 +167,7 @@ impl Run<'_> {
             execution: &self.execution(),
             settings: self.settings,
             suppressed: suppressed.as_ref(),
+            first: members.first.as_ref(),
         };
         alert::build(hit.event, self.rule, self.template, &context)
     }

@@ -1,6 +1,7 @@
 //! The detection engine: Elastic's schedule, look-back and cap over a stream.
 
 mod groups;
+mod lineage;
 mod maker;
 mod matches;
 mod memory;

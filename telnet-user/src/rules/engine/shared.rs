@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Limits, Memory, room::Room};
+use super::{Limits, Memory, lineage::FirstAlerts, room::Room};
 use crate::alert::{Alert, Settings};
 
 /// Takes what an engine makes, piece by piece: a run may make more than fits in memory at once.
@@ -23,15 +23,17 @@ pub(crate) struct Common {
     pub(crate) memory: Memory,
     waiting: Room,
     open: Room,
+    first_alerts: FirstAlerts,
 }
 
 impl Common {
-    pub(crate) const fn new(settings: Settings, memory: Memory, limits: &Limits) -> Self {
+    pub(crate) fn new(settings: Settings, memory: Memory, limits: &Limits) -> Self {
         Self {
             settings,
             memory,
             waiting: Room::new(limits.kept_bytes),
             open: Room::new(limits.kept_bytes),
+            first_alerts: FirstAlerts::default(),
         }
     }
 
@@ -42,6 +44,7 @@ impl Common {
             memory: &mut self.memory,
             waiting: &mut self.waiting,
             open: &mut self.open,
+            first_alerts: &mut self.first_alerts,
             out,
         }
     }
@@ -55,5 +58,6 @@ pub(crate) struct Shared<'a> {
     pub(crate) waiting: &'a mut Room,
     /// For the events of open alerts.
     pub(crate) open: &'a mut Room,
+    pub(crate) first_alerts: &'a mut FirstAlerts,
     pub(crate) out: &'a mut dyn Outbox,
 }

@@ -4,7 +4,7 @@
 mod tests;
 
 /// Name for messages and content of every shipped rule file.
-pub(crate) const FILES: [(&str, &str); 5] = [
+pub(crate) const FILES: [(&str, &str); 10] = [
     (
         "shipped/accepted_telnet_port_connection.toml",
         include_str!("../../../rules/accepted_telnet_port_connection.toml"),
@@ -24,5 +24,25 @@ pub(crate) const FILES: [(&str, &str); 5] = [
     (
         "shipped/outbound_telnet_to_public_address.toml",
         include_str!("../../../rules/outbound_telnet_to_public_address.toml"),
+    ),
+    (
+        "shipped/telnet_authentication_bypass.toml",
+        include_str!("../../../rules/telnet_authentication_bypass.toml"),
+    ),
+    (
+        "shipped/telnet_root_login.toml",
+        include_str!("../../../rules/telnet_root_login.toml"),
+    ),
+    (
+        "shipped/telnet_login_after_failures.toml",
+        include_str!("../../../rules/telnet_login_after_failures.toml"),
+    ),
+    (
+        "shipped/telnet_login_from_public_address.toml",
+        include_str!("../../../rules/telnet_login_from_public_address.toml"),
+    ),
+    (
+        "shipped/telnet_session_download.toml",
+        include_str!("../../../rules/telnet_session_download.toml"),
     ),
 ];

@@ -30,13 +30,13 @@ fn they_load_without_a_finding() {
     let report = shipped();
     let problems: Vec<String> = report.problems.iter().map(Problem::render).collect();
     assert!(problems.is_empty(), "{}", problems.join("\n"));
-    assert_eq!(report.rules.len(), 5);
+    assert_eq!(report.rules.len(), 10);
     let ids: HashSet<&str> = report
         .rules
         .iter()
         .map(|rule| rule.rule_id.as_str())
         .collect();
-    assert_eq!(ids.len(), 5);
+    assert_eq!(ids.len(), 10);
 }
 
 #[test]
@@ -90,7 +90,12 @@ fn what_runs_by_default() {
         enabled,
         [
             "Accepted Default Telnet Port Connection",
+            "Download or Remote Shell in a Telnet Session",
             "Outbound Telnet to a Public Address",
+            "Root Login over Telnet",
+            "Successful Telnet Login after Failures",
+            "Telnet Authentication Bypass",
+            "Telnet Login from a Public Address",
             "Telnet Session from a Public Address",
         ]
     );

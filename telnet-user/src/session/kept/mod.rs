@@ -10,7 +10,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, Fact, Listener, Observation, Owners, Session, may_equal, tracker::Tracker};
+use super::{
+    Activity, Direction, Fact, Listener, Observation, Owners, Session, may_equal, tracker::Tracker,
+};
 use crate::{
     clock::BootTime,
     probe::record::SocketKey,
@@ -82,6 +84,7 @@ impl KeptSession {
             reported: self.reported,
             inode: self.inode,
             owners: Owners::default(),
+            activity: Activity::default(),
         }
     }
 }
@@ -255,8 +258,13 @@ impl Keeper {
             Observation::Session { session, fact, .. } => match fact {
                 Fact::Accepted | Fact::Established => Line::Opened(self.session(session)),
                 Fact::Closed(..) => Line::Closed(Flow::of(session)),
-                Fact::Attempted | Fact::Failed(_) => return,
+                Fact::Attempted
+                | Fact::Failed(_)
+                | Fact::Bypassed
+                | Fact::LoggedIn
+                | Fact::LoginFailed => return,
             },
+            Observation::Program { .. } => return,
             Observation::ListenerOpened { listener, .. } => {
                 Line::Listening(self.listener(listener))
             }

@@ -47,6 +47,7 @@ fn found(socket: &Socket, cookie: u64) -> Found {
         reported: false,
         inode: Some(cookie),
         owners: Owners::default(),
+        activity: Activity::default(),
     }))
 }
 
@@ -123,7 +124,9 @@ impl Run {
                 ref fact,
                 time,
             } => Some((&**session, fact, time)),
-            Observation::ListenerOpened { .. } | Observation::ListenerClosed { .. } => None,
+            Observation::Program { .. }
+            | Observation::ListenerOpened { .. }
+            | Observation::ListenerClosed { .. } => None,
         };
         self.out.iter().filter_map(session).collect()
     }

@@ -2,18 +2,21 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::{EarlyAccept, MAX_ACCEPTS, Tracker, is_same_socket};
+use super::{EarlyAccept, Tracker, is_same_socket, told::ended};
 use crate::{
     clock::BootTime,
     probe::record::{Accept, Exec, Socket, SocketKey, Task},
     session::{Attribution, Direction, Observation, Owner, Session},
 };
 
+/// Accept records kept until their session comes.
+const MAX_ACCEPTS: usize = 1_024;
+
 impl Tracker {
     pub(super) fn accept(&mut self, accept: Accept, time: BootTime, out: &mut Vec<Observation>) {
         self.adopt(&accept.socket, time, out);
         if let Some(key) = self.session_of(&accept.socket) {
-            self.join(key, accept, time);
+            self.join(key, accept, time, out);
             self.report(key, out);
             return;
         }
@@ -28,60 +31,75 @@ impl Tracker {
     }
 
     /// Puts what accept(2) told into its session.
-    pub(super) fn join(&mut self, key: SocketKey, accept: Accept, time: BootTime) {
+    pub(super) fn join(
+        &mut self,
+        key: SocketKey,
+        accept: Accept,
+        time: BootTime,
+        out: &mut Vec<Observation>,
+    ) {
         let Some(entry) = self.entry(key) else {
             return;
         };
+        let task = Arc::new(accept.task);
         entry.session.inode = accept.inode;
         entry.session.owners.acceptor = Some(Owner {
-            task: Arc::new(accept.task),
+            task: Arc::clone(&task),
             source: Attribution::Accept(accept.hook),
         });
         if entry.closed.is_none() {
             self.handlers.plan(key, time);
         }
+        out.extend(self.trees.accept(key, &task).map(ended));
     }
 
     /// Whoever closes an accepted socket as its last holder served it to the end. Better evidence
     /// than a look at holders, which may have come before the server forked.
-    pub(super) fn closer(&mut self, socket: &Socket, task: Task) {
+    pub(super) fn closer(&mut self, socket: &Socket, task: Task, out: &mut Vec<Observation>) {
         let Some(entry) = self.entry(socket.key) else {
             return;
         };
+        let task = Arc::new(task);
         let handler = &mut entry.session.owners.handler;
         let is_better = handler
             .as_ref()
             .is_none_or(|known| known.source != Attribution::Exec && known.task.pid != task.pid);
         if entry.session.direction == Direction::Ingress && is_better {
             *handler = Some(Owner {
-                task: Arc::new(task),
+                task: Arc::clone(&task),
                 source: Attribution::Close,
             });
         }
+        let key = entry.session.key;
+        self.confirm(key, &task, out);
     }
 
     /// A super-server's child becomes the telnetd: it runs with the session on its standard input.
-    pub(super) fn exec(&mut self, exec: Exec) {
-        let task = Arc::new(exec.task);
+    pub(super) fn exec(&mut self, exec: &Exec, time: BootTime, out: &mut Vec<Observation>) {
+        let task = Arc::new(exec.task.clone());
         self.handlers.exec(&task);
-        let Some(entry) = exec
-            .stdin
-            .and_then(|address| self.sessions.get_mut(&address))
-        else {
-            return;
-        };
+        let key = self.serve_stdin(exec, &task);
+        let steps = self.trees.exec(exec, &task, key, time);
+        self.tell(steps, out);
+    }
+
+    /// Names the handler of the session on the standard input of a process; returns that session.
+    fn serve_stdin(&mut self, exec: &Exec, task: &Arc<Task>) -> Option<SocketKey> {
+        let entry = self.sessions.get_mut(&exec.stdin?)?;
         let session = &mut entry.session;
         // What the handler starts may have the socket as its standard input too.
         let is_first =
             session.owners.handler.as_ref().is_none_or(|known| {
                 known.source != Attribution::Exec || known.task.pid == task.pid
             });
-        if session.direction == Direction::Ingress && is_first {
-            session.owners.handler = Some(Owner {
-                task,
-                source: Attribution::Exec,
-            });
+        if session.direction != Direction::Ingress || !is_first {
+            return None;
         }
+        session.owners.handler = Some(Owner {
+            task: Arc::clone(task),
+            source: Attribution::Exec,
+        });
+        Some(session.key)
     }
 
     /// The session that an accepted socket belongs to.

@@ -11,7 +11,7 @@ use std::{
     net::SocketAddr,
 };
 
-use super::{Entry, State, Tracker, found, observed};
+use super::{Entry, State, Tracker, found};
 use crate::{
     clock::BootTime,
     probe::record::SocketKey,
@@ -164,7 +164,7 @@ impl Tracker {
             State::Found | State::Open => {
                 if let Some(entry) = self.take(key) {
                     self.found.forget(&entry.session);
-                    out.push(observed(&entry.session, fact, time));
+                    self.end(entry.session, fact, time, out);
                 }
             }
         }

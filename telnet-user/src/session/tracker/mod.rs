@@ -7,16 +7,16 @@
 mod accept;
 mod compare;
 mod found;
+mod served;
 mod state;
+mod told;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use self::{compare::Differences, found::FoundSessions};
 use super::{
-    Attribution, Direction, Fact, Listener, Observation, Owner, Owners, Session,
-    handlers::{self, Check, Handlers},
-    listeners::Listeners,
-    table::Table,
+    Activity, Attribution, Direction, Fact, Listener, Observation, Owner, Owners, Session,
+    handlers::Handlers, listeners::Listeners, table::Table, tree::Trees,
 };
 use crate::{
     clock::BootTime,
@@ -76,6 +76,7 @@ pub struct Tracker {
     /// Accept records whose session has not come yet, oldest first.
     accepts: VecDeque<EarlyAccept>,
     handlers: Handlers,
+    trees: Trees,
     found: FoundSessions,
     differences: Differences,
     /// Sessions that wait for their acceptor, by deadline.
@@ -119,9 +120,6 @@ struct EarlyAccept {
     deadline: BootTime,
 }
 
-/// Accept records kept until their session comes.
-const MAX_ACCEPTS: usize = 1_024;
-
 impl Tracker {
     /// Tracks nothing yet.
     pub fn new(limits: Limits) -> Self {
@@ -131,6 +129,7 @@ impl Tracker {
             listeners: Listeners::new(limits.listeners),
             accepts: VecDeque::new(),
             handlers: Handlers::new(limits.processes),
+            trees: Trees::new(limits.processes),
             found: FoundSessions::default(),
             differences: Differences::default(),
             waiting: VecDeque::new(),
@@ -150,11 +149,14 @@ impl Tracker {
             KernelEvent::Accept(accept) => self.accept(accept, time, out),
             KernelEvent::Close(socket, task) => {
                 self.adopt(&socket, time, out);
-                self.closer(&socket, task);
+                self.closer(&socket, task, out);
             }
-            KernelEvent::Fork(task) => self.handlers.fork(task, time),
-            KernelEvent::Exec(exec) => self.exec(exec),
-            KernelEvent::Exit(task) => self.handlers.exit(task.pid),
+            KernelEvent::Fork(fork) => {
+                self.handlers.fork(&fork.child, time);
+                self.trees.fork(&fork, time);
+            }
+            KernelEvent::Exec(exec) => self.exec(&exec, time, out),
+            KernelEvent::Exit(exit) => self.exit(&exit, time, out),
             KernelEvent::State(change) => self.change(&change, time, out),
         }
     }
@@ -176,6 +178,9 @@ impl Tracker {
             self.accepts.pop_front();
             self.counters.unmatched_accepts += 1;
         }
+        for end in self.trees.overdue(now) {
+            out.push(told::ended(end));
+        }
     }
 
     /// When [`Self::tick`] has something to do next.
@@ -183,7 +188,9 @@ impl Tracker {
         let session = self.waiting.front().map(|(deadline, _)| *deadline);
         let accept = self.accepts.front().map(|accept| accept.deadline);
         let handler = self.handlers.deadline();
-        session.into_iter().chain(accept).chain(handler).min()
+        let end = self.trees.deadline();
+        let all = session.into_iter().chain(accept).chain(handler).chain(end);
+        all.min()
     }
 
     /// Sessions that are waiting for their acceptor.
@@ -193,47 +200,6 @@ impl Tracker {
             .filter_map(|(_, key)| self.sessions.get(&key.address))
             .filter(|entry| entry.state == State::AwaitingAcceptor)
             .map(|entry| &entry.session)
-    }
-
-    /// Names the process that holds the socket of a waiting session, as userspace found it, and
-    /// reports the session. Who accepted stays unknown: the socket may have been handed on.
-    pub fn attribute(&mut self, key: SocketKey, holder: Owner, out: &mut Vec<Observation>) {
-        if let Some(entry) = self.entry(key) {
-            entry.session.owners.handler = Some(holder);
-            let opened = entry.session.opened;
-            if let Some(opened) = opened {
-                self.handlers.plan(key, opened);
-            }
-            self.report(key, out);
-        }
-    }
-
-    /// Looks at holders of sockets that are due now; each is to be answered with
-    /// [`Self::settle`].
-    pub fn checks(&mut self, now: BootTime) -> Vec<Check> {
-        let due = self.handlers.due(now);
-        due.into_iter()
-            .filter_map(|(key, accepted)| {
-                let entry = self.sessions.get(&key.address)?;
-                let is_same = is_same_socket(entry.session.key, key);
-                let check = || self.handlers.check(&entry.session, accepted);
-                is_same.then(check).flatten()
-            })
-            .collect()
-    }
-
-    /// Takes in who of a check's candidates holds the socket.
-    pub fn settle(&mut self, check: &Check, holders: &[u32]) {
-        if let Some(handler) = handlers::choose(&check.candidates, holders) {
-            self.set_handler(check.key, handler);
-        }
-    }
-
-    /// Names the process that serves a session.
-    pub fn set_handler(&mut self, key: SocketKey, handler: Owner) {
-        if let Some(entry) = self.entry(key) {
-            entry.session.owners.handler = Some(handler);
-        }
     }
 
     /// The session of a socket.
@@ -299,7 +265,7 @@ impl Tracker {
         out.push(observed(&session, Fact::Accepted, opened));
         if let Some((fact, time)) = closed {
             self.sessions.remove(&key.address);
-            out.push(observed(&session, fact, time));
+            self.end(session, fact, time, out);
         } else if let Some(entry) = self.entry(key) {
             entry.session.owners.listener = session.owners.listener;
         }
@@ -381,6 +347,7 @@ fn new_session(socket: &Socket, direction: Direction) -> Session {
         reported: false,
         inode: None,
         owners: Owners::default(),
+        activity: Activity::default(),
     }
 }
 

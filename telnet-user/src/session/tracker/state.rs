@@ -64,7 +64,7 @@ impl Tracker {
         let is_attributed = early.is_some();
         self.insert(session, State::AwaitingAcceptor, out);
         if let Some(early) = early {
-            self.join(key, early.accept, time);
+            self.join(key, early.accept, time, out);
         }
         if is_attributed || self.limits.acceptor_wait.is_zero() {
             self.report(key, out);
@@ -100,7 +100,7 @@ impl Tracker {
             // accept(2) may still come: the client left before the server looked.
             entry.closed = Some((fact, time));
         } else if let Some(entry) = self.take(key) {
-            out.push(observed(&entry.session, fact, time));
+            self.end(entry.session, fact, time, out);
         }
     }
 

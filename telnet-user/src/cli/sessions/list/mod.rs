@@ -207,7 +207,9 @@ impl Open {
     /// Which way a session goes; none for a listener.
     fn direction(&self) -> Option<Direction> {
         match &self.observation {
-            Observation::Session { session, .. } => Some(session.direction),
+            Observation::Session { session, .. } | Observation::Program { session, .. } => {
+                Some(session.direction)
+            }
             Observation::ListenerOpened { .. } | Observation::ListenerClosed { .. } => None,
         }
     }

@@ -1,5 +1,6 @@
 mod compare;
 mod found;
+mod logins;
 
 use std::{collections::HashSet, net::SocketAddr};
 
@@ -8,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     probe::record::{
-        Exec, Hook, SocketError, StateChange, TcpCounters,
+        Exec, Fork, Hook, SocketError, StateChange, TcpCounters,
         TcpState::{
             self, Close, CloseWait, Established, FinWait2, LastAck, Listen, SynRecv, SynSent,
         },
@@ -97,6 +98,9 @@ fn words(observations: &[Observation]) -> Vec<String> {
                     Fact::Accepted => "accepted".to_owned(),
                     Fact::Established => "established".to_owned(),
                     Fact::Failed(failure) => format!("failed {:?}", failure.error.errno()),
+                    Fact::Bypassed => "bypassed".to_owned(),
+                    Fact::LoggedIn => "logged in".to_owned(),
+                    Fact::LoginFailed => "login failed".to_owned(),
                     Fact::Closed(Ending::Fin { local_first }, _) => format!("fin {local_first:?}"),
                     Fact::Closed(Ending::Reset, _) => "reset".to_owned(),
                     Fact::Closed(Ending::Timeout, _) => "timeout".to_owned(),
@@ -105,6 +109,9 @@ fn words(observations: &[Observation]) -> Vec<String> {
                 };
                 let owner = session.owners.closest();
                 format!("{fact} by {:?}", owner.map(|owner| owner.task.pid))
+            }
+            Observation::Program { program, .. } => {
+                format!("{} {:?}", program.task.comm, program.step)
             }
             Observation::ListenerOpened { .. } => "listening".to_owned(),
             Observation::ListenerClosed { .. } => "not listening".to_owned(),
@@ -277,7 +284,9 @@ fn the_listener_is_named_unless_several_share_the_address() {
             Observation::Session { session, .. } => {
                 Some(session.owners.listener.as_ref().map(|owner| owner.task.pid))
             }
-            Observation::ListenerOpened { .. } | Observation::ListenerClosed { .. } => None,
+            Observation::Program { .. }
+            | Observation::ListenerOpened { .. }
+            | Observation::ListenerClosed { .. } => None,
         })
     };
     assert_eq!(
@@ -340,6 +349,10 @@ fn what_cannot_be_matched_is_counted() {
     );
 }
 
+fn fork(child: Task) -> KernelEvent {
+    KernelEvent::Fork(Fork { child, left_out: 0 })
+}
+
 fn child(pid: u32, parent: u32) -> Task {
     Task {
         parent: Some(parent),
@@ -353,21 +366,28 @@ fn a_child_that_runs_with_the_socket_as_standard_input_is_the_handler() {
         KernelEvent::Exec(Exec {
             task: child(pid, 7),
             stdin: Some(address),
+            tty: None,
+            effective_uid: 0,
+            left_out: 0,
         })
     };
     let (out, _) = run(vec![
         (0, state(socket(1), SynRecv, Established)),
         (1, accept(1, 7)),
-        (4, KernelEvent::Fork(child(8, 7))),
+        (4, fork(child(8, 7))),
         (12, exec(8, socket(1).key.address)),
         // What the telnetd starts on the same socket is not the handler.
-        (13, KernelEvent::Fork(child(9, 8))),
+        (13, fork(child(9, 8))),
         (14, exec(9, socket(1).key.address)),
         (20, state(socket(1), LastAck, Close)),
     ]);
     assert_eq!(
         words(&out),
-        ["accepted by Some(7)", "fin Some(false) by Some(8)"]
+        [
+            "accepted by Some(7)",
+            "task-9 Started",
+            "fin Some(false) by Some(8)"
+        ]
     );
 }
 
@@ -377,7 +397,7 @@ fn the_last_holder_that_closes_is_the_handler() {
     let (out, _) = run(vec![
         (0, state(socket(1), SynRecv, Established)),
         (1, accept(1, 7)),
-        (2, KernelEvent::Fork(child(8, 7))),
+        (2, fork(child(8, 7))),
         (3, close(8)),
         (4, state(socket(1), FinWait2, Close)),
     ]);
@@ -391,12 +411,12 @@ fn the_last_holder_that_closes_is_the_handler() {
 fn who_holds_the_socket_is_asked_of_the_acceptor_and_its_children_only() {
     let (_, mut tracker) = run_until(
         vec![
-            (0, KernelEvent::Fork(child(5, 7))),
+            (0, fork(child(5, 7))),
             (1, state(socket(1), SynRecv, Established)),
             (2, accept(1, 7)),
-            (3, KernelEvent::Fork(child(8, 7))),
-            (3, KernelEvent::Fork(child(9, 8))),
-            (3, KernelEvent::Fork(child(20, 19))),
+            (3, fork(child(8, 7))),
+            (3, fork(child(9, 8))),
+            (3, fork(child(20, 19))),
         ],
         10,
     );
@@ -408,7 +428,9 @@ fn who_holds_the_socket_is_asked_of_the_acceptor_and_its_children_only() {
     let mut pids: Vec<u32> = check.candidates.iter().map(|task| task.pid).collect();
     pids.sort_unstable();
     assert_eq!((check.inode, pids), (1_000, vec![7, 8, 9]));
-    tracker.settle(check, &[7, 8, 9]);
+    let mut out = Vec::new();
+    tracker.settle(check, &[7, 8, 9], &mut out);
+    assert_eq!(out, [], "a fork says nothing");
     let session = tracker.session(socket(1).key).expect("open");
     let handler = session.owners.handler.as_ref().expect("settled");
     assert_eq!((handler.task.pid, handler.source), (8, Attribution::Held));
@@ -493,6 +515,7 @@ proptest! {
                     Observation::Session { session, fact, .. }
                         if session.key.cookie == Some(id) => Some(fact),
                     Observation::Session { .. }
+                    | Observation::Program { .. }
                     | Observation::ListenerOpened { .. }
                     | Observation::ListenerClosed { .. } => None,
                 })

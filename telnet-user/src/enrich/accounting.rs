@@ -1,0 +1,244 @@
+//! Who logged in, and how often it failed, as login(1) keeps books: utmp, wtmp and btmp.
+//!
+//! Of failures only the number is taken. The name in a record of btmp is whatever was typed at the
+//! prompt, now and then a password.
+
+use std::{
+    fs::{File, read_to_string},
+    io::{Read as _, Seek as _, SeekFrom},
+    os::fd::OwnedFd,
+    path::Path,
+};
+
+use rustix::fs::{self, Mode, OFlags, ResolveFlags};
+
+/// Bytes of a `struct utmp` of glibc and musl, the same on all 64-bit and 32-bit x86.
+const RECORD: usize = 384;
+/// Records that are read from the end of a file: nobody makes more while a login asks.
+const MAX_RECORDS: usize = 1_024;
+/// Bytes of `/etc/passwd` that are looked at.
+const MAX_PASSWD: u64 = 1 << 20;
+/// `USER_PROCESS` of `ut_type`.
+const USER_PROCESS: i16 = 7;
+
+/// A record that a login has left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    kind: i16,
+    pid: u32,
+    line: String,
+    user: String,
+    /// Seconds since 1970.
+    time: i64,
+}
+
+/// What is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    /// Its terminal, `pts/3`.
+    pub(super) line: Option<&'a str>,
+    /// Seconds since 1970: nothing older counts, process ids come again.
+    pub(super) since: i64,
+}
+
+/// The books of the file system that a process sees.
+#[derive(Debug)]
+pub(super) struct Books {
+    root: OwnedFd,
+    /// The id of the process in its own pid namespace, which is what it writes down.
+    pid: u32,
+}
+
+/// A user name, and which file said it.
+pub(super) type Said = (String, &'static str);
+
+impl Books {
+    /// Those below the root of a process, as containers have their own; none when it is gone.
+    /// Stay open after its end.
+    pub(super) fn open(proc_root: &Path, pid: u32) -> Option<Self> {
+        let folder = proc_root.join(pid.to_string());
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = fs::open(folder.join("root"), flags, Mode::empty()).ok()?;
+        let status = read_to_string(folder.join("status")).ok()?;
+        let ids = status
+            .lines()
+            .find_map(|line| line.strip_prefix("NSpid:"))?;
+        let pid = ids.split_whitespace().next_back()?.parse().ok()?;
+        Some(Self { root, pid })
+    }
+
+    /// Who logged in.
+    pub(super) fn user(&self, wanted: Wanted<'_>) -> Option<Said> {
+        [
+            ("run/utmp", "utmp"),
+            ("var/run/utmp", "utmp"),
+            ("var/log/wtmp", "wtmp"),
+        ]
+        .into_iter()
+        .find_map(|(path, name)| {
+            let entries = self.entries(path)?;
+            // Some write the id of login(1), others that of the shell: the line is what counts.
+            let entry = entries.into_iter().rev().find(|entry| {
+                let is_line = wanted
+                    .line
+                    .map_or(entry.pid == self.pid, |line| entry.line == line);
+                entry.kind == USER_PROCESS
+                    && !entry.user.is_empty()
+                    && entry.time >= wanted.since
+                    && is_line
+            })?;
+            Some((entry.user, name))
+        })
+    }
+
+    /// The name of a user in the accounts that login(1) knows.
+    pub(super) fn name(&self, id: u32) -> Option<String> {
+        let mut text = String::new();
+        let file = self.open_file("etc/passwd")?;
+        file.take(MAX_PASSWD).read_to_string(&mut text).ok()?;
+        text.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next().filter(|name| !name.is_empty())?;
+            (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+        })
+    }
+
+    /// How often it failed before; none when no book is kept of that.
+    pub(super) fn failures(&self, wanted: Wanted<'_>) -> Option<u64> {
+        let entries = self.entries("var/log/btmp")?;
+        let count = entries
+            .iter()
+            .filter(|entry| self.has(entry, wanted))
+            .count();
+        u64::try_from(count).ok()
+    }
+
+    fn has(&self, entry: &Entry, wanted: Wanted<'_>) -> bool {
+        let is_line = wanted.line.is_none_or(|line| entry.line == line);
+        entry.pid == self.pid && entry.time >= wanted.since && is_line
+    }
+
+    fn entries(&self, path: &str) -> Option<Vec<Entry>> {
+        let mut file = self.open_file(path)?;
+        let length = usize::try_from(file.metadata().ok()?.len()).ok()?;
+        let whole = length / RECORD;
+        let skipped = whole.saturating_sub(MAX_RECORDS) * RECORD;
+        file.seek(SeekFrom::Start(u64::try_from(skipped).ok()?))
+            .ok()?;
+        let mut bytes = Vec::new();
+        let most = u64::try_from(MAX_RECORDS * RECORD).ok()?;
+        file.take(most).read_to_end(&mut bytes).ok()?;
+        Some(bytes.chunks_exact(RECORD).filter_map(parse).collect())
+    }
+
+    /// A file of that root. Links are followed within it, whoever made them, and a pipe is not
+    /// waited for.
+    fn open_file(&self, path: &str) -> Option<File> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let resolve = ResolveFlags::IN_ROOT;
+        let file = fs::openat2(&self.root, path, flags, Mode::empty(), resolve).ok()?;
+        let file = File::from(file);
+        let metadata = file.metadata().ok()?;
+        metadata.is_file().then_some(file)
+    }
+}
+
+fn parse(record: &[u8]) -> Option<Entry> {
+    let text = |at: usize, len: usize| -> Option<String> {
+        let bytes = record.get(at..at + len)?.split(|byte| *byte == 0).next()?;
+        Some(String::from_utf8_lossy(bytes).into_owned())
+    };
+    let number = |at: usize| Some(i32::from_le_bytes(record.get(at..at + 4)?.try_into().ok()?));
+    Some(Entry {
+        kind: i16::from_le_bytes(record.get(0..2)?.try_into().ok()?),
+        pid: u32::try_from(number(4)?).ok()?,
+        line: text(8, 32)?.trim_start_matches("/dev/").to_owned(),
+        user: text(44, 32)?,
+        time: i64::from(number(340)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn record(kind: i16, pid: u32, line: &str, user: &str, time: i32) -> Vec<u8> {
+        let mut bytes = vec![0; RECORD];
+        let mut put = |at: usize, part: &[u8]| bytes[at..at + part.len()].copy_from_slice(part);
+        put(0, &kind.to_le_bytes());
+        put(4, &pid.to_le_bytes());
+        put(8, line.as_bytes());
+        put(44, user.as_bytes());
+        put(340, &time.to_le_bytes());
+        bytes
+    }
+
+    fn books(files: &[(&str, Vec<u8>)]) -> (tempfile::TempDir, Books) {
+        let proc = tempfile::tempdir().expect("a folder");
+        for (path, content) in files {
+            let path = proc.path().join("7/root").join(path);
+            fs::create_dir_all(path.parent().expect("below")).expect("made");
+            fs::write(path, content).expect("written");
+        }
+        fs::create_dir_all(proc.path().join("7/root")).expect("made");
+        fs::write(proc.path().join("7/status"), "Name:\tx\nNSpid:\t7\t70\n").expect("written");
+        let books = Books::open(proc.path(), 7).expect("a root");
+        (proc, books)
+    }
+
+    const ALICE: Wanted<'_> = Wanted {
+        line: Some("pts/3"),
+        since: 1_000,
+    };
+
+    #[test]
+    fn only_records_of_this_very_login_count() {
+        let btmp = [
+            record(6, 70, "pts/3", "alice", 1_000),
+            record(6, 70, "pts/3", "hunter2", 1_001),
+            // Another login, another terminal, and another one long ago.
+            record(6, 71, "pts/3", "bob", 1_001),
+            record(6, 70, "pts/4", "bob", 1_001),
+            record(6, 70, "pts/3", "bob", 999),
+            // Torn while it is being written.
+            vec![6; 100],
+        ]
+        .concat();
+        let (_proc, books) = books(&[("var/log/btmp", btmp)]);
+        assert_eq!(books.failures(ALICE), Some(2));
+        assert_eq!(books.user(ALICE), None);
+    }
+
+    #[test]
+    fn the_user_is_who_was_let_in() {
+        let entries = [
+            record(6, 70, "pts/3", "LOGIN", 1_001),
+            record(USER_PROCESS, 70, "pts/3", "alice", 1_002),
+            record(8, 70, "pts/3", "", 1_003),
+        ]
+        .concat();
+        for (path, name) in [("run/utmp", "utmp"), ("var/log/wtmp", "wtmp")] {
+            let (_proc, books) = books(&[(path, entries.clone())]);
+            assert_eq!(books.user(ALICE), Some(("alice".to_owned(), name)));
+            assert_eq!(books.failures(ALICE), None, "no book, no number");
+        }
+    }
+
+    #[test]
+    fn a_house_has_users_of_its_own() {
+        let passwd = b"root:x:0:0::/:/bin/sh\nbroken\n:x:5\nalice:x:4711:4711::/:/bin/sh\n";
+        let (_proc, books) = books(&[("etc/passwd", passwd.to_vec())]);
+        assert_eq!(books.name(4_711).as_deref(), Some("alice"));
+        assert_eq!((books.name(5), books.name(6)), (None, None));
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_harm() {
+        for content in [vec![], vec![0xff; 50], vec![0xff; RECORD * 3]] {
+            let (_proc, books) = books(&[("run/utmp", content.clone()), ("var/log/btmp", content)]);
+            assert_eq!((books.user(ALICE), books.failures(ALICE)), (None, Some(0)));
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What can be found out about a login beyond the processes that the kernel reported.
+
+use super::{
+    Enricher,
+    accounting::{Books, Wanted},
+    facts::LoginFacts,
+};
+use crate::{
+    clock::ClockPair,
+    probe::record::Task,
+    session::{Activity, Session, is_login},
+};
+
+/// Clocks of records and of files may differ by this many seconds.
+const SLACK: i64 = 2;
+
+impl Enricher {
+    /// User and failures of a session's login.
+    pub(super) fn login(&mut self, session: &Session) -> LoginFacts {
+        let Activity {
+            login, terminal, ..
+        } = &session.activity;
+        let shell = login
+            .shell
+            .as_ref()
+            .map(|task| self.processes.describe(task));
+        let program = login
+            .program
+            .as_ref()
+            .map(|task| self.processes.describe(task));
+        let mut facts = LoginFacts {
+            user: shell.as_ref().map(|shell| shell.user.clone()),
+            user_source: shell.as_ref().map(|_| "exec"),
+            failures: None,
+            program,
+            shell,
+        };
+        let Some(books) = login
+            .program
+            .as_ref()
+            .and_then(|task| self.books.get(&task.pid))
+        else {
+            return facts;
+        };
+        let terminal = terminal.and_then(|terminal| terminal.tty.name());
+        let opened = session.opened.map(|opened| ClockPair::now().wall(opened));
+        let wanted = Wanted {
+            line: terminal.as_deref(),
+            since: opened.map_or(i64::MAX, |opened| opened.as_second() - SLACK),
+        };
+        facts.failures = books.failures(wanted);
+        if let Some(user) = &mut facts.user {
+            if let Some((name, source)) = books.user(wanted) {
+                user.name = Some(name);
+                facts.user_source = Some(source);
+            } else if let Some(name) = books.name(user.id) {
+                user.name = Some(name);
+            }
+        }
+        facts
+    }
+
+    /// Opens what login(1) writes down, while it asks: it may be gone when its session is told of.
+    pub(super) fn learn_login(&mut self, task: &Task) {
+        if is_login(task)
+            && let Some(books) = Books::open(&self.roots.proc, task.pid)
+        {
+            self.books.insert(task.pid, books);
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Which session processes belong to, and what they say of its login.
+
+use super::*;
+use crate::{
+    probe::record::{Args, Exit, ExitStatus, Tty},
+    session::activity::{Activity, Progress},
+};
+
+fn run_as(pid: u32, parent: u32, comm: &str, line: &str, stdin: Option<u64>) -> KernelEvent {
+    let list = line.split(' ').map(str::to_owned).collect();
+    let task = Task {
+        comm: comm.to_owned(),
+        args: Some(Args {
+            list,
+            truncated: false,
+        }),
+        ..child(pid, parent)
+    };
+    KernelEvent::Exec(Exec {
+        task,
+        stdin,
+        tty: Some(Tty {
+            major: 136,
+            minor: pid,
+        }),
+        effective_uid: 0,
+        left_out: 0,
+    })
+}
+
+fn exit(pid: u32, status: ExitStatus) -> KernelEvent {
+    KernelEvent::Exit(Exit {
+        task: task(pid),
+        status,
+        left_out: 0,
+    })
+}
+
+/// What the last observation of a session says that its processes did.
+fn activity_of(out: &[Observation], id: u64) -> Activity {
+    let last = out.iter().rev().find_map(|observation| match observation {
+        Observation::Session { session, .. } if session.key == socket(id).key => {
+            Some(session.activity.clone())
+        }
+        Observation::Session { .. }
+        | Observation::Program { .. }
+        | Observation::ListenerOpened { .. }
+        | Observation::ListenerClosed { .. } => None,
+    });
+    last.expect("the session was observed")
+}
+
+/// Two sessions in the same millisecond at a server that serves all of them in one process.
+#[test]
+fn sessions_of_one_process_get_the_children_in_the_order_of_their_accepts() {
+    let mut out = Vec::new();
+    let mut tracker = Tracker::new(Limits::default());
+    let mut push = |tracker: &mut Tracker, events: Vec<(u64, KernelEvent)>| {
+        for (millis, event) in events {
+            let record = Record {
+                cpu: 0,
+                sequence: 0,
+                time: at(millis),
+                event,
+            };
+            tracker.push(record, &mut out);
+        }
+    };
+    push(
+        &mut tracker,
+        vec![
+            (1, state(socket(1), SynRecv, Established)),
+            (1, state(socket(2), SynRecv, Established)),
+            (1, accept(1, 7)),
+            (1, fork(child(11, 7))),
+            (1, accept(2, 7)),
+            (1, fork(child(12, 7))),
+            (2, run_as(12, 7, "login", "login -f root", None)),
+            (2, run_as(11, 7, "login", "login -h x", None)),
+        ],
+    );
+    let checks = tracker.checks(at(30));
+    let mut told = Vec::new();
+    for check in &checks {
+        tracker.settle(check, &[7], &mut told);
+    }
+    let of = |id: u64| -> Vec<u32> {
+        let key = socket(id).key;
+        told.iter()
+            .filter_map(|observation| match observation {
+                Observation::Program {
+                    session, program, ..
+                } if session.key == key => Some(program.task.pid),
+                Observation::Session { .. }
+                | Observation::Program { .. }
+                | Observation::ListenerOpened { .. }
+                | Observation::ListenerClosed { .. } => None,
+            })
+            .collect()
+    };
+    assert_eq!((of(1), of(2)), (vec![11], vec![12]));
+    let is_bypass = |id: u64| {
+        told.iter().any(|observation| {
+            matches!(observation, Observation::Session { session, fact: Fact::Bypassed, .. }
+                if session.key == socket(id).key)
+        })
+    };
+    assert_eq!((is_bypass(1), is_bypass(2)), (false, true));
+}
+
+/// systemd forks another service between the accept and the child that gets the socket.
+#[test]
+fn what_a_super_server_forks_for_others_is_told_of_nobody() {
+    let (out, _) = run(vec![
+        (1, state(socket(1), SynRecv, Established)),
+        (2, accept(1, 7)),
+        (3, fork(child(20, 7))),
+        (4, run_as(20, 7, "cron", "cron -f", None)),
+        (5, fork(child(21, 7))),
+        (
+            6,
+            run_as(21, 7, "telnetd", "telnetd", Some(socket(1).key.address)),
+        ),
+        (7, run_as(20, 7, "other", "other", None)),
+        (8, fork(child(22, 21))),
+        (9, run_as(22, 21, "login", "login -p -h x", None)),
+        (10, exit(22, ExitStatus::Code(1))),
+        (11, exit(21, ExitStatus::Code(0))),
+        (12, state(socket(1), LastAck, Close)),
+    ]);
+    assert_eq!(
+        words(&out),
+        [
+            "accepted by Some(7)",
+            "login Started",
+            "login Ended(Code(1))",
+            "login failed by Some(21)",
+            "fin Some(false) by Some(21)",
+        ]
+    );
+    let activity = activity_of(&out, 1);
+    assert_eq!(activity.login.progress, Progress::Failed);
+    assert!(activity.is_followed && activity.survivors.is_empty());
+}
+
+#[test]
+fn the_end_waits_for_the_processes_and_names_those_that_stay() {
+    let session = |tail: Vec<(u64, KernelEvent)>| {
+        let mut events = vec![
+            (1, state(socket(1), SynRecv, Established)),
+            (2, accept(1, 7)),
+            (3, fork(child(8, 7))),
+            (
+                4,
+                run_as(8, 7, "telnetd", "telnetd", Some(socket(1).key.address)),
+            ),
+            (5, fork(child(9, 8))),
+            (6, run_as(9, 8, "login", "login", None)),
+            (7, fork(child(10, 9))),
+            (8, run_as(10, 9, "sh", "-sh", None)),
+            (9, fork(child(11, 10))),
+            (10, run_as(11, 10, "miner", "./miner -q", None)),
+            (20, state(socket(1), LastAck, Close)),
+        ];
+        events.extend(tail);
+        run_until(events, 1_000).0
+    };
+    let signal = ExitStatus::Signal(1);
+    let mut leave: Vec<_> = [8, 9, 10].map(|pid| (21, exit(pid, signal))).into();
+    let stays = session(leave.clone());
+    let activity = activity_of(&stays, 1);
+    let survivors: Vec<u32> = activity.survivors.iter().map(|task| task.pid).collect();
+    assert_eq!(survivors, [11]);
+    assert_eq!(activity.programs, 3);
+    assert_eq!(activity.last.map(|task| task.pid), Some(11));
+    assert_eq!(activity.terminal.map(|terminal| terminal.pid), Some(9));
+
+    leave.push((22, exit(11, signal)));
+    let gone = session(leave);
+    assert_eq!(activity_of(&gone, 1).survivors, []);
+    let closes = |out: &[Observation]| {
+        let closes = words(out)
+            .into_iter()
+            .filter(|word| word.starts_with("fin"));
+        closes.count()
+    };
+    assert_eq!((closes(&stays), closes(&gone)), (1, 1));
+}
+
+/// A child holds the socket beside its parent until it runs a program: at the first look it may
+/// not have come to that yet.
+#[test]
+fn a_child_on_its_way_to_exec_is_not_taken_for_the_handler() {
+    let (_, mut tracker) = run_until(
+        vec![
+            (1, state(socket(1), SynRecv, Established)),
+            (2, accept(1, 7)),
+            (3, fork(child(8, 7))),
+        ],
+        10,
+    );
+    let mut out = Vec::new();
+    let mut look = |tracker: &mut Tracker, millis, holders: &[u32]| {
+        for check in tracker.checks(at(millis)) {
+            tracker.settle(&check, holders, &mut out);
+        }
+    };
+    look(&mut tracker, 22, &[7, 8]);
+    let mut told = Vec::new();
+    for (millis, event) in [
+        (23, run_as(8, 7, "login", "login -h x", None)),
+        (24, fork(child(9, 8))),
+        (25, run_as(9, 8, "sh", "-sh", None)),
+    ] {
+        let record = Record {
+            cpu: 0,
+            sequence: 0,
+            time: at(millis),
+            event,
+        };
+        tracker.push(record, &mut told);
+    }
+    assert_eq!(told, []);
+    look(&mut tracker, 252, &[7]);
+    assert_eq!(
+        words(&out),
+        ["login Started", "sh Started", "logged in by Some(7)"]
+    );
+}

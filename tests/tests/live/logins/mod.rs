@@ -1,0 +1,38 @@
+//! Who logs in, how, and what they run.
+
+mod bypass;
+mod told;
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use telnet_tests::agent::Agent;
+use telnet_tests::lab::{Lab, V4};
+
+/// A port of these tests' own: logins take seconds, and others flood port 23 meanwhile.
+const PORT: u16 = 2_399;
+const SERVER: SocketAddr = SocketAddr::new(V4, PORT);
+
+/// The shipped rules, for [`PORT`] instead of 23.
+fn shipped_rules(lab: &Lab) -> Result<PathBuf> {
+    let folder = lab.dir().join("rules");
+    fs::create_dir_all(&folder)?;
+    for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../telnet-user/rules"))? {
+        let entry = entry?;
+        let text = fs::read_to_string(entry.path())?;
+        let text = text.replace("port:23", &format!("port:{PORT}"));
+        fs::write(folder.join(entry.file_name()), text)?;
+    }
+    Ok(folder)
+}
+
+/// An agent with these rules.
+fn agent(lab: &Lab) -> Result<Agent> {
+    let rules = shipped_rules(lab)?;
+    let args = ["--emit", "all", "--rules"].map(OsString::from);
+    let args = args.into_iter().chain([rules.into_os_string()]);
+    Ok(Agent::start(lab, args)?.with_fence_port(PORT))
+}

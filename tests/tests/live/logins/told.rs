@@ -1,0 +1,138 @@
+//! A person logs in after one wrong password, runs commands and leaves.
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+use telnet_tests::agent::Document;
+use telnet_tests::check::{Check, number, text};
+use telnet_tests::house::{House, Login, PASSWORD, USER, USER_ID};
+use telnet_tests::lab::{self, Lab};
+use telnet_tests::peer::{Client, ClientKind, Telnetd, TelnetdKind};
+
+use super::{SERVER, agent};
+
+const WRONG: &str = "hunter2-typed-wrong";
+
+fn event(action: &str, client: u64) -> impl Fn(&Value) -> bool + '_ {
+    move |json| {
+        text(json, "event.action") == Some(action)
+            && text(json, "event.kind") == Some("event")
+            && text(json, "network.direction") == Some("ingress")
+            && number(json, "source.port") == Some(client)
+    }
+}
+
+fn command(line: &str, client: u64) -> impl Fn(&Value) -> bool + '_ {
+    move |json| event("exec", client)(json) && text(json, "process.command_line") == Some(line)
+}
+
+/// Logs in, with one wrong password first, and runs three commands.
+fn visit(lab: &Lab, wrong: bool) -> Result<u64> {
+    let mut client = Client::start(lab, ClientKind::Inetutils, SERVER)?;
+    let source = client.session(lab)?.source;
+    if wrong {
+        client.answer("login: ", 1, USER)?;
+        client.answer("assword: ", 1, WRONG)?;
+    }
+    let time = if wrong { 2 } else { 1 };
+    client.answer("login: ", time, USER)?;
+    client.answer("assword: ", time, PASSWORD)?;
+    client.answer("$ ", 1, "id -u; ls /etc/passwd; busybox echo from-$((6*7))")?;
+    client.wait_for("from-42")?;
+    client.type_line("exit")?;
+    client.wait()?;
+    Ok(u64::from(source.port()))
+}
+
+fn is_told(kind: TelnetdKind, login: Login) -> Result<()> {
+    lab::live(|lab| {
+        let mut agent = agent(lab)?;
+        let house = House::build(lab, login)?;
+        let server = Telnetd::start_in(lab, &house, kind, SERVER, &[])?;
+        let keeps_books = login == Login::Debian;
+        let client = visit(lab, keeps_books)?;
+        let login = agent.wait_for(lab, "the login", event("user_login", client))?;
+        let mut check = Check::of(&login.json)
+            .is("event.outcome", "success")
+            .has("event.category", "authentication")
+            .has("event.category", "session")
+            .is("user.name", USER)
+            .is("user.id", USER_ID.to_string())
+            .is("telnet.login.method", "login")
+            .is("telnet.login.state", "succeeded")
+            .lacks("telnet.login.verdict")
+            .knows("telnet.login.delay")
+            .knows("telnet.terminal.name")
+            .knows("event.duration");
+        if keeps_books {
+            check = check
+                .is("telnet.login.failures", 1)
+                .is("telnet.login.failures_source", "btmp")
+                .is("telnet.login.user_source", "utmp");
+        }
+        check.done()?;
+        for line in ["id -u", "ls /etc/passwd", "busybox echo from-42"] {
+            let event = agent.wait_for(lab, line, command(line, client))?;
+            Check::of(&event.json)
+                .has("event.category", "process")
+                .is("source.ip", SERVER.ip().to_string())
+                .is("user.id", USER_ID.to_string())
+                .knows("process.parent.pid")
+                .knows("telnet.session.id")
+                .done()?;
+        }
+        let closed = agent.wait_for(lab, "the end", event("network_flow", client))?;
+        Check::of(&closed.json)
+            .is("telnet.session.outcome", "login")
+            .is("telnet.login.user.name", USER)
+            .is("telnet.session.last_command", "busybox echo from-42")
+            .knows("telnet.session.programs")
+            .lacks("telnet.session.survivors")
+            .knows("network.bytes")
+            .knows("event.duration")
+            .done()?;
+        drop(server);
+        one_of_each(&agent.fence(lab)?, client, keeps_books)?;
+        let ended = agent.finish()?;
+        for secret in [PASSWORD, WRONG] {
+            ensure!(!ended.stdout.contains(secret), "a password in a document");
+            ensure!(!ended.log.contains(secret), "a password in the log");
+        }
+        Ok(())
+    })
+}
+
+fn one_of_each(documents: &[Document], client: u64, failures: bool) -> Result<()> {
+    for action in ["connection_accepted", "user_login", "network_flow"] {
+        let is_it = event(action, client);
+        let count = documents.iter().filter(|d| is_it(&d.json)).count();
+        ensure!(count == 1, "{count} of {action}");
+    }
+    let mut alerts: Vec<&str> = documents
+        .iter()
+        .filter(|d| number(&d.json, "source.port") == Some(client))
+        .filter(|d| text(&d.json, "network.direction") == Some("ingress"))
+        .filter_map(|d| text(&d.json, "kibana.alert.rule.name"))
+        .collect();
+    alerts.sort_unstable();
+    let mut expected = vec!["Accepted Default Telnet Port Connection"];
+    if failures {
+        expected.push("Successful Telnet Login after Failures");
+    }
+    ensure!(alerts == expected, "{alerts:?}");
+    Ok(())
+}
+
+#[test]
+fn a_login_through_busybox_telnetd_is_told() -> Result<()> {
+    is_told(TelnetdKind::Busybox, Login::Busybox)
+}
+
+#[test]
+fn a_login_through_inetd_is_told() -> Result<()> {
+    is_told(TelnetdKind::Inetd, Login::Debian)
+}
+
+#[test]
+fn a_login_through_xinetd_is_told() -> Result<()> {
+    is_told(TelnetdKind::Xinetd, Login::Debian)
+}
