@@ -6,7 +6,7 @@ use super::{Enrich, Now, Pipeline};
 use crate::{clock::BootTime, session::Session};
 
 /// Time between two looks for the holder of a socket; the wait itself is bounded by
-/// [`tracker::Limits::acceptor_wait`].
+/// [`crate::session::tracker::Limits::acceptor_wait`].
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 impl<E: Enrich> Pipeline<E> {
