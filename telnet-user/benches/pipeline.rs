@@ -24,6 +24,12 @@ const SESSIONS: u64 = 2_000;
 const ROUNDS: usize = 31;
 
 fn main() {
+    let words: Vec<String> = std::env::args().collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if let ["--count", which, sessions, ..] = words.get(1..).unwrap_or_default() {
+        count(which, sessions.parse().expect("a number of sessions"));
+        return;
+    }
     divan::main();
     if !std::env::args().any(|argument| argument == "--list" || argument == "--test") {
         table();
@@ -36,6 +42,20 @@ fn sessions(bencher: Bencher<'_, '_>, rules: Rules) {
     bencher
         .counter(ItemsCount::new(SESSIONS))
         .bench_local(|| load.run(SESSIONS));
+}
+
+/// Sessions for a program that counts instructions, and nothing else.
+fn count(which: &str, sessions: u64) {
+    let (rules, events) = match which {
+        "alerts" => (Rules::Uncapped, true),
+        "rules-1" => (Rules::Many(1), false),
+        "rules-1000" => (Rules::Many(1_000), false),
+        other => {
+            assert!(other == "default", "{other}");
+            (Rules::Default, false)
+        }
+    };
+    println!("{} bytes", Load::new(rules, events).run(sessions));
 }
 
 /// Median time of one session, and the fastest and slowest round.

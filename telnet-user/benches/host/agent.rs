@@ -58,9 +58,9 @@ impl Agent {
         let mut log = BufReader::new(stderr);
         let mut line = String::new();
         while !line.contains("monitoring") {
-            line.clear();
+            let before = std::mem::take(&mut line);
             if log.read_line(&mut line)? == 0 {
-                anyhow::bail!("the agent ended: {}", child.wait()?);
+                anyhow::bail!("the agent ended: {}: {before}", child.wait()?);
             }
         }
         let started = begun.elapsed();

@@ -25,7 +25,9 @@ use anyhow::{Context as _, bail};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let words = arguments.iter().map(String::as_str);
+    // `cargo bench` adds it.
+    let words: Vec<&str> = words.filter(|word| *word != "--bench").collect();
     let outcome = match words.as_slice() {
         ["load", rest @ ..] => load::main(rest),
         ["attach", which] => attach::main(which),

@@ -114,6 +114,7 @@ fn peer(name: &str) -> anyhow::Result<Command> {
 
 /// A subject at work.
 pub(crate) struct Running {
+    subject: Subject,
     child: Option<Child>,
     stdin: Option<ChildStdin>,
     /// What it prints is read and thrown away, as a pipe to a fast consumer would.
@@ -125,6 +126,7 @@ impl Running {
     pub(crate) fn start(subject: Subject) -> anyhow::Result<Self> {
         let Some(mut command) = subject.command()? else {
             return Ok(Self {
+                subject,
                 child: None,
                 stdin: None,
                 said: None,
@@ -163,6 +165,7 @@ impl Running {
             }
         };
         Ok(Self {
+            subject,
             child: Some(child),
             stdin,
             said: Some(consume(reader)),
@@ -180,11 +183,12 @@ impl Running {
         let Some(mut child) = self.child.take() else {
             return Ok(None);
         };
-        let pid = i32::try_from(child.id()).ok();
-        let pid = pid.and_then(rustix::process::Pid::from_raw);
-        if let Some(pid) = pid {
-            // Those that end with their standard input may be gone by now.
-            let _gone = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+        // Those of this program end with their standard input, and say what they counted.
+        if ![Subject::Empty, Subject::Probe].contains(&self.subject) {
+            let pid = i32::try_from(child.id()).ok();
+            let pid = pid.and_then(rustix::process::Pid::from_raw);
+            let pid = pid.context("a process id")?;
+            rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
         }
         child.wait()?;
         let last = self.said.take().and_then(|said| said.join().ok());

@@ -44,32 +44,43 @@ pub(crate) fn run(words: &[&str]) -> anyhow::Result<Value> {
 }
 
 /// Sessions that stay open; they end with this.
-pub(crate) struct Held(Child);
+pub(crate) struct Held(Vec<Child>);
 
 impl Held {
-    /// Opens them.
+    /// Opens them, in as many processes as it takes.
     pub(crate) fn open(port: u16, sessions: usize) -> anyhow::Result<Self> {
-        let words = ["hold", &port.to_string(), &sessions.to_string()];
-        let mut child = command(&words)?
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start unshare")?;
-        let stdout = child.stdout.take().context("no standard output")?;
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        if !line.contains("open") {
-            bail!("{sessions} sessions cannot be held open: {}", child.wait()?);
+        /// A process may have 20,000 files open on common systems; a session is two.
+        const EACH: usize = 9_000;
+        let mut held = Self(Vec::new());
+        let mut left = sessions;
+        while left > 0 {
+            let now = left.min(EACH);
+            left -= now;
+            let words = ["hold", &port.to_string(), &now.to_string()];
+            let mut child = command(&words)?
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .context("cannot start unshare")?;
+            let stdout = child.stdout.take().context("no standard output")?;
+            held.0.push(child);
+            let mut line = String::new();
+            BufReader::new(stdout).read_line(&mut line)?;
+            if !line.contains("open") {
+                bail!("{sessions} sessions cannot be held open");
+            }
         }
-        Ok(Self(child))
+        Ok(held)
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        // It ends with its standard input; what else could be done about an error?
-        drop(self.0.wait());
+        for child in &mut self.0 {
+            drop(child.stdin.take());
+            // It ends with its standard input; what else could be done about an error?
+            drop(child.wait());
+        }
     }
 }
 

@@ -38,8 +38,17 @@ impl AlertId {
 
 impl fmt::Display for AlertId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[byte >> 4, byte & 0xf].map(digit));
+        }
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
+}
+
+/// The hexadecimal digit of four bits.
+const fn digit(bits: u8) -> u8 {
+    bits + if bits < 10 { b'0' } else { b'a' - 10 }
 }
 
 /// Lower-case hexadecimal SHA-256 of `text`.

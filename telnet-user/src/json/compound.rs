@@ -6,7 +6,7 @@ use serde_json::Error;
 use super::{
     indexed::{Indexed, Key, count, length},
     serializer::Serializer,
-    writer::push_text,
+    writer::is_plain,
 };
 
 /// A list or an object that is being written.
@@ -121,8 +121,12 @@ impl ser::SerializeStruct for Compound<'_> {
         value: &T,
     ) -> Result<(), Error> {
         self.separate();
-        push_text(&mut self.out.text, key);
-        self.out.text.push(':');
+        debug_assert!(is_plain(key), "{key:?} cannot be written as it is");
+        let text = &mut self.out.text;
+        text.reserve(key.len() + 3);
+        text.push('"');
+        text.push_str(key);
+        text.push_str("\":");
         self.key = Key::Known(key);
         self.push_value(value)
     }

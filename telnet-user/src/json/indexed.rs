@@ -64,7 +64,14 @@ impl Indexed {
     /// When they have no JSON form, such as a map with keys that are no text, or one of more than
     /// 4 GiB.
     pub fn of(fields: &impl Serialize) -> Result<Self, serde_json::Error> {
-        let mut document = Self::default();
+        /// What an event takes, so that it does not have to move while it grows.
+        const TEXT: usize = 4 << 10;
+        const VALUES: usize = 160;
+        let mut document = Self {
+            text: String::with_capacity(TEXT),
+            plain: String::new(),
+            entries: Vec::with_capacity(VALUES),
+        };
         document.write(fields)?;
         Ok(document)
     }

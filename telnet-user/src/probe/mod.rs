@@ -187,6 +187,9 @@ impl Probe {
         loop {
             let item = self.ring.get_mut().next()?;
             self.received += 1;
+            // The kernel wakes nobody while something is unread, so until nothing was found the
+            // agent must not rely on being woken.
+            self.is_recent = true;
             match decode::decode(&item) {
                 Ok(record) => {
                     self.sequences.note(record.cpu, record.sequence);

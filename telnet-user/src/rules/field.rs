@@ -80,6 +80,19 @@ fn find<'d>(value: Node<'d>, rest: Option<&str>, found: &mut dyn FnMut(Node<'d>)
             let Some(path) = rest else {
                 return found(value);
             };
+            let starts = |key: &str| {
+                let rest = path.strip_prefix(key);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            let mut related = value.members().filter(|(key, _)| starts(key));
+            match (related.next(), related.next()) {
+                (None, _) => return false,
+                // The usual case, in which there is no order to keep.
+                (Some((key, member)), None) => {
+                    return find(member, path.get(key.len() + 1..), found);
+                }
+                (Some(_), Some(_)) => {}
+            }
             let whole = value.get(path);
             if whole.is_some_and(|member| find(member, None, found)) {
                 return true;

@@ -1,7 +1,7 @@
 //! Records that the kernel could not hand over: what they would have told is found out.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -104,6 +104,39 @@ fn sessions_are_found_and_their_ends_told_although_the_ring_overflowed() -> Resu
         let ended = agent.finish()?;
         ensure!(
             ended.ledger()?.get("dropped_ring_full")? > 0,
+            "{}",
+            ended.log
+        );
+        Ok(())
+    })
+}
+
+/// Under a flood most records wake nobody, and behind the last ones comes no other that would.
+#[test]
+fn a_burst_is_read_to_its_end() -> Result<()> {
+    const SESSIONS: usize = 1_000;
+    lab::live_alone(|lab| {
+        let mut agent = Agent::start(lab, ["--emit", "events"])?.with_patience(4);
+        let listener = lab.net.listen(TELNET)?;
+        let last = lab.net.run(|| {
+            let mut last = None;
+            for _ in 0..SESSIONS {
+                let client = TcpStream::connect(TELNET)?;
+                let (server, peer) = listener.accept()?;
+                drop((client, server));
+                last = Some(peer.port());
+            }
+            anyhow::Ok(last)
+        })??;
+        let last = last.context("no session")?;
+        agent.wait_for(lab, "the end of the last session", |json| {
+            text(json, "event.action") == Some("network_flow")
+                && text(json, "network.direction") == Some("ingress")
+                && number(json, "source.port") == Some(u64::from(last))
+        })?;
+        let ended = agent.finish()?;
+        ensure!(
+            ended.ledger()?.get("dropped_ring_full")? == 0,
             "{}",
             ended.log
         );

@@ -4,7 +4,10 @@ use std::{ffi::OsString, fs, path::Path};
 
 use anyhow::{Context as _, bail};
 
-use super::build::{self, Agent};
+use super::{
+    build::{self, Agent},
+    instructions,
+};
 use crate::{
     probe, process,
     toolchain::{self, Need, Privilege},
@@ -21,28 +24,24 @@ pub(crate) struct Options {
     /// Milliseconds of each measurement in a round
     #[arg(long, default_value_t = 2_000)]
     millis: u64,
-    /// Only the pure pipeline: no root, no probe
+    /// Only count the instructions of the pure pipeline, and fail when they are more than they
+    /// were: no root, no quiet machine needed
     #[arg(long)]
-    pipeline: bool,
+    instructions: bool,
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
     let Options {
         rounds,
         millis,
-        pipeline,
+        instructions,
     } = options;
-    let needs: &[Need] = if *pipeline {
-        &[Need::Probe]
-    } else {
-        &[Need::Probe, Need::LiveTests]
-    };
-    let ready = toolchain::ensure(workspace, needs, None)?;
-    let agent = build::agent(workspace, true, ready.toolchain)?;
-    cargo_bench(workspace, &agent, "pipeline", &[], Vec::new())?;
-    if *pipeline {
-        return Ok(());
+    if *instructions {
+        return count(workspace);
     }
+    let needs = [Need::Probe, Need::LiveTests];
+    let ready = toolchain::ensure(workspace, &needs, None)?;
+    let agent = build::agent(workspace, true, ready.toolchain)?;
     if Privilege::here() != Privilege::Root {
         bail!("the comparison loads probes and makes network namespaces: run it as root");
     }
@@ -57,12 +56,35 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
         ("TELNET_BENCH_PEERS", peers.into_os_string()),
         ("TELNET_BENCH_EMPTY", empty.into_os_string()),
     ];
+    cargo_bench(workspace, &agent, "pipeline", &[], Vec::new())?;
     let folder_text = text(&folder)?;
     let (rounds, millis) = (rounds.to_string(), millis.to_string());
     let words = ["run", &folder_text, &rounds, &millis];
     cargo_bench(workspace, &agent, "host", &words, variables)?;
     println!("written: {}", folder.join("report.md").display());
     Ok(())
+}
+
+/// Builds the benchmark of the pipeline and has its instructions counted.
+pub(crate) fn count(workspace: &Workspace) -> anyhow::Result<()> {
+    let ready = toolchain::ensure(workspace, &[Need::Probe], None)?;
+    let probe = probe::build(workspace, ready.toolchain)?;
+    let mut command = workspace.cargo();
+    command.args(["bench", "--package", "telnet-user", "--bench", "pipeline"]);
+    command.args(["--no-run", "--message-format=json-render-diagnostics"]);
+    probe::embed(&mut command, &probe);
+    let messages = process::capture(&mut command)?;
+    let program = messages.lines().find_map(executable);
+    let program = program.context("cargo built no benchmark of the pipeline")?;
+    instructions::check(workspace, Path::new(&program))
+}
+
+/// The benchmark in one of cargo's messages.
+fn executable(message: &str) -> Option<String> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    let is_pipeline = message.pointer("/target/name")? == "pipeline";
+    let path = message.get("executable")?.as_str();
+    path.filter(|_| is_pipeline).map(str::to_owned)
 }
 
 fn cargo_bench(
