@@ -39,8 +39,9 @@ const FREE: [c_long; 109] = [
     libc::SYS_mkdirat,
     libc::SYS_newfstatat,
     libc::SYS_openat,
-    // Files of another root, with links kept inside it (utmp, btmp). Its flags cannot be looked at
-    // from here: landlock is what keeps it from writing.
+    // Files of another root, with links kept inside it (utmp, btmp). Its flags are in memory, where
+    // a filter cannot look: a thread without landlock, such as those that look at processes, can
+    // open files for writing with it, as far as its capabilities and file modes allow.
     libc::SYS_openat2,
     libc::SYS_pipe2,
     libc::SYS_pread64,
