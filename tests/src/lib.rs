@@ -17,6 +17,7 @@ pub mod load;
 pub mod net;
 pub mod peer;
 pub mod process;
+pub mod search;
 pub mod syslogd;
 pub mod tools;
 pub mod wait;

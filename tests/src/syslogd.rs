@@ -126,6 +126,14 @@ impl Syslogd {
         Ok(started)
     }
 
+    /// Number of messages received so far.
+    pub fn count(&self) -> Result<usize> {
+        match fs::read_to_string(&self.messages) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+            read => Ok(read?.lines().count()),
+        }
+    }
+
     /// What it received so far: everything before the text, and the text, which must be JSON.
     pub fn messages(&self) -> Result<Vec<(String, Value)>> {
         let text = match fs::read_to_string(&self.messages) {

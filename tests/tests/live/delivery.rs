@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use telnet_tests::agent::Agent;
-use telnet_tests::check::text;
+use telnet_tests::check::{number, text};
 use telnet_tests::journal::Journal;
 use telnet_tests::lab::{self, Lab, V4};
 use telnet_tests::peer::{Scripted, Server, ServerKind};
@@ -264,6 +264,18 @@ fn fill(ballast: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Waits for the alerts of both ends of a session.
+fn both_alerts(agent: &mut Agent, lab: &Lab, client: SocketAddr) -> Result<()> {
+    for direction in ["ingress", "egress"] {
+        agent.wait_for(lab, "an alert", |json| {
+            text(json, "kibana.alert.uuid").is_some()
+                && text(json, "network.direction") == Some(direction)
+                && number(json, "source.port") == Some(u64::from(client.port()))
+        })?;
+    }
+    Ok(())
+}
+
 /// A number of lost documents in a heartbeat; the syslog sink is the second one.
 fn lost(json: &serde_json::Value, what: &str) -> Option<u64> {
     let path = format!("/telnet/health/sinks/1/spool/lost/{what}");
@@ -299,6 +311,7 @@ fn a_full_disk_costs_events_and_no_alert() -> Result<()> {
         for _ in 0..5 {
             let client = peer.connect(ALERTED)?;
             alerted.served(client.local)?;
+            both_alerts(&mut agent, lab, client.local)?;
         }
         agent.wait_for_any("a heartbeat that tells of lost events", |json| {
             lost(json, "events").is_some_and(|events| events > 0)

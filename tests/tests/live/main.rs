@@ -22,6 +22,8 @@ mod logins;
 #[cfg(test)]
 mod loss;
 #[cfg(test)]
+mod outage;
+#[cfg(test)]
 mod owners;
 #[cfg(test)]
 mod pretty;

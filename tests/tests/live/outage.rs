@@ -1,0 +1,185 @@
+//! Ten thousand alerts while what they go to is down, and the agent killed five times.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
+use serde_json::Value;
+use telnet_tests::agent::Agent;
+use telnet_tests::check::{get, text};
+use telnet_tests::lab::{self, Lab, V4};
+use telnet_tests::peer::{Server, ServerKind};
+use telnet_tests::process::Spawned;
+use telnet_tests::search::SearchServer;
+use telnet_tests::syslogd::{Input, Syslogd, free_port};
+use telnet_tests::{tools, wait};
+
+use super::{RULE_NAME, rule_file};
+
+const TELNET: SocketAddr = SocketAddr::new(V4, 23);
+const KILLS: usize = 5;
+/// Sessions before each kill; each has two ends.
+const SESSIONS: usize = 20;
+const RULES: usize = 50;
+const ALERTS: usize = KILLS * SESSIONS * 2 * RULES;
+/// For ten thousand alerts by an unoptimised agent.
+const LONG: Duration = Duration::from_mins(4);
+
+/// A folder of rules that each alert on every session.
+fn rules(lab: &Lab) -> Result<String> {
+    let folder = lab.dir().join("rules");
+    fs::create_dir(&folder)?;
+    let ours = format!("destination.ip:{V4} and destination.port:23");
+    let rule = rule_file(&format!(
+        "{ours} and event.action:(connection_accepted or connection_established)"
+    ));
+    for index in 0..RULES {
+        let text = rule
+            .replace("0f2323", &format!("{index:06}"))
+            .replace(RULE_NAME, &format!("{RULE_NAME} {index}"));
+        fs::write(folder.join(format!("{index}.toml")), text)?;
+    }
+    Ok(folder.display().to_string())
+}
+
+fn many(lab: &Lab) -> Result<Spawned> {
+    let mut command = tools::peer()?.command();
+    command.args(["many", &TELNET.to_string(), &SESSIONS.to_string()]);
+    Spawned::start("clients", Some(&lab.net), &mut command)
+}
+
+/// Some number below `limit`, another one each time.
+fn any_below(limit: usize) -> Result<usize> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok(usize::try_from(now.subsec_nanos())? % limit)
+}
+
+/// The last agent, and the sessions that are open until this is dropped.
+struct Survivor<T> {
+    agent: Agent,
+    other_end: T,
+    _clients: Vec<Spawned>,
+    _server: Server,
+}
+
+/// Makes sessions and kills the agent somewhere in the middle of their alerts, again and again;
+/// then `begin`s the other end, and starts an agent that is left alone.
+fn outage<T>(lab: &Lab, sink: &str, begin: impl FnOnce() -> Result<T>) -> Result<Survivor<T>> {
+    let config = format!(
+        "[rules]\npaths = [\"{}\"]\n[spool]\ndir = \"{}\"\n\
+         [[sinks]]\ntype = \"stdout\"\nstreams = [\"events\"]\n{sink}",
+        rules(lab)?,
+        lab.dir().join("spool").display()
+    );
+    let config = lab.write("config.toml", &config)?.display().to_string();
+    let arguments = ["-c", &config];
+    let server = Server::start(lab, ServerKind::Threads, TELNET, 1)?;
+    let mut clients = Vec::new();
+    for round in 1..=KILLS {
+        let mut agent = Agent::start(lab, arguments)?.with_patience(8);
+        let connected = many(lab)?;
+        // The alerts of an event are made with it: some are out by then and some are not.
+        let random = 1 + any_below(2 * SESSIONS)?;
+        let seen = Cell::new(0);
+        agent.wait_for(lab, "some of the events", |json| {
+            let is_open = matches!(
+                text(json, "event.action"),
+                Some("connection_accepted" | "connection_established")
+            );
+            if is_open && get(json, "telnet.session.preexisting").is_none() {
+                seen.set(seen.get() + 1);
+            }
+            seen.get() == random
+        })?;
+        agent.stop(Signal::KILL)?;
+        connected.wait_for_output("all connected")?;
+        server.all_served(round * SESSIONS)?;
+        clients.push(connected);
+    }
+    let other_end = begin()?;
+    Ok(Survivor {
+        agent: Agent::start(lab, arguments)?.with_patience(8),
+        other_end,
+        _clients: clients,
+        _server: server,
+    })
+}
+
+/// Without the records of what a rule's cap held back.
+fn alerts(search: &SearchServer) -> Vec<Value> {
+    let mut documents = search.documents();
+    documents.retain(|document| text(document, "kibana.alert.uuid").is_some());
+    documents
+}
+
+/// What an alert is about: its rule, and the end of a session.
+fn about(alert: &Value) -> [Option<String>; 3] {
+    ["rule.name", "network.direction", "source.port"]
+        .map(|path| get(alert, path).map(ToString::to_string))
+}
+
+#[test]
+fn a_search_server_has_each_alert_once_after_an_outage_and_five_kills() -> Result<()> {
+    lab::live_alone(|lab| {
+        let port = free_port()?;
+        let sink = format!(
+            "[[sinks]]\ntype = \"elasticsearch\"\nstreams = [\"alerts\"]\ncompress = false\n\
+             nodes = [\"http://127.0.0.1:{port}\"]\nbackoff_max = \"5s\"\n"
+        );
+        let survivor = outage(lab, &sink, || SearchServer::start(port))?;
+        let Survivor {
+            agent,
+            other_end: search,
+            ..
+        } = survivor;
+        wait::until_after("all alerts", LONG, || {
+            Ok((alerts(&search).len() >= ALERTS).then_some(()))
+        })
+        .with_context(|| format!("{} of {ALERTS}", alerts(&search).len()))?;
+        agent.finish()?;
+        let complaints = search.complaints();
+        ensure!(complaints.is_empty(), "{complaints:?}");
+        let all: BTreeSet<_> = alerts(&search).iter().map(about).collect();
+        ensure!(
+            all.len() == ALERTS,
+            "{} ends and rules, not {ALERTS}",
+            all.len()
+        );
+        let count = alerts(&search).len();
+        ensure!(count == ALERTS, "{count} alerts, not {ALERTS}");
+        Ok(())
+    })
+}
+
+#[test]
+fn rsyslog_has_each_alert_after_an_outage_and_five_kills() -> Result<()> {
+    lab::live_alone(|lab| {
+        let port = free_port()?;
+        let sink = format!(
+            "[[sinks]]\ntype = \"syslog\"\nstreams = [\"alerts\"]\n\
+             address = \"tcp://127.0.0.1:{port}\"\n"
+        );
+        let survivor = outage(lab, &sink, || Syslogd::start(lab, &Input::Tcp(port)))?;
+        let Survivor {
+            agent,
+            other_end: syslogd,
+            ..
+        } = survivor;
+        let ids = || -> Result<BTreeSet<String>> {
+            let messages = syslogd.messages()?;
+            let id =
+                |(_, json): &(String, Value)| text(json, "kibana.alert.uuid").map(str::to_owned);
+            Ok(messages.iter().filter_map(id).collect())
+        };
+        wait::until_after("all alerts", LONG, || {
+            Ok((syslogd.count()? >= ALERTS && ids()?.len() >= ALERTS).then_some(()))
+        })?;
+        agent.finish()?;
+        syslogd.stop()?;
+        Ok(())
+    })
+}
