@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{self, Mode, OFlags, ResolveFlags};
+use rustix::fs::{self, Mode, OFlags};
 
 /// Bytes of a `struct utmp` of glibc and musl, the same on all 64-bit and 32-bit x86.
 const RECORD: usize = 384;
@@ -131,13 +131,20 @@ impl Books {
         Some(bytes.chunks_exact(RECORD).filter_map(parse).collect())
     }
 
-    /// A file of that root. Links are followed within it, whoever made them, and a pipe is not
-    /// waited for.
+    /// A file of that root. No link is followed, since those of a container may lead out of it,
+    /// and a pipe is not waited for.
+    ///
+    /// Step by step and not by openat2(2), whose flags the sandbox could not look at.
     fn open_file(&self, path: &str) -> Option<File> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let resolve = ResolveFlags::IN_ROOT;
-        let file = fs::openat2(&self.root, path, flags, Mode::empty(), resolve).ok()?;
-        let file = File::from(file);
+        let always = OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let step = OFlags::PATH | OFlags::DIRECTORY | always;
+        let (folders, name) = path.rsplit_once('/')?;
+        let mut folder = self.root.try_clone().ok()?;
+        for part in folders.split('/') {
+            folder = fs::openat(&folder, part, step, Mode::empty()).ok()?;
+        }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | always;
+        let file = File::from(fs::openat(&folder, name, flags, Mode::empty()).ok()?);
         let metadata = file.metadata().ok()?;
         metadata.is_file().then_some(file)
     }
@@ -232,6 +239,21 @@ mod tests {
         let (_proc, books) = books(&[("etc/passwd", passwd.to_vec())]);
         assert_eq!(books.name(4_711).as_deref(), Some("alice"));
         assert_eq!((books.name(5), books.name(6)), (None, None));
+    }
+
+    #[test]
+    fn no_link_leads_out_of_the_house() {
+        let secret = record(USER_PROCESS, 70, "pts/3", "secret", 1_002);
+        let (proc, books) = books(&[("elsewhere/utmp", secret)]);
+        let root = proc.path().join("7/root");
+        fs::create_dir(root.join("run")).expect("made");
+        let file = root.join("elsewhere/utmp");
+        std::os::unix::fs::symlink(&file, root.join("run/utmp")).expect("a link");
+        std::os::unix::fs::symlink(root.join("elsewhere"), root.join("var")).expect("a link");
+        assert_eq!(books.user(ALICE), None);
+        fs::remove_file(root.join("run/utmp")).expect("removed");
+        fs::rename(file, root.join("run/utmp")).expect("moved");
+        assert_eq!(books.user(ALICE), Some(("secret".to_owned(), "utmp")));
     }
 
     #[test]

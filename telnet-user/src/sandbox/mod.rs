@@ -2,8 +2,7 @@
 //!
 //! [`enter`] is for the whole process: exec(2) gives nothing, only the capabilities that are still
 //! needed, only the system calls that are (see `seccomp`). Then threads part. Those that look at
-//! other processes do not open files for writing ([`only_look`]; openat2(2) is a known gap, see
-//! `seccomp`); those that write, below the folders that are
+//! other processes write nothing ([`only_look`]); those that write, below the folders that are
 //! there for it, see no other process ([`only_write`]): the kernel (landlock) does not let one
 //! thread do both. Threads share memory, so that second wall is against being led astray, by a
 //! path or a name, more than against foreign code.

@@ -14,7 +14,7 @@ use seccompiler::{
 use super::Wall;
 
 /// Allowed whatever their arguments.
-const FREE: [c_long; 109] = [
+const FREE: [c_long; 108] = [
     // Files that are open, and new ones: landlock says where.
     libc::SYS_close,
     libc::SYS_copy_file_range,
@@ -39,10 +39,6 @@ const FREE: [c_long; 109] = [
     libc::SYS_mkdirat,
     libc::SYS_newfstatat,
     libc::SYS_openat,
-    // Files of another root, with links kept inside it (utmp, btmp). Its flags are in memory, where
-    // a filter cannot look: a thread without landlock, such as those that look at processes, can
-    // open files for writing with it, as far as its capabilities and file modes allow.
-    libc::SYS_openat2,
     libc::SYS_pipe2,
     libc::SYS_pread64,
     libc::SYS_preadv,

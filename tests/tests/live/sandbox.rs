@@ -58,7 +58,7 @@ fn a_taken_over_agent_gets_nowhere() -> Result<()> {
                 .is_some_and(|outcome| outcome == "done")
         };
         let free = attempts(lab, "free", &victim)?;
-        ensure!(free.len() == 10, "{free:?}");
+        ensure!(free.len() == 11, "{free:?}");
         for (attempt, outcome) in &free {
             ensure!(outcome == "done", "without a sandbox, {attempt}: {outcome}");
         }

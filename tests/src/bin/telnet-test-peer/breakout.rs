@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use nix::sys::ptrace;
 use nix::unistd::Pid;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::system::init_module;
 use rustix::thread::{Uid, UnshareFlags, set_thread_uid};
 use serde_json::json;
@@ -43,6 +44,7 @@ pub(crate) fn run(role: &str, folder: &str, victim: &str) -> Result<()> {
     told("exec", Command::new("/bin/true").status().map(drop))?;
     let outside = folder.parent().context("a folder above")?.join("outside");
     told("write elsewhere", write(&outside))?;
+    told("write elsewhere by openat2", write_by_openat2(&outside))?;
     told(
         "write to a process",
         write(Path::new(&format!("/proc/{victim}/mem"))),
@@ -70,6 +72,14 @@ fn write(path: &Path) -> io::Result<()> {
         .truncate(false)
         .open(path)
         .map(drop)
+}
+
+/// Its flags are in memory, where a filter of system calls cannot look.
+fn write_by_openat2(path: &Path) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+    let mode = Mode::RUSR | Mode::WUSR;
+    let opened = openat2(CWD, path, flags, mode, ResolveFlags::empty());
+    opened.map(drop).map_err(io::Error::from)
 }
 
 /// The least the kernel takes: return 0.
