@@ -1,6 +1,7 @@
 //! Debian's package tools.
 
 use std::{
+    fs,
     path::Path,
     process::{Command, Stdio},
 };
@@ -33,9 +34,29 @@ pub(crate) fn install(workspace: &Workspace, names: &[String]) -> anyhow::Result
     with_fresh_lists(workspace, names, install)
 }
 
+/// Downloads `names`, each with those of its dependencies that this machine lacks, and unpacks them
+/// into `root`. Installs nothing and needs no root.
+pub(crate) fn download_and_unpack(
+    workspace: &Workspace,
+    names: &[&str],
+    root: &Path,
+) -> anyhow::Result<()> {
+    create(root)?;
+    for name in names {
+        let folder = workspace.tools().join("debs").join(name);
+        create(&folder.join("partial"))?;
+        download(workspace, name, &folder)?;
+        unpack(workspace, &folder, root)?;
+    }
+    Ok(())
+}
+
+fn create(folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
+}
+
 /// Downloads `name`, and those of its dependencies that this machine lacks, into `folder`.
-/// Installs nothing and needs no root.
-pub(crate) fn download(workspace: &Workspace, name: &str, folder: &Path) -> anyhow::Result<()> {
+fn download(workspace: &Workspace, name: &str, folder: &Path) -> anyhow::Result<()> {
     let cache = format!("Dir::Cache::archives={}", folder.display());
     let download = || {
         let mut command = workspace.command("apt-get");
@@ -51,7 +72,7 @@ pub(crate) fn download(workspace: &Workspace, name: &str, folder: &Path) -> anyh
 }
 
 /// Unpacks every package file in `folder` into `root`.
-pub(crate) fn unpack(workspace: &Workspace, folder: &Path, root: &Path) -> anyhow::Result<()> {
+fn unpack(workspace: &Workspace, folder: &Path, root: &Path) -> anyhow::Result<()> {
     let entries = folder
         .read_dir()
         .with_context(|| format!("cannot read {}", folder.display()))?;

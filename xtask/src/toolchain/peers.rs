@@ -1,9 +1,6 @@
 //! What `cargo xtask bench` compares with and measures by, unpacked beside the build.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use anyhow::Context as _;
 
@@ -23,17 +20,7 @@ pub(crate) fn ensure(workspace: &Workspace) -> anyhow::Result<PathBuf> {
         return Ok(root);
     }
     println!("setup: unpack (not install) into target/tools/peers: {wanted}");
-    for package in PACKAGES {
-        let folder = workspace.tools().join("debs").join(package);
-        create(&folder.join("partial"))?;
-        apt::download(workspace, package, &folder)?;
-        create(&root)?;
-        apt::unpack(workspace, &folder, &root)?;
-    }
+    apt::download_and_unpack(workspace, &PACKAGES, &root)?;
     fs::write(&stamp, wanted).with_context(|| stamp.display().to_string())?;
     Ok(root)
-}
-
-fn create(folder: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
 }

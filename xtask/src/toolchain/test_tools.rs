@@ -53,13 +53,7 @@ pub(crate) fn are_unpacked(workspace: &Workspace) -> bool {
 pub(crate) fn unpack(workspace: &Workspace) -> anyhow::Result<()> {
     let root = workspace.test_root();
     remove(&root)?;
-    for package in PACKAGES {
-        let folder = workspace.tools().join("debs").join(package);
-        create(&folder.join("partial"))?;
-        apt::download(workspace, package, &folder)?;
-        create(&root)?;
-        apt::unpack(workspace, &folder, &root)?;
-    }
+    apt::download_and_unpack(workspace, &PACKAGES, &root)?;
     for program in PROGRAMS {
         check(workspace, &root.join(program))?;
     }
@@ -100,10 +94,6 @@ fn stamp(workspace: &Workspace) -> PathBuf {
 
 fn wanted() -> String {
     PACKAGES.join("\n")
-}
-
-fn create(folder: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
 }
 
 fn remove(folder: &Path) -> anyhow::Result<()> {

@@ -3,13 +3,7 @@
 use super::{found::found, *};
 
 fn push(tracker: &mut Tracker, millis: u64, event: KernelEvent, out: &mut Vec<Observation>) {
-    let record = Record {
-        cpu: 0,
-        sequence: 0,
-        time: at(millis),
-        event,
-    };
-    tracker.push(record, out);
+    tracker.push(record(millis, event), out);
 }
 
 /// With inbound sessions 1 to `count`, accepted and reported.

@@ -21,13 +21,7 @@ fn what_was_open_at_start_is_reported_once_whoever_tells_first() {
         &mut out,
     );
     let mut push = |tracker: &mut Tracker, millis, event| {
-        let record = Record {
-            cpu: 0,
-            sequence: 0,
-            time: at(millis),
-            event,
-        };
-        tracker.push(record, &mut out);
+        tracker.push(record(millis, event), &mut out);
     };
     // Opened between attaching and listing: the kernel's record is the better one.
     push(&mut tracker, 1, state(socket(1), SynRecv, Established));
@@ -53,13 +47,7 @@ fn what_was_open_at_start_is_reported_once_whoever_tells_first() {
         state(socket(3), FinWait2, Close),
         state(socket(4), LastAck, Close),
     ] {
-        let record = Record {
-            cpu: 0,
-            sequence: 0,
-            time: at(5),
-            event,
-        };
-        tracker.push(record, &mut out);
+        tracker.push(record(5, event), &mut out);
     }
     assert_eq!(
         words(&out),
@@ -130,13 +118,7 @@ fn a_listener_found_at_start_is_known_by_its_cookie() {
         KernelEvent::Listen(socket(1), task(5)),
         state(socket(2), Listen, Close),
     ] {
-        let record = Record {
-            cpu: 0,
-            sequence: 0,
-            time: at(1),
-            event,
-        };
-        tracker.push(record, &mut out);
+        tracker.push(record(1, event), &mut out);
     }
     tracker.report_found(at(2), &mut out);
     assert_eq!(words(&out), ["listening", "not listening"]);

@@ -57,13 +57,7 @@ fn sessions_of_one_process_get_the_children_in_the_order_of_their_accepts() {
     let mut tracker = Tracker::new(Limits::default());
     let mut push = |tracker: &mut Tracker, events: Vec<(u64, KernelEvent)>| {
         for (millis, event) in events {
-            let record = Record {
-                cpu: 0,
-                sequence: 0,
-                time: at(millis),
-                event,
-            };
-            tracker.push(record, &mut out);
+            tracker.push(record(millis, event), &mut out);
         }
     };
     push(
@@ -212,13 +206,7 @@ fn a_child_on_its_way_to_exec_is_not_taken_for_the_handler() {
         (24, fork(child(9, 8))),
         (25, run_as(9, 8, "sh", "-sh", None)),
     ] {
-        let record = Record {
-            cpu: 0,
-            sequence: 0,
-            time: at(millis),
-            event,
-        };
-        tracker.push(record, &mut told);
+        tracker.push(record(millis, event), &mut told);
     }
     assert_eq!(told, []);
     look(&mut tracker, 252, &[7]);

@@ -1,5 +1,7 @@
 mod compare;
 mod found;
+mod handlers;
+mod listeners;
 mod logins;
 
 use std::{collections::HashSet, net::SocketAddr};
@@ -64,6 +66,16 @@ fn state(socket: Socket, old: TcpState, new: TcpState) -> KernelEvent {
     })
 }
 
+/// A kernel record of `event` at `millis`.
+fn record(millis: u64, event: KernelEvent) -> Record {
+    Record {
+        cpu: 0,
+        sequence: 0,
+        time: at(millis),
+        event,
+    }
+}
+
 /// Runs events at their times (ms) and ticks at the end of it all.
 fn run(events: Vec<(u64, KernelEvent)>) -> (Vec<Observation>, Tracker) {
     run_until(events, 1_000_000)
@@ -75,13 +87,7 @@ fn run_until(events: Vec<(u64, KernelEvent)>, end: u64) -> (Vec<Observation>, Tr
     let mut out = Vec::new();
     for (millis, event) in events {
         tracker.tick(at(millis), &mut out);
-        let record = Record {
-            cpu: 0,
-            sequence: 0,
-            time: at(millis),
-            event,
-        };
-        tracker.push(record, &mut out);
+        tracker.push(record(millis, event), &mut out);
     }
     tracker.tick(at(end), &mut out);
     (out, tracker)
@@ -266,76 +272,6 @@ fn a_socket_address_that_is_used_again_is_another_session() {
 }
 
 #[test]
-fn the_listener_is_named_unless_several_share_the_address() {
-    let listener = |id: u64, ip: &str| Socket {
-        local: format!("{ip}:23").parse().expect("address"),
-        remote: "0.0.0.0:0".parse().expect("address"),
-        ..socket(id)
-    };
-    let listeners_of = |listeners: Vec<(Socket, u32)>| {
-        let mut events: Vec<_> = listeners
-            .into_iter()
-            .map(|(socket, pid)| (0, KernelEvent::Listen(socket, task(pid))))
-            .collect();
-        events.push((1, state(socket(1), SynRecv, Established)));
-        events.push((2, accept(1, 6)));
-        let (out, _) = run(events);
-        out.iter().find_map(|observation| match observation {
-            Observation::Session { session, .. } => {
-                Some(session.owners.listener.as_ref().map(|owner| owner.task.pid))
-            }
-            Observation::Program { .. }
-            | Observation::ListenerOpened { .. }
-            | Observation::ListenerClosed { .. } => None,
-        })
-    };
-    assert_eq!(
-        listeners_of(vec![(listener(50, "0.0.0.0"), 5)]),
-        Some(Some(5))
-    );
-    assert_eq!(
-        listeners_of(vec![(listener(50, "192.0.2.1"), 5)]),
-        Some(Some(5))
-    );
-    assert_eq!(
-        listeners_of(vec![(listener(50, "192.0.2.2"), 5)]),
-        Some(None)
-    );
-    let shared = |second| {
-        vec![
-            (listener(50, "0.0.0.0"), 5),
-            (listener(51, "0.0.0.0"), second),
-        ]
-    };
-    assert_eq!(listeners_of(shared(6)), Some(Some(6)), "the acceptor's own");
-    assert_eq!(listeners_of(shared(8)), Some(None), "no guess");
-}
-
-#[test]
-fn a_listener_that_is_gone_when_the_session_is_reported_is_still_named() {
-    let (out, _) = run(vec![
-        (0, KernelEvent::Listen(socket(50), task(5))),
-        (1, state(socket(1), SynRecv, Established)),
-        (2, state(socket(50), Listen, Close)),
-    ]);
-    assert_eq!(
-        words(&out),
-        ["listening", "not listening", "accepted by Some(5)"]
-    );
-}
-
-#[test]
-fn listeners_come_and_go() {
-    let (out, tracker) = run(vec![
-        (0, KernelEvent::Listen(socket(1), task(5))),
-        (1, state(socket(1), Listen, Close)),
-        (2, state(socket(2), Listen, Close)),
-    ]);
-    assert_eq!(words(&out), ["listening", "not listening"]);
-    assert_eq!(tracker.counters().unknown_closes, 1);
-}
-
-#[test]
 fn what_cannot_be_matched_is_counted() {
     let (out, tracker) = run(vec![
         (0, accept(1, 7)),
@@ -358,82 +294,6 @@ fn child(pid: u32, parent: u32) -> Task {
         parent: Some(parent),
         ..task(pid)
     }
-}
-
-#[test]
-fn a_child_that_runs_with_the_socket_as_standard_input_is_the_handler() {
-    let exec = |pid, address| {
-        KernelEvent::Exec(Exec {
-            task: child(pid, 7),
-            stdin: Some(address),
-            tty: None,
-            effective_uid: 0,
-            left_out: 0,
-        })
-    };
-    let (out, _) = run(vec![
-        (0, state(socket(1), SynRecv, Established)),
-        (1, accept(1, 7)),
-        (4, fork(child(8, 7))),
-        (12, exec(8, socket(1).key.address)),
-        // What the telnetd starts on the same socket is not the handler.
-        (13, fork(child(9, 8))),
-        (14, exec(9, socket(1).key.address)),
-        (20, state(socket(1), LastAck, Close)),
-    ]);
-    assert_eq!(
-        words(&out),
-        [
-            "accepted by Some(7)",
-            "task-9 Started",
-            "fin Some(false) by Some(8)"
-        ]
-    );
-}
-
-#[test]
-fn the_last_holder_that_closes_is_the_handler() {
-    let close = |pid| KernelEvent::Close(socket(1), child(pid, 7));
-    let (out, _) = run(vec![
-        (0, state(socket(1), SynRecv, Established)),
-        (1, accept(1, 7)),
-        (2, fork(child(8, 7))),
-        (3, close(8)),
-        (4, state(socket(1), FinWait2, Close)),
-    ]);
-    assert_eq!(
-        words(&out),
-        ["accepted by Some(7)", "fin Some(true) by Some(8)"]
-    );
-}
-
-#[test]
-fn who_holds_the_socket_is_asked_of_the_acceptor_and_its_children_only() {
-    let (_, mut tracker) = run_until(
-        vec![
-            (0, fork(child(5, 7))),
-            (1, state(socket(1), SynRecv, Established)),
-            (2, accept(1, 7)),
-            (3, fork(child(8, 7))),
-            (3, fork(child(9, 8))),
-            (3, fork(child(20, 19))),
-        ],
-        10,
-    );
-    assert_eq!(tracker.deadline(), Some(at(22)));
-    let checks = tracker.checks(at(22));
-    let [check] = checks.as_slice() else {
-        panic!("one check expected: {checks:?}");
-    };
-    let mut pids: Vec<u32> = check.candidates.iter().map(|task| task.pid).collect();
-    pids.sort_unstable();
-    assert_eq!((check.inode, pids), (1_000, vec![7, 8, 9]));
-    let mut out = Vec::new();
-    tracker.settle(check, &[7, 8, 9], &mut out);
-    assert_eq!(out, [], "a fork says nothing");
-    let session = tracker.session(socket(1).key).expect("open");
-    let handler = session.owners.handler.as_ref().expect("settled");
-    assert_eq!((handler.task.pid, handler.source), (8, Attribution::Held));
 }
 
 #[test]
