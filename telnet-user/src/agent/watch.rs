@@ -3,7 +3,10 @@
 use std::{fmt, io, time::Duration};
 
 use tokio::{
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        mpsc::{Receiver, Sender, channel},
+        oneshot,
+    },
     time::sleep,
 };
 use tracing::{error, info, warn};
@@ -56,8 +59,9 @@ impl State {
 /// One step of a round.
 #[derive(Debug)]
 pub enum Step {
-    /// A round starts.
-    Started,
+    /// A round is about to start, and does when this is answered: a session that is opened before
+    /// the counters are read is in none of their differences.
+    Starting(oneshot::Sender<()>),
     /// A round has ended.
     Ended(Result<Duration, Failure>),
 }
@@ -125,8 +129,10 @@ impl Watch {
     /// Takes in a step, with the ledger as it is now.
     pub fn take(&mut self, step: Step, now: &Ledger) {
         let state = match step {
-            Step::Started => {
+            Step::Starting(go) => {
                 self.before = *now;
+                // Unheard at the agent's end, when the rounds have ended before.
+                let _unheard = go.send(());
                 return;
             }
             Step::Ended(Ok(took)) => State::Alive { took },
@@ -150,7 +156,8 @@ impl Watch {
 
 async fn rounds(mut canary: Canary, steps: Sender<Step>) {
     loop {
-        if steps.send(Step::Started).await.is_err() {
+        let (go, begun) = oneshot::channel();
+        if steps.send(Step::Starting(go)).await.is_err() || begun.await.is_err() {
             return;
         }
         let port = canary.port().get();
@@ -221,6 +228,7 @@ impl fmt::Display for Lost {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::canary::Namespace;
 
     fn ledger(seen: u64, submitted: u64, dropped_ring_full: u64, received: u64) -> Ledger {
         Ledger {
@@ -253,6 +261,30 @@ mod tests {
         ] {
             assert_eq!(Lost::between(&before, &after), expected);
         }
+    }
+
+    #[tokio::test]
+    async fn no_session_is_opened_before_the_counters_were_read() {
+        let (sender, steps) = channel(1);
+        let namespace = if rustix::process::geteuid().is_root() {
+            Namespace::create().expect("a namespace")
+        } else {
+            eprintln!("skipped: only root may make a network namespace");
+            return;
+        };
+        let (canary, _seen) = Canary::new(namespace, 23, false);
+        tokio::spawn(rounds(canary, sender));
+        let mut watch = Watch {
+            steps,
+            port: None,
+            before: Ledger::default(),
+            state: State::Unknown,
+        };
+        let step = watch.step().await;
+        assert!(matches!(step, Step::Starting(_)), "{step:?}");
+        // Nobody reads them, so there is no session either.
+        drop(step);
+        assert!(watch.steps.recv().await.is_none());
     }
 
     #[test]
