@@ -29,6 +29,9 @@ fn witness() -> anyhow::Result<(u64, u64)> {
 }
 
 pub(crate) fn main(words: &[&str]) -> anyhow::Result<()> {
+    if let ["hold", port, sessions] = words {
+        return hold(port.parse()?, sessions.parse()?);
+    }
     let before = witness()?;
     let done = match words {
         ["rate", port, millis] => rate(port.parse()?, Duration::from_millis(millis.parse()?))?,
@@ -37,7 +40,6 @@ pub(crate) fn main(words: &[&str]) -> anyhow::Result<()> {
             per_second.parse()?,
             Duration::from_millis(millis.parse()?),
         )?,
-        ["hold", port, sessions] => hold(port.parse()?, sessions.parse()?)?,
         _ => bail!("unknown load {words:?}"),
     };
     let after = witness()?;
@@ -101,7 +103,7 @@ fn paced(port: u16, per_second: u32, time: Duration) -> anyhow::Result<Value> {
 }
 
 /// Sessions that stay open until standard input ends.
-fn hold(port: u16, sessions: usize) -> anyhow::Result<Value> {
+fn hold(port: u16, sessions: usize) -> anyhow::Result<()> {
     let listener = listen(port)?;
     let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut open = Vec::with_capacity(2 * sessions);
@@ -111,5 +113,5 @@ fn hold(port: u16, sessions: usize) -> anyhow::Result<Value> {
     }
     println!("{}", json!({"open": sessions}));
     std::io::stdin().read_to_end(&mut Vec::new())?;
-    Ok(json!({"connections": sessions}))
+    Ok(())
 }
