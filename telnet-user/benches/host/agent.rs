@@ -33,8 +33,8 @@ pub(crate) struct Latency {
 pub(crate) struct Memory {
     pub(crate) start_to_monitoring: Duration,
     pub(crate) rest: f64,
-    /// With this many sessions open.
-    pub(crate) open: Vec<(usize, f64)>,
+    /// With this many sessions open, of whose two ends so many were reported.
+    pub(crate) open: Vec<(usize, usize, f64)>,
     pub(crate) flood: f64,
 }
 
@@ -87,6 +87,23 @@ impl Agent {
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
         let kib: f64 = kib.context("no VmRSS")?.trim().parse()?;
         Ok(kib / 1024.0)
+    }
+
+    /// Reads until this many ends of sessions are reported open, or no more come; their number.
+    fn opened(&self, wanted: usize) -> usize {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let is_opening = |line: &str| {
+            !line.contains("\"original_time\":")
+                && (line.contains("\"action\":\"connection_accepted\"")
+                    || line.contains("\"action\":\"connection_established\""))
+        };
+        let mut found = 0;
+        while found < wanted
+            && let Ok((_, line)) = self.lines.recv_timeout(PATIENCE)
+        {
+            found += usize::from(is_opening(&line));
+        }
+        found
     }
 
     /// Ends it; the lines it wrote, and when.
@@ -165,8 +182,8 @@ pub(crate) fn memory() -> anyhow::Result<Memory> {
         println!("memory with {sessions} open sessions");
         let agent = Agent::start()?;
         let held = Held::open(23, sessions)?;
-        thread::sleep(Duration::from_secs(1));
-        open.push((sessions, agent.resident()?));
+        let reported = agent.opened(2 * sessions);
+        open.push((sessions, reported, agent.resident()?));
         drop(held);
         agent.stop()?;
     }

@@ -173,10 +173,11 @@ fn memories(out: &mut String, memory: &Memory) -> anyhow::Result<()> {
         out,
         "| | resident, MiB |\n|---|---|\n| at rest | {rest:.1} |"
     )?;
-    for (sessions, resident) in open {
+    for (sessions, reported, resident) in open {
         writeln!(
             out,
-            "| {sessions} sessions open, each seen from both ends | {resident:.1} |"
+            "| {sessions} sessions open, {reported} of their {} ends reported | {resident:.1} |",
+            2 * sessions
         )?;
     }
     writeln!(out, "| under a flood, at most | {flood:.1} |\n")?;
