@@ -1,6 +1,7 @@
 //! Packages: the static agent with what belongs to it, the same bytes from the same commit.
 
 mod check;
+mod notices;
 mod stage;
 
 use std::{

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
+use super::notices;
 use crate::{probe, process, toolchain::Toolchain, workspace::Workspace};
 
 /// One binary for every distribution.
@@ -53,6 +54,7 @@ impl Stage {
         this.man_pages(workspace, &agent)?;
         this.completions(workspace, &agent)?;
         this.changelog(workspace)?;
+        fs::write(this.files.join("NOTICES"), notices::write(workspace)?)?;
         Ok(this)
     }
 
