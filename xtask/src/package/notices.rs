@@ -53,7 +53,7 @@ pub(super) fn write(workspace: &Workspace) -> anyhow::Result<String> {
             texts.entry(text).or_default().insert(part.clone());
         }
     }
-    for text in read_texts(&workspace.root().join(RUNTIME))? {
+    for text in read_texts(workspace.root().join(RUNTIME))? {
         texts.entry(text).or_default();
     }
     Ok(render(&texts))

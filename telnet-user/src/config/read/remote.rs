@@ -3,7 +3,7 @@
 use super::{
     keys::COMMON,
     sinks::identifier,
-    values::{bytes, duration, only, optional_path, text},
+    values::{bytes, duration, names_nothing, only, optional_path, text},
 };
 use crate::{
     config::{Elasticsearch, Facility, Secret, Syslog, SyslogAddress, Tls},
@@ -102,7 +102,7 @@ fn nodes(table: &Table<'_>, default: Vec<String>) -> Vec<String> {
         return default;
     }
     let nodes = table.strings("nodes");
-    if nodes.is_empty() {
+    if names_nothing(table, "nodes") {
         table.error("nodes", "nodes must name one at least".to_owned());
     }
     for node in &nodes {

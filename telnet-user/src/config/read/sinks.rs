@@ -3,7 +3,7 @@
 use super::{
     keys::COMMON,
     remote,
-    values::{bytes, duration, only, path, sync, text},
+    values::{bytes, duration, names_nothing, only, path, sync, text},
 };
 use crate::{
     config::{File, Format, Journald, Sink, Stdout, Stream, Streams, Target},
@@ -72,7 +72,7 @@ fn sink(table: &Table<'_>) -> Option<Sink> {
 fn streams(table: &Table<'_>) -> Streams {
     let names: Vec<&str> = Stream::ALL.iter().map(|stream| stream.name()).collect();
     let said = table.strings("streams");
-    if said.is_empty() {
+    if names_nothing(table, "streams") {
         table.error(
             "streams",
             format!("streams must name some of {}", names.join(", ")),

@@ -59,6 +59,13 @@ pub(super) fn optional_path(table: &Table<'_>, key: &str) -> Option<PathBuf> {
     Some(path)
 }
 
+/// Whether a list that has to name something is absent or empty. One of another type, or of other
+/// elements, is told already.
+pub(super) fn names_nothing(table: &Table<'_>, key: &str) -> bool {
+    let list = table.members().get(key);
+    list.is_none_or(|list| list.as_array().is_some_and(Vec::is_empty))
+}
+
 pub(super) fn duration(table: &Table<'_>, key: &str, default: Duration) -> Duration {
     unit(table, key, default, units::duration)
 }
