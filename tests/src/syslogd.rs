@@ -101,7 +101,15 @@ impl Syslogd {
             input.global(),
             input.module()
         );
-        let config = lab.write("syslogd.conf", &text)?;
+        Self::start_with(lab, input, &text, messages)
+    }
+
+    /// The same with the configuration `text`, which listens on `input` and writes messages to the
+    /// file `messages`.
+    pub fn start_with(lab: &Lab, input: &Input, text: &str, messages: PathBuf) -> Result<Self> {
+        let folder = lab.dir().join("syslogd");
+        fs::create_dir_all(&folder)?;
+        let config = lab.write("syslogd.conf", text)?;
         let mut command = tools::find("rsyslogd")?.command();
         command
             .args(["-n", "-f"])
@@ -128,21 +136,24 @@ impl Syslogd {
 
     /// Number of messages received so far.
     pub fn count(&self) -> Result<usize> {
+        Ok(self.text()?.lines().count())
+    }
+
+    /// What it wrote so far, up to the last whole line.
+    pub fn text(&self) -> Result<String> {
         match fs::read_to_string(&self.messages) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
-            read => Ok(read?.lines().count()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+            read => {
+                let text = read?;
+                let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+                Ok(whole.to_owned())
+            }
         }
     }
 
     /// What it received so far: everything before the text, and the text, which must be JSON.
     pub fn messages(&self) -> Result<Vec<(String, Value)>> {
-        let text = match fs::read_to_string(&self.messages) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            read => read?,
-        };
-        // The last line may be half written.
-        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        whole
+        self.text()?
             .lines()
             .filter(|line| line.starts_with("telnet-monitor|"))
             .map(|line| {

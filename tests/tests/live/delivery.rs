@@ -67,6 +67,14 @@ fn one_session(lab: &Lab, input: &Input, address: &str, more: &str) -> Result<()
     let syslogd = Syslogd::start(lab, input)?;
     let config = configure(lab, address, more)?;
     let mut agent = Agent::start(lab, ["-c", &config, "--emit", "all"])?;
+    let documents = session(lab, &mut agent)?;
+    expect(&syslogd, &documents)?;
+    agent.finish()?;
+    syslogd.stop()
+}
+
+/// Opens a session; the ids of all that the agent wrote of it.
+fn session(lab: &Lab, agent: &mut Agent) -> Result<BTreeSet<String>> {
     let server = Server::start(lab, ServerKind::Threads, TELNET, 1)?;
     let mut peer = Scripted::start(lab, "client")?;
     let client = peer.connect(TELNET)?;
@@ -78,9 +86,7 @@ fn one_session(lab: &Lab, input: &Input, address: &str, more: &str) -> Result<()
         .collect();
     // Of the listener, and an event and an alert of each end.
     ensure!(documents.len() == 5, "{documents:?}");
-    expect(&syslogd, &documents)?;
-    agent.finish()?;
-    syslogd.stop()
+    Ok(documents)
 }
 
 #[test]
@@ -106,6 +112,64 @@ fn rsyslog_over_tls() -> Result<()> {
             key,
         };
         one_session(lab, &input, &format!("tls://127.0.0.1:{port}"), &more)
+    })
+}
+
+/// What the guide shows for a server, with this test's files and port.
+fn configuration_of_the_guide(
+    certificate: &Path,
+    key: &Path,
+    port: u16,
+    to: &Path,
+) -> Result<String> {
+    const GUIDE: &str = include_str!("../../../docs/operations.md");
+    let mut blocks = GUIDE.split("```\n");
+    let block = blocks.find(|block| block.starts_with("# rsyslog.conf of the server"));
+    let mut text = block.context("the guide shows none")?.to_owned();
+    for (shown, own) in [
+        ("/etc/rsyslog/ca.pem", certificate.display().to_string()),
+        ("/etc/rsyslog/cert.pem", certificate.display().to_string()),
+        ("/etc/rsyslog/key.pem", key.display().to_string()),
+        (
+            "port=\"6514\"",
+            format!("port=\"{port}\" address=\"127.0.0.1\""),
+        ),
+        ("/var/log/telnet.ndjson", to.display().to_string()),
+    ] {
+        ensure!(text.contains(shown), "no {shown} in {text}");
+        text = text.replace(shown, &own);
+    }
+    Ok(text)
+}
+
+#[test]
+fn rsyslog_with_the_configuration_of_the_guide_writes_each_document_as_a_line() -> Result<()> {
+    lab::live(|lab| {
+        let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+        let certificate = lab.write("cert.pem", &certified.cert.pem())?;
+        let key = lab.write("key.pem", &certified.signing_key.serialize_pem())?;
+        let port = free_port()?;
+        let out = lab.dir().join("telnet.ndjson");
+        let text = configuration_of_the_guide(&certificate, &key, port, &out)?;
+        let more = format!("ca_file = \"{}\"", certificate.display());
+        let input = Input::Tls {
+            port,
+            certificate,
+            key,
+        };
+        let syslogd = Syslogd::start_with(lab, &input, &text, out)?;
+        let config = configure(lab, &format!("tls://127.0.0.1:{port}"), &more)?;
+        let mut agent = Agent::start(lab, ["-c", &config, "--emit", "all"])?;
+        let documents = session(lab, &mut agent)?;
+        wait::until("every document is a line of JSON", || {
+            let text = syslogd.text()?;
+            let lines = text.lines().map(serde_json::from_str);
+            let lines = lines.collect::<Result<Vec<serde_json::Value>, _>>()?;
+            let arrived: BTreeSet<String> = lines.iter().filter_map(id).collect();
+            Ok(documents.is_subset(&arrived).then_some(()))
+        })?;
+        agent.finish()?;
+        syslogd.stop()
     })
 }
 
