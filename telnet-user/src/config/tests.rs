@@ -146,120 +146,124 @@ alerts_stream = "Alerts"
     assert_eq!(found.len(), expected.len(), "{found:#?}");
 }
 
+/// Fails unless the configuration has this one mistake, with its place.
+fn expect_mistake(text: &str, expected: &str) {
+    let found = problems(text);
+    assert!(
+        found.len() == 1 && found[0].contains(expected) && found[0].starts_with("c.toml:"),
+        "{text}\n{expected}\n{found:#?}"
+    );
+}
+
 #[test]
-fn every_other_mistake_has_its_sentence_too() {
-    let elastic = |lines: &str| {
-        let node = if lines.contains("nodes") {
-            ""
-        } else {
-            "nodes = [\"http://h\"]\n"
-        };
-        format!("[[sinks]]\ntype = \"elasticsearch\"\nstreams = [\"alerts\"]\n{node}{lines}")
-    };
-    let sink = |kind: &str, line: &str| {
-        format!("[[sinks]]\ntype = \"{kind}\"\nstreams = [\"alerts\"]\n{line}")
-    };
-    let no_type = "[[sinks]]\nstreams = [\"alerts\"]".to_owned();
-    let two = [sink("stdout", "name = \"a\"\n"), sink("stdout", "")].concat();
+fn mistakes_outside_sinks_have_their_sentence() {
     for (text, expected) in [
         (
-            "[health]\ninterval = \"10ms\"".to_owned(),
+            "[health]\ninterval = \"10ms\"",
             "interval must be 0s (off) or 1s at least",
         ),
+        ("[health]\ninterval = \"1 fortnight\"", "unknown unit"),
         (
-            "[health]\ninterval = \"1 fortnight\"".to_owned(),
-            "unknown unit",
-        ),
-        (
-            "[health]\nmetrics = \"9123\"".to_owned(),
+            "[health]\nmetrics = \"9123\"",
             "must be an address and a port",
         ),
         (
-            "[spool]\nmax_bytes = \"1KiB\"".to_owned(),
+            "[spool]\nmax_bytes = \"1KiB\"",
             "max_bytes must be 1MiB at least",
         ),
+        ("[spool]\ndir = \"spool\"", "dir must be an absolute path"),
         (
-            "[spool]\ndir = \"spool\"".to_owned(),
-            "dir must be an absolute path",
-        ),
-        (
-            "[probe]\nring_bytes = \"8GiB\"".to_owned(),
+            "[probe]\nring_bytes = \"8GiB\"",
             "ring_bytes must be a power of two",
         ),
         (
-            "[rules]\nlenient = \"yes\"".to_owned(),
+            "[rules]\nlenient = \"yes\"",
             "expected a boolean, found a string",
         ),
-        ("[rules]\npaths = \"a\"".to_owned(), "expected an array"),
-        ("health = 1".to_owned(), "expected a table"),
-        ("sinks = 1".to_owned(), "expected an array"),
-        (no_type, "type"),
-        (two, "there is one standard output"),
+        ("[rules]\npaths = \"a\"", "expected an array"),
+        ("health = 1", "expected a table"),
+        ("sinks = 1", "expected an array"),
+    ] {
+        expect_mistake(text, expected);
+    }
+}
+
+#[test]
+fn mistakes_of_sinks_have_their_sentence() {
+    let sink = |kind: &str, line: &str| {
+        format!("[[sinks]]\ntype = \"{kind}\"\nstreams = [\"alerts\"]\n{line}")
+    };
+    expect_mistake("[[sinks]]\nstreams = [\"alerts\"]", "type");
+    let two = [sink("stdout", "name = \"a\"\n"), sink("stdout", "")].concat();
+    expect_mistake(&two, "there is one standard output");
+    for (kind, line, expected) in [
         (
-            sink("stdout", "format = \"json\""),
+            "stdout",
+            "format = \"json\"",
             "format must be one of auto, ndjson, pretty",
         ),
-        (sink("stdout", "path = \"/x\""), "unknown key"),
+        ("stdout", "path = \"/x\"", "unknown key"),
+        ("file", "path = \"x\"", "path must be an absolute path"),
         (
-            sink("file", "path = \"x\""),
-            "path must be an absolute path",
-        ),
-        (
-            sink("file", "sync = \"0s\""),
+            "file",
+            "sync = \"0s\"",
             "sync must be never, always or a time",
         ),
         (
-            sink("journald", "identifier = \"a b\""),
+            "journald",
+            "identifier = \"a b\"",
             "identifier is made of visible ASCII",
         ),
         (
-            sink("journald", "socket = \"s\""),
+            "journald",
+            "socket = \"s\"",
             "socket must be an absolute path",
         ),
         (
-            sink("syslog", "facility = \"mail\""),
+            "syslog",
+            "facility = \"mail\"",
             "facility must be one of daemon, auth",
         ),
         (
-            sink("syslog", "key_file = \"/k\""),
+            "syslog",
+            "key_file = \"/k\"",
             "key_file needs certificate_file beside it",
         ),
         (
-            sink("syslog", "certificate_file = \"/c\""),
+            "syslog",
+            "certificate_file = \"/c\"",
             "certificate_file needs key_file beside it",
         ),
         (
-            sink("syslog", "ca_file = \"c\""),
+            "syslog",
+            "ca_file = \"c\"",
             "ca_file must be an absolute path",
         ),
-        (elastic("nodes = []"), "nodes must name one at least"),
-        (elastic("nodes = [1]"), "expected a string"),
+    ] {
+        expect_mistake(&sink(kind, line), expected);
+    }
+    for (line, expected) in [
+        ("nodes = []", "nodes must name one at least"),
+        ("nodes = [1]", "expected a string"),
+        ("batch_documents = 0", "batch_documents must be 1 to 10000"),
         (
-            elastic("batch_documents = 0"),
-            "batch_documents must be 1 to 10000",
-        ),
-        (
-            elastic("batch_bytes = \"1B\""),
+            "batch_bytes = \"1B\"",
             "batch_bytes must be 64KiB to 100MiB",
         ),
         (
-            elastic("api_key_file = \"/k\"\nusername = \"u\""),
+            "api_key_file = \"/k\"\nusername = \"u\"",
             "api_key_file excludes username and password_file",
         ),
         (
-            elastic("password_file = \"/p\""),
+            "password_file = \"/p\"",
             "password_file needs username beside it",
         ),
         (
-            elastic("health_stream = \"logs-a\""),
+            "health_stream = \"logs-a\"",
             "health_stream must be TYPE-DATASET-NAMESPACE",
         ),
     ] {
-        let found = problems(&text);
-        assert!(
-            found.len() == 1 && found[0].contains(expected) && found[0].starts_with("c.toml:"),
-            "{text}\n{expected}\n{found:#?}"
-        );
+        expect_mistake(&sink("elasticsearch", line), expected);
     }
 }
 
