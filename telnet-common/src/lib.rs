@@ -53,10 +53,20 @@ pub const PROGRAMS_PROCESS: [(&str, &str); 3] = [
 pub const MAP_EVENTS: &str = "EVENTS";
 /// Per-CPU array with one [`KernelCounters`].
 pub const MAP_COUNTERS: &str = "COUNTERS";
-/// Port filter: [`PORT_WORDS`] words of 64 bits, bit `port % 64` of word `port / 64`.
+/// Which ports are wanted: [`PORT_WORDS`] words of eight ports, byte `port % 8` of word `port / 8`.
+/// In the low half of the byte an end's bit ([`INGRESS`], [`EGRESS`]) is set when it is wanted at
+/// that end whatever the addresses, in the high half when one of them must be in [`MAP_ADDRESSES`].
 pub const MAP_PORTS: &str = "PORTS";
 /// Words of the port filter.
-pub const PORT_WORDS: u32 = 1024;
+pub const PORT_WORDS: u32 = 8192;
+/// Which addresses are wanted: prefixes of IPv6 and IPv4-mapped ones, with the bits of the ends.
+pub const MAP_ADDRESSES: &str = "ADDRESSES";
+/// Most prefixes in it.
+pub const MAX_PREFIXES: u32 = 1024;
+/// Bits of the local and the remote end of inbound sessions.
+pub const INGRESS: [u8; 2] = [1, 2];
+/// Bits of the local and the remote end of outbound sessions.
+pub const EGRESS: [u8; 2] = [4, 8];
 /// Bytes of the ring buffer unless the agent asks for another size.
 pub const DEFAULT_RING_BYTES: u32 = 1 << 22;
 /// Nanoseconds after a wake-up of the agent within which it looks again by itself.
@@ -67,16 +77,6 @@ pub const ARGS_BYTES: usize = 256;
 pub const NO_OFFSET: u32 = u32::MAX;
 /// Value of [`SocketRecord::error`] when this kernel does not tell.
 pub const UNKNOWN_ERROR: u32 = u32::MAX;
-
-/// Read-only `u32` globals that the agent fills, beside one `OFFSET_*` per kernel member read.
-pub mod globals {
-    /// 1 when `bpf_get_socket_cookie` may be called from tracing programs (kernel 5.12).
-    pub const HAS_SOCKET_COOKIE: &str = "HAS_SOCKET_COOKIE";
-    /// 1 when `bpf_get_current_task_btf` exists (kernel 5.11).
-    pub const HAS_TASK_BTF: &str = "HAS_TASK_BTF";
-    /// 1 when `bpf_probe_read_kernel` is allowed (not under lockdown=confidentiality).
-    pub const HAS_PROBE_READ: &str = "HAS_PROBE_READ";
-}
 
 /// Kind of a [`StateRecord`].
 pub const KIND_STATE: u32 = 1;

@@ -12,7 +12,9 @@ use telnet_common::{
 
 use crate::{
     emit::Counters,
-    files, lifecycle, maps,
+    files,
+    filter::Ends,
+    lifecycle,
     read::{Access, Btf, Probed, Sock},
     task,
 };
@@ -61,7 +63,9 @@ fn handle<A: Access>(kind: u32, sock: Sock<A>, cookie: u64) {
     counters.seen_call();
     // After the client reset the session the bound port is 0 already; the remote port is not.
     let local_port = sock.bound_port();
-    if !is_tcp(sock) || !(maps::monitored(local_port) || local_port == 0) {
+    let is_wanted =
+        || Ends::INBOUND.are_wanted(local_port, sock.remote_port(), || sock.addresses());
+    if !is_tcp(sock) || !(local_port == 0 || is_wanted()) {
         counters.filtered();
         return;
     }

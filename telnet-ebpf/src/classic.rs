@@ -12,14 +12,14 @@ use telnet_common::{
 
 use crate::{
     emit::Counters,
-    maps,
+    filter::{Address, Ends},
     offsets::{
         CLASSIC_DADDR, CLASSIC_DADDR_V6, CLASSIC_DPORT, CLASSIC_FAMILY, CLASSIC_NEWSTATE,
         CLASSIC_OLDSTATE, CLASSIC_PROTOCOL, CLASSIC_SADDR, CLASSIC_SADDR_V6, CLASSIC_SKADDR,
         CLASSIC_SPORT, Offset,
     },
     read::{KernelPtr, Probed},
-    set_state::{is_reported, state},
+    set_state::{ends, is_reported, state},
     task,
 };
 
@@ -51,6 +51,21 @@ impl Entry {
         record.protocol = IPPROTO_TCP;
         record.local_address = self.address(record.family, &CLASSIC_SADDR, &CLASSIC_SADDR_V6);
         record.remote_address = self.address(record.family, &CLASSIC_DADDR, &CLASSIC_DADDR_V6);
+    }
+
+    #[inline(always)]
+    fn addresses(self) -> (Address, Address) {
+        let family = self.0.field(&CLASSIC_FAMILY);
+        (
+            Address::new(
+                family,
+                self.address(family, &CLASSIC_SADDR, &CLASSIC_SADDR_V6),
+            ),
+            Address::new(
+                family,
+                self.address(family, &CLASSIC_DADDR, &CLASSIC_DADDR_V6),
+            ),
+        )
     }
 
     #[inline(always)]
@@ -94,8 +109,14 @@ fn is_wanted(entry: Entry, old: u8, new: u8) -> bool {
         && new != FIN_WAIT1
         && new != LAST_ACK
         && protocol == IPPROTO_TCP
-        && (maps::monitored(entry.port(&CLASSIC_SPORT))
-            || maps::monitored(entry.port(&CLASSIC_DPORT)))
+        && match new {
+            LISTEN => Ends::SERVER.may_be_wanted(entry.port(&CLASSIC_SPORT)),
+            _ => ends(old, new).are_wanted(
+                entry.port(&CLASSIC_SPORT),
+                entry.port(&CLASSIC_DPORT),
+                || entry.addresses(),
+            ),
+        }
 }
 
 #[inline(always)]

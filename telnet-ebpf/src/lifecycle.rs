@@ -15,7 +15,8 @@ use crate::{
     budget,
     emit::Counters,
     files,
-    maps::{self, TRACKED, Tracked},
+    filter::Ends,
+    maps::{TRACKED, Tracked},
     offsets::HAS_PROBE_READ,
     process::{Process, is_pseudo_terminal},
     read::{Probed, Sock},
@@ -110,7 +111,7 @@ pub(crate) fn exec(ctx: &BtfTracePointContext) {
     };
     let process = Process::argument(ctx, 0);
     let stdin = stdin();
-    let serves = stdin.is_some_and(|sock| maps::monitored(sock.bound_port()))
+    let serves = stdin.is_some_and(|sock| Ends::SERVER.may_be_wanted(sock.bound_port()))
         || is_pseudo_terminal(process.tty());
     if known.family != 0 && serves {
         track(

@@ -28,6 +28,7 @@ mod budget;
 mod classic;
 mod emit;
 mod files;
+mod filter;
 mod lifecycle;
 mod maps;
 mod offsets;

@@ -2,9 +2,9 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
 };
-use telnet_common::{DEFAULT_RING_BYTES, KernelCounters, PORT_WORDS};
+use telnet_common::{DEFAULT_RING_BYTES, KernelCounters, MAX_PREFIXES, PORT_WORDS};
 
 use crate::budget::Budget;
 
@@ -20,17 +20,13 @@ pub(crate) static COUNTERS: PerCpuArray<KernelCounters> = PerCpuArray::with_max_
 #[map]
 pub(crate) static WAKES: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// Bit set of monitored ports. An array, so that the JIT inlines the look-up.
+/// Wanted ports. An array, so that the JIT inlines the look-up.
 #[map]
 pub(crate) static PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
 
-/// Whether `port` (host order) is monitored.
-#[inline(always)]
-pub(crate) fn monitored(port: u16) -> bool {
-    PORTS
-        .get(u32::from(port >> 6))
-        .is_some_and(|word| word >> (port & 63) & 1 == 1)
-}
+/// Wanted addresses.
+#[map]
+pub(crate) static ADDRESSES: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(MAX_PREFIXES, 0);
 
 /// A process whose life is reported.
 #[derive(Clone, Copy)]

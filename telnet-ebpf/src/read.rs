@@ -5,6 +5,7 @@ use core::{ffi::c_void, marker::PhantomData, ptr};
 use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_probe_read_kernel, bpf_skc_to_tcp_sock};
 use telnet_common::{AF_INET, AF_INET6, SocketRecord};
 
+use crate::filter::Address;
 use crate::offsets::{
     HAS_SOCKET_COOKIE, OFFSET_BYTES_ACKED, OFFSET_BYTES_RECEIVED, OFFSET_FILE_F_INODE,
     OFFSET_INET_SPORT, OFFSET_INODE_I_INO, OFFSET_NET_INUM, OFFSET_SEGS_IN, OFFSET_SEGS_OUT,
@@ -188,13 +189,33 @@ impl<A: Access> Sock<A> {
         record.remote_port = self.remote_port();
         record.family = self.family();
         record.protocol = self.protocol();
-        record.local_address = address(
-            sk,
-            record.family,
+        record.local_address = self.local_address(record.family);
+        record.remote_address = self.remote_address(record.family);
+    }
+
+    /// The local and the remote address.
+    #[inline(always)]
+    pub(crate) fn addresses(self) -> (Address, Address) {
+        let family = self.family();
+        (
+            Address::new(family, self.local_address(family)),
+            Address::new(family, self.remote_address(family)),
+        )
+    }
+
+    #[inline(always)]
+    fn local_address(self, family: u16) -> [u8; 16] {
+        address(
+            self.0,
+            family,
             &OFFSET_SKC_RCV_SADDR,
             &OFFSET_SKC_V6_RCV_SADDR,
-        );
-        record.remote_address = address(sk, record.family, &OFFSET_SKC_DADDR, &OFFSET_SKC_V6_DADDR);
+        )
+    }
+
+    #[inline(always)]
+    fn remote_address(self, family: u16) -> [u8; 16] {
+        address(self.0, family, &OFFSET_SKC_DADDR, &OFFSET_SKC_V6_DADDR)
     }
 }
 

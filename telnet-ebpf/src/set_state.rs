@@ -11,7 +11,7 @@ use telnet_common::{
 
 use crate::{
     emit::Counters,
-    maps,
+    filter::Ends,
     read::{Btf, Sock, TcpSock},
     task,
 };
@@ -115,13 +115,28 @@ fn reported(ctx: &BtfTracePointContext) -> Option<Change> {
     if is_close && task::is_kernel_thread() {
         return None;
     }
-    let monitored = maps::monitored(local_port) || !is_close && maps::monitored(sock.remote_port());
-    monitored.then_some(Change {
+    let is_wanted = match new {
+        // Its clients are not known yet.
+        LISTEN => Ends::SERVER.may_be_wanted(local_port),
+        _ => ends(old, new).are_wanted(local_port, sock.remote_port(), || sock.addresses()),
+    };
+    is_wanted.then_some(Change {
         sock,
         local_port,
         old,
         new,
     })
+}
+
+/// What a transition tells of the direction. Not `SYN_RECV`: two sides that connect to each other at
+/// once get there too.
+#[inline(always)]
+pub(crate) const fn ends(old: u8, new: u8) -> Ends {
+    match (old, new) {
+        (_, SYN_SENT) | (SYN_SENT, ESTABLISHED) => Ends::OUTBOUND,
+        (_, FIN_WAIT1 | LAST_ACK) => Ends::INBOUND,
+        _ => Ends::EITHER,
+    }
 }
 
 /// The transitions that sessions and listeners are made of. Self-transitions exist (MPTCP) and

@@ -163,13 +163,14 @@ impl Reader {
             set_filter(&mut self.probe, self.scope.filter.clone())?;
             return Ok(outcome);
         }
-        let added = scope.filter.without(&self.scope.filter);
+        let is_other = scope.filter != self.scope.filter;
         self.watch.set_port(scope.canary);
         self.scope = scope;
         set_filter(&mut self.probe, self.scope.filter.clone())?;
         self.vitals.set(health);
-        if !added.is_empty() {
-            take_in_open(&mut self.probe, &self.inputs, added).await?;
+        if is_other {
+            let filter = self.scope.filter.clone();
+            take_in_open(&mut self.probe, &self.inputs, filter).await?;
         }
         Ok(outcome)
     }
@@ -177,14 +178,14 @@ impl Reader {
 
 fn set_filter(probe: &mut Probe, filter: Filter) -> anyhow::Result<()> {
     let set = probe.set_filter(filter);
-    set.context("cannot fill the kernel's port filter")
+    set.context("cannot fill the kernel's filter")
 }
 
 /// What the pipeline's thread is given.
 pub(super) enum Input {
     /// Records, in the kernel's order.
     Records(Vec<Record>),
-    /// List what is open on the ports of this filter; tell when it is done.
+    /// List what is open and passes this filter; tell when it is done.
     FindOpen(Filter, oneshot::Sender<()>),
     /// Report what was listed, after the records before this.
     ReportFound,

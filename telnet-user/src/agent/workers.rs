@@ -122,8 +122,7 @@ impl<E: Enrich> Conveyor<E> {
                     }
                 }
                 Ok(Input::FindOpen(filter, reply)) => {
-                    let is_monitored = |port| filter.contains(port);
-                    self.pipeline.find_open(&is_monitored, &now, &mut out);
+                    self.pipeline.find_open(&filter, &now, &mut out);
                     done = Some(Done::Found(reply));
                 }
                 Ok(Input::ReportFound) => self.pipeline.report_found(&now, &mut out),

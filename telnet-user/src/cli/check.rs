@@ -58,7 +58,7 @@ fn describe(rules: &Rules, counts: &str, sinks: &[Sink]) -> io::Result<()> {
         writeln!(out, "{}", printable(&sentence(rule)))?;
     }
     writeln!(out, "{counts}")?;
-    writeln!(out, "kernel filter: {}", rules.ports())?;
+    writeln!(out, "kernel filter: {}", rules.wanted())?;
     for sink in sinks {
         let Sink {
             name,
@@ -94,6 +94,6 @@ fn sentence(rule: &Rule) -> String {
         rule.rule_id,
         rule.version,
         if rule.enabled { "enabled" } else { "disabled" },
-        rule.ports(),
+        rule.wanted(),
     )
 }

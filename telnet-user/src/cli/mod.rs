@@ -10,6 +10,7 @@ mod progress;
 mod query;
 mod replay;
 mod run;
+mod scope;
 mod sessions;
 mod settings;
 
@@ -22,8 +23,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     canary, config,
-    kql::pushdown::Ports,
-    probe::filter::Filter,
+    kql::pushdown::Wanted,
     rules::{self, Level, LoadReport, Rule, Source},
 };
 
@@ -120,13 +120,13 @@ struct Rules {
 }
 
 impl Rules {
-    /// The ports that enabled rules can match.
-    fn ports(&self) -> Ports {
+    /// The sessions that enabled rules can match.
+    fn wanted(&self) -> Wanted {
         self.rules
             .iter()
             .filter(|rule| rule.enabled)
-            .map(Rule::ports)
-            .fold(Ports::none(), Ports::or)
+            .map(Rule::wanted)
+            .fold(Wanted::none(), Wanted::or)
     }
 }
 
@@ -219,24 +219,6 @@ fn counts(report: &LoadReport) -> String {
         "rules: {enabled} enabled, {disabled} disabled, {} broken, {} not supported, {} deprecated",
         report.broken, report.unsupported, report.skipped
     )
-}
-
-/// The kernel filter that lets through what rules on `ports` need.
-fn filter(ports: &Ports) -> Filter {
-    match ports {
-        Ports::Any => Filter::all(),
-        Ports::OneOf(ports) => Filter::ports(ports),
-    }
-}
-
-/// The port of canary sessions: telnet's own where rules are about any.
-fn canary_port(ports: &Ports) -> u16 {
-    const TELNET: u16 = 23;
-    match ports {
-        Ports::Any => TELNET,
-        Ports::OneOf(ports) if ports.contains(&TELNET) => TELNET,
-        Ports::OneOf(ports) => ports.first().copied().unwrap_or(TELNET),
-    }
 }
 
 /// The exit code after writing to standard output; `failed` when it could not be written.

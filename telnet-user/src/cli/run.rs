@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    exit,
+    exit, scope,
     settings::{self, ConfigArgs, Overrides},
 };
 use crate::{
@@ -164,15 +164,18 @@ pub(super) fn main(args: &Args) -> u8 {
 /// The rules of `config`, and what they make the agent monitor. What is wrong is told by then.
 fn rules(config: &Config) -> Option<(Vec<Rule>, Scope)> {
     let rules = settings::rules(config)?;
-    let ports = rules.ports();
-    if ports.is_empty() {
-        error!("no enabled rule can match any port: nothing would be monitored");
+    let wanted = rules.wanted();
+    if wanted.is_empty() {
+        error!("no enabled rule can match any session: nothing would be monitored");
         return None;
     }
+    info!(sessions = %wanted, "what rules make the kernel report");
+    let ports = wanted.ports();
+    let canary = scope::canary_port(&ports);
     let scope = Scope {
-        filter: super::filter(&ports),
+        filter: scope::filter(&wanted, canary),
         ports: ports.to_string(),
-        canary: super::canary_port(&ports),
+        canary,
     };
     Some((rules.rules, scope))
 }

@@ -20,7 +20,10 @@ use crate::{
     canary::{Sighting, Whose},
     clock::BootTime,
     health::{PipelineReport, Report, RuleReport},
-    probe::record::{Exec, KernelEvent, Record, SocketKey},
+    probe::{
+        filter::Filter,
+        record::{Exec, KernelEvent, Record, SocketKey},
+    },
     rules::{Engine, Evaluation, Rule},
     session::{
         Fact, Observation,
@@ -81,21 +84,16 @@ impl<E: Enrich> Pipeline<E> {
         }
     }
 
-    /// Takes in what is open: once the probe is attached, and after records were lost. What is
+    /// Takes in what is open and passes the filter: once the probe is attached, and after records were lost. What is
     /// not known from records is reported by [`Self::report_found`], after those that came
     /// meanwhile.
-    pub fn find_open(
-        &mut self,
-        is_monitored: &dyn Fn(u16) -> bool,
-        now: &Now,
-        out: &mut Vec<Output>,
-    ) {
-        let listing = self.enrich.found(is_monitored);
+    pub fn find_open(&mut self, filter: &Filter, now: &Now, out: &mut Vec<Output>) {
+        let listing = self.enrich.found(&|port| filter.contains(port));
         let kept = std::mem::take(&mut self.memories.kept);
         let time = now.boot;
         let missing = self
             .tracker
-            .found(listing, is_monitored, kept, time, &mut self.observations);
+            .found(listing, filter, kept, time, &mut self.observations);
         let gone = self.enrich.gone(&missing);
         let ended = missing.iter().zip(gone).filter(|(_, is_gone)| *is_gone);
         self.tracker.ended(ended.map(|(session, _)| session.key));

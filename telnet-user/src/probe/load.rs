@@ -7,7 +7,7 @@ use aya::{
     maps::MapError,
     programs::{BtfTracePoint, FEntry, KProbe, Program, ProgramError, TracePoint},
 };
-use telnet_common::{MAP_EVENTS, NO_OFFSET, globals};
+use telnet_common::{MAP_EVENTS, NO_OFFSET};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -206,9 +206,9 @@ fn open(
 ) -> Result<Ebpf, LoadError> {
     let object = object::bytes()?;
     let flags = [
-        (globals::HAS_SOCKET_COOKIE, u32::from(features.cookie)),
-        (globals::HAS_TASK_BTF, u32::from(features.task_btf)),
-        (globals::HAS_PROBE_READ, u32::from(features.probe_read)),
+        ("HAS_SOCKET_COOKIE", u32::from(features.cookie)),
+        ("HAS_TASK_BTF", u32::from(features.task_btf)),
+        ("HAS_PROBE_READ", u32::from(features.probe_read)),
     ];
     let level = if options.log {
         u8::from(LogLevel::Debug)

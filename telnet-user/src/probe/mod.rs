@@ -22,13 +22,16 @@ use std::{
 };
 
 use aya::{
-    maps::{Array, MapData, MapError, PerCpuArray, RingBuf},
+    maps::{
+        Array, MapData, MapError, PerCpuArray, RingBuf,
+        lpm_trie::{Key, LpmTrie},
+    },
     programs::Program,
 };
 use aya_log::EbpfLogger;
 use telnet_common::{
-    KernelCounters, MAP_COUNTERS, MAP_EVENTS, MAP_PORTS, PROGRAM_STATE, PROGRAM_STATE_CLASSIC,
-    WAKE_EVERY_NS,
+    KernelCounters, MAP_ADDRESSES, MAP_COUNTERS, MAP_EVENTS, MAP_PORTS, PROGRAM_STATE,
+    PROGRAM_STATE_CLASSIC, WAKE_EVERY_NS,
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -44,7 +47,7 @@ pub use self::{
     object::Missing,
 };
 use self::{
-    filter::Filter,
+    filter::{Filter, Prefix},
     ledger::Sequences,
     record::{Hook, Record},
 };
@@ -60,6 +63,7 @@ pub struct Probe {
     ring: AsyncFd<RingBuf<MapData>>,
     counters: PerCpuArray<MapData, CounterWords>,
     ports: Array<MapData, u64>,
+    addresses: LpmTrie<MapData, [u8; 16], u8>,
     filter: Filter,
     sequences: Sequences,
     received: u64,
@@ -105,10 +109,12 @@ impl Probe {
         let ring = take(&mut ebpf, MAP_EVENTS)?;
         let counters = take(&mut ebpf, MAP_COUNTERS)?;
         let ports = take(&mut ebpf, MAP_PORTS)?;
+        let addresses = take(&mut ebpf, MAP_ADDRESSES)?;
         Ok(Self {
             ring: watch(ring).map_err(|error| LoadError::Refused(error.to_string()))?,
             counters,
             ports,
+            addresses,
             filter: Filter::none(),
             sequences: Sequences::default(),
             received: 0,
@@ -137,26 +143,36 @@ impl Probe {
         &self.degraded
     }
 
-    /// Replaces the kernel's filter. New ports are added before old ones are removed, so that
-    /// nothing that both filters want is missed in between.
+    /// Replaces the kernel's filter. In between it reports what either of the two does, so that
+    /// nothing that both want is missed.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses to change the map.
+    /// When the kernel refuses to change a map.
     pub fn set_filter(&mut self, filter: Filter) -> Result<(), MapError> {
-        let pairs = || self.filter.words().zip(filter.words());
-        let added: Vec<_> = pairs()
-            .filter(|((_, old), (_, new))| old | new != *old)
-            .map(|((index, old), (_, new))| (index, old | new))
-            .collect();
-        let removed: Vec<_> = pairs()
-            .filter(|((_, old), (_, new))| old | new != *new)
-            .map(|((index, _), (_, new))| (index, new))
-            .collect();
-        for (index, word) in added.into_iter().chain(removed) {
-            self.ports.set(index, word, 0)?;
+        let both = self.filter.or(&filter);
+        // Addresses first: a port that depends on them finds them there.
+        for (prefix, ends) in both.prefixes() {
+            self.addresses.insert(&key(prefix), ends, 0)?;
+        }
+        self.set_ports(&self.filter.clone(), &both)?;
+        self.set_ports(&both, &filter)?;
+        let kept = filter.prefixes();
+        for prefix in both.prefixes().into_keys() {
+            match kept.get(&prefix) {
+                Some(ends) => self.addresses.insert(&key(prefix), ends, 0)?,
+                None => self.addresses.remove(&key(prefix))?,
+            }
         }
         self.filter = filter;
+        Ok(())
+    }
+
+    fn set_ports(&mut self, from: &Filter, to: &Filter) -> Result<(), MapError> {
+        let changed = from.words().zip(to.words()).filter(|(old, new)| old != new);
+        for (_, (index, word)) in changed {
+            self.ports.set(index, word, 0)?;
+        }
         Ok(())
     }
 
@@ -296,6 +312,16 @@ where
         .take_map(name)
         .ok_or_else(|| LoadError::Refused(format!("the probe has no map {name}")))?;
     T::try_from(map).map_err(|error| LoadError::Refused(error.to_string()))
+}
+
+/// A prefix as the kernel's map has it: network order.
+const fn key((address, length): Prefix) -> Key<[u8; 16]> {
+    #[expect(
+        clippy::as_conversions,
+        reason = "widening, in a constant function where From cannot be called"
+    )]
+    let length = length as u32;
+    Key::new(length, address.to_be_bytes())
 }
 
 /// Hands the probe's own log lines to the agent's log.

@@ -197,9 +197,9 @@ impl Rule {
         self.raw.get(key).and_then(Value::as_str)
     }
 
-    /// The ports an event must have one of for the query to match.
-    pub fn ports(&self) -> kql::pushdown::Ports {
-        kql::pushdown::ports(self.predicate.query())
+    /// The sessions that the query can match; whatever is excepted may be too much.
+    pub fn wanted(&self) -> kql::pushdown::Wanted {
+        kql::pushdown::wanted(self.predicate.query())
     }
 
     /// Whether `event` satisfies the query and the filters at `now`.

@@ -15,27 +15,16 @@ mod tree;
 
 use std::{collections::HashSet, net::SocketAddr, sync::Arc};
 
-use serde::{Deserialize, Serialize};
-
 pub use self::{
     activity::{Activity, Program},
     authentication::is_login,
     handlers::Check,
 };
+pub use crate::probe::filter::Direction;
 use crate::{
     clock::BootTime,
     probe::record::{Hook, SocketError, SocketKey, Task},
 };
-
-/// Which side this host is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// The peer connected to this host (`network.direction: ingress`).
-    Ingress,
-    /// This host connected to the peer (`network.direction: egress`).
-    Egress,
-}
 
 /// One TCP connection on a monitored port, as one end sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]

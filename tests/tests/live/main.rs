@@ -10,6 +10,8 @@ mod detect;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod filter;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod idle;

@@ -48,7 +48,7 @@ pub(super) fn main(args: &Args) -> u8 {
     let Some(rules) = configured.and_then(|loaded| settings::rules(&loaded.config)) else {
         return exit::INVALID;
     };
-    let ports = rules.ports();
+    let ports = rules.wanted().ports();
     if ports.is_empty() {
         super::complain("no enabled rule can match any port: nothing would be listed");
         return exit::INVALID;

@@ -2,6 +2,7 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::{
+    probe::filter::Filter,
     probe::record::{
         KernelEvent, Record, Socket, SocketError, StateChange, Task,
         TcpState::{self, Close, Established, FinWait2, LastAck, SynRecv, SynSent},
@@ -84,7 +85,7 @@ impl Run {
         };
         let ended = run
             .tracker
-            .found(listing, &|_| true, kept, at(9_000), &mut run.out);
+            .found(listing, &Filter::all(), kept, at(9_000), &mut run.out);
         run.tracker.ended(ended.iter().map(|session| session.key));
         run.tracker.report_found(at(9_000), &mut run.out);
         run.keeper.clean_up();

@@ -14,9 +14,10 @@ use std::{
 use super::{Entry, State, Tracker, found};
 use crate::{
     clock::BootTime,
-    probe::record::SocketKey,
+    probe::{filter::Filter, record::SocketKey},
     session::{
-        Ending, Fact, Found, Listener, Listing, Observation, Session, kept::Kept, may_equal,
+        Direction, Ending, Fact, Found, Listener, Listing, Observation, Session, kept::Kept,
+        may_equal,
     },
 };
 
@@ -35,20 +36,25 @@ pub(super) struct Differences {
 struct Index(HashMap<(SocketAddr, SocketAddr), Vec<u64>>);
 
 impl Tracker {
-    /// Takes in what is open on the ports that are `monitored`, and what an earlier run of the
-    /// agent knew of it. Reported by [`Self::report_found`], or before if there is no room for all.
+    /// Takes in what is open, as far as it passes the `filter`, and what an earlier run of the agent
+    /// knew of it. Reported by [`Self::report_found`], or before if there is no room for all.
     ///
-    /// Returns the sessions on these ports that are tracked and not listed. A list can miss a
+    /// Returns the sessions that pass and are tracked and not listed. A list can miss a
     /// socket while others come and go, so each should be asked for; those that are gone go to
     /// [`Self::ended`].
     pub fn found(
         &mut self,
         mut listing: Listing,
-        monitored: &dyn Fn(u16) -> bool,
+        filter: &Filter,
         mut kept: Kept,
         time: BootTime,
         out: &mut Vec<Observation>,
     ) -> Vec<Session> {
+        // Whichever direction: in a list it is a guess.
+        let passes = |session: &Session| {
+            let passes = |direction| filter.passes(direction, session.local, session.remote);
+            passes(Direction::Ingress) || passes(Direction::Egress)
+        };
         let index = Index::of(self.sessions.values());
         let before: Vec<Listener> = self.listeners.all().cloned().collect();
         self.found.reserve(kept.addresses());
@@ -60,6 +66,7 @@ impl Tracker {
                     kept.complete_listener(&mut listener);
                     listeners.push(listener);
                 }
+                Found::Session(session) if !passes(&session) => {}
                 Found::Session(mut session) => {
                     if let Some(address) = self.tracked(&index, &session) {
                         listed.insert(address);
@@ -74,7 +81,7 @@ impl Tracker {
         self.differences
             .silent
             .extend(before.into_iter().filter(|known| {
-                monitored(known.local.port())
+                filter.listens(known.local.port())
                     && listing.covers(known.netns)
                     && !listeners
                         .iter()
@@ -83,10 +90,7 @@ impl Tracker {
         for listener in listeners {
             self.listeners.found(listener);
         }
-        let would_be_listed = |session: &Session| {
-            let ends = [session.local, session.remote];
-            listing.covers(session.netns) && ends.iter().any(|end| monitored(end.port()))
-        };
+        let would_be_listed = |session: &Session| listing.covers(session.netns) && passes(session);
         let tracked = index.0.into_values().flatten();
         let mut missing: Vec<Session> = tracked
             .filter(|address| !listed.contains(address))

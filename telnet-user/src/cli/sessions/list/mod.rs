@@ -75,13 +75,13 @@ impl Lister {
         let mut sockets = self
             .system
             .enricher()
-            .open_sockets_with_counters(&|port| is_wanted(ports, port))
+            .open_sockets_with_counters(&|port| ports.contains(port))
             .sockets;
         sockets.retain(is_open);
         let found = self
             .system
             .enricher()
-            .identify(sockets, &|port| is_wanted(ports, port));
+            .identify(sockets, &|port| ports.contains(port));
         let listeners: Vec<Listener> = found
             .iter()
             .filter_map(|(_, found)| match found {
@@ -226,12 +226,5 @@ impl Open {
         self.facts.owners.closest().is_some_and(|owner| {
             owner.process.executable.is_some() && owner.process.sha256.is_none()
         })
-    }
-}
-
-fn is_wanted(ports: &Ports, port: u16) -> bool {
-    match ports {
-        Ports::Any => true,
-        Ports::OneOf(ports) => ports.contains(&port),
     }
 }

@@ -26,7 +26,7 @@ fn with_sessions(count: u64) -> Tracker {
 /// not read yet.
 fn compare(tracker: &mut Tracker, listing: Listing, meanwhile: Vec<KernelEvent>) -> Vec<String> {
     let mut out = Vec::new();
-    let gone = tracker.found(listing, ALL, Kept::default(), at(500), &mut out);
+    let gone = tracker.found(listing, &all(), Kept::default(), at(500), &mut out);
     tracker.ended(gone.iter().map(|session| session.key));
     for event in meanwhile {
         push(tracker, 400, event, &mut out);
@@ -170,7 +170,7 @@ fn what_was_not_listed_stays() {
     let list = listing(Vec::new());
     let gone = tracker.found(
         list,
-        &|port| port == 2323,
+        &Filter::ports(&[2323].into()),
         Kept::default(),
         at(500),
         &mut out,

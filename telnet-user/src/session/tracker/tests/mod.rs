@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    probe::filter::Filter,
     probe::record::{
         Exec, Fork, Hook, SocketError, StateChange, TcpCounters,
         TcpState::{
@@ -135,7 +136,9 @@ fn listing(found: Vec<Found>) -> Listing {
 }
 
 /// Every port is monitored.
-const ALL: &dyn Fn(u16) -> bool = &|_| true;
+fn all() -> Filter {
+    Filter::all()
+}
 
 /// What it shows, events at their times, expected words.
 type Case = (&'static str, Vec<(u64, KernelEvent)>, Vec<&'static str>);
