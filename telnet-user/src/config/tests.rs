@@ -188,11 +188,13 @@ fn mistakes_outside_sinks_have_their_sentence() {
     }
 }
 
+/// A sink with this setting.
+fn sink(kind: &str, line: &str) -> String {
+    format!("[[sinks]]\ntype = \"{kind}\"\nstreams = [\"alerts\"]\n{line}")
+}
+
 #[test]
 fn mistakes_of_sinks_have_their_sentence() {
-    let sink = |kind: &str, line: &str| {
-        format!("[[sinks]]\ntype = \"{kind}\"\nstreams = [\"alerts\"]\n{line}")
-    };
     expect_mistake("[[sinks]]\nstreams = [\"alerts\"]", "type");
     let two = [sink("stdout", "name = \"a\"\n"), sink("stdout", "")].concat();
     expect_mistake(&two, "there is one standard output");
@@ -242,6 +244,10 @@ fn mistakes_of_sinks_have_their_sentence() {
     ] {
         expect_mistake(&sink(kind, line), expected);
     }
+}
+
+#[test]
+fn mistakes_of_elasticsearch_have_their_sentence() {
     for (line, expected) in [
         ("nodes = []", "nodes must name one at least"),
         ("nodes = [1]", "expected a string"),

@@ -3,20 +3,21 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
 use serde::{Deserialize, Serialize};
 use telnet_common::{EGRESS, INGRESS, MAX_PREFIXES, PORT_WORDS};
 
-/// Most prefixes of one filter: while one replaces another the kernel holds both.
+/// Most prefixes of one filter, without the two of unspecified addresses: while one replaces
+/// another the kernel holds both.
 const MOST_PREFIXES: usize = {
     #[expect(
         clippy::as_conversions,
         reason = "widening, in a constant where From cannot be called"
     )]
     let most = MAX_PREFIXES as usize;
-    most / 2
+    most / 2 - 2
 };
 
 /// The first address of a network, IPv4 in its IPv4-mapped place, and the length of its prefix.
@@ -119,6 +120,11 @@ impl Filter {
             return;
         }
         self.set(ports, direction.bit(end) << 4);
+        // One that the kernel has not chosen yet can become any.
+        let [local, remote] = direction.bits();
+        for unspecified in [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()] {
+            *self.networks.entry((bits(unspecified), 128)).or_default() |= local | remote;
+        }
         for &network in networks {
             *self.networks.entry(network).or_default() |= direction.bit(which);
         }
@@ -297,6 +303,8 @@ mod tests {
         }
         let [local, remote] = EGRESS;
         let expected = [
+            ((0, 128), local | remote),
+            (v4("0.0.0.0", 32), local | remote),
             (v4("10.0.0.0", 8), remote),
             (v4("10.1.0.0", 16), local | remote),
             (v4("11.0.0.0", 8), local),

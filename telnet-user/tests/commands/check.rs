@@ -14,7 +14,7 @@ fn every_rule_and_its_kernel_filter_are_printed() {
         rows[rows.len() - 2..],
         [
             "rules: 8 enabled, 2 disabled, 0 broken, 0 not supported, 0 deprecated",
-            "kernel filter: port 23",
+            "kernel filter: inbound to port 23; outbound to port 23",
         ]
     );
 }
@@ -38,7 +38,9 @@ fn what_is_broken_is_pointed_at_and_the_rest_is_checked() {
             .contains("rules: 1 enabled, 0 disabled, 1 broken, 0 not supported")
     );
     assert!(
-        outcome.stdout.contains("kernel filter: ports 23, 2323\n"),
+        outcome
+            .stdout
+            .contains("kernel filter: inbound to ports 23, 2323; outbound to ports 23, 2323\n"),
         "{}",
         outcome.stdout
     );

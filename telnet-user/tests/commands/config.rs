@@ -33,7 +33,7 @@ fn the_shipped_example_passes_and_its_routes_are_printed() {
     assert_eq!(
         rows[rows.len() - 4..],
         [
-            "kernel filter: port 23",
+            "kernel filter: inbound to port 23; outbound to port 23",
             "sink stdout: stdout <- alerts",
             "no sink takes health",
             "no sink takes events",

@@ -43,7 +43,7 @@ pub fn kql(data: &[u8]) {
             }
         }
     }
-    assert!(is_printable(&kql::pushdown::ports(&query).to_string()));
+    assert!(is_printable(&kql::pushdown::wanted(&query).to_string()));
 }
 
 /// A rule file of either format: whatever is wrong is reported, printable, and counted.

@@ -47,7 +47,11 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { ports, addresses } = self;
         if !addresses.is_all() {
-            let networks = addresses.networks();
+            let (mut networks, but) = (addresses.networks(), addresses.complement().networks());
+            if but.len() < networks.len() {
+                f.write_str("anywhere but ")?;
+                networks = but;
+            }
             for (index, (address, length)) in networks.iter().take(MAX_NAMED).enumerate() {
                 let comma = if index > 0 { ", " } else { "" };
                 let address = std::net::Ipv6Addr::from_bits(*address);

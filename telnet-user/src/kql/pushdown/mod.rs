@@ -35,7 +35,8 @@ const ADDRESSES: [(&str, Side); 4] = [
     ("destination.ip", Side::Server),
     ("server.ip", Side::Server),
 ];
-/// Those of [`ADDRESSES`] that each session has, unless the kernel did not choose one yet.
+/// Those of [`ADDRESSES`] that each session has. Where the kernel did not choose one yet the filter
+/// lets the session through.
 const OF_SESSIONS: [&str; 2] = ["source.ip", "destination.ip"];
 const DIRECTION: &str = "network.direction";
 
@@ -155,15 +156,13 @@ fn of_addresses(addresses: Option<Ranges<u128>>, side: Side, direction: Directio
     Flows::one(direction.flow(side, end))
 }
 
-/// The addresses that do not satisfy `values`, and those that are written for none: a negation
-/// holds for a field that is not there. `None` when that cannot be said.
+/// The addresses that do not satisfy `values`; `None` when that cannot be said, or when sessions
+/// may lack the field, which a negation holds for.
 fn not_addresses(field: &Literal, values: &Values) -> Option<Ranges<u128>> {
-    const UNSPECIFIED: [u128; 2] = [0, 0xffff_0000_0000];
     if !field.text().is_some_and(|name| OF_SESSIONS.contains(&name)) {
         return None;
     }
-    let unspecified = Ranges::of(UNSPECIFIED.map(|address| (address, address)));
-    Some(addresses_of(field, values)?.complement().or(&unspecified))
+    Some(addresses_of(field, values)?.complement())
 }
 
 /// The addresses that satisfy `values`; `None` when that cannot be said.

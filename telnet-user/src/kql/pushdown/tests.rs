@@ -67,7 +67,7 @@ fn sessions_follow_the_operators() {
         (
             "network.direction:ingress and not source.ip:(0.0.0.0/1 or 128.0.0.0/2) and \
              not source.ip:\"::/1\"",
-            "inbound from ::/128, 0.0.0.0/32, 8000::/1",
+            "inbound from 8000::/1",
         ),
         (
             "network.direction:ingress and source.ip:(10.0.0.0/8 and not 10.128.0.0/9)",
@@ -75,7 +75,12 @@ fn sessions_follow_the_operators() {
         ),
         (
             "network.direction:ingress and not (source.ip:\"::/65\" or not source.ip:\"::/64\")",
-            "inbound from ::/128, 0.0.0.0/32, ::8000:0:0:0/65",
+            "inbound from ::8000:0:0:0/65",
+        ),
+        (
+            "network.direction:ingress and destination.port:23 and not source.ip:(10.0.0.0/8 or \
+             192.168.0.0/16)",
+            "inbound from anywhere but 10.0.0.0/8, 192.168.0.0/16 to port 23",
         ),
         ("not server.ip:10.0.0.0/8", "inbound, all; outbound, all"),
         (
