@@ -170,14 +170,7 @@ fn rules(config: &Config) -> Option<(Vec<Rule>, Scope)> {
         return None;
     }
     info!(sessions = %wanted, "what rules make the kernel report");
-    let ports = wanted.ports();
-    let canary = scope::canary_port(&ports);
-    let scope = Scope {
-        filter: scope::filter(&wanted, canary),
-        ports: ports.to_string(),
-        canary,
-    };
-    Some((rules.rules, scope))
+    Some((rules.rules, scope::of(&wanted)))
 }
 
 async fn run(

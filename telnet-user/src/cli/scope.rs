@@ -3,12 +3,24 @@
 use std::net::Ipv4Addr;
 
 use crate::{
+    agent::Scope,
     kql::pushdown::{self, Flow, Ports, Wanted},
     probe::filter::{Direction, End, Filter, Prefix},
 };
 
+/// What the agent monitors for what is `wanted`.
+pub(super) fn of(wanted: &Wanted) -> Scope {
+    let ports = wanted.ports();
+    let canary = canary_port(&ports);
+    Scope {
+        filter: filter(wanted, canary),
+        ports: ports.to_string(),
+        canary,
+    }
+}
+
 /// The kernel filter that lets through what is `wanted`, and the canary's sessions on its port.
-pub(super) fn filter(wanted: &Wanted, canary: u16) -> Filter {
+fn filter(wanted: &Wanted, canary: u16) -> Filter {
     let mut filter = Filter::none();
     for flow in wanted.ingress() {
         add(&mut filter, Direction::Ingress, flow);
@@ -64,7 +76,7 @@ fn admit_canary(filter: &mut Filter, port: u16) {
 }
 
 /// The port of canary sessions: telnet's own where rules are about any.
-pub(super) fn canary_port(ports: &Ports) -> u16 {
+fn canary_port(ports: &Ports) -> u16 {
     const TELNET: u16 = 23;
     if ports.contains(TELNET) {
         TELNET
@@ -221,8 +233,11 @@ mod tests {
             "",
         ] {
             let wanted = pushdown::wanted(&kql::parse(query).expect("valid"));
-            let port = canary_port(&wanted.ports());
-            let filter = filter(&wanted, port);
+            let Scope {
+                filter,
+                canary: port,
+                ..
+            } = of(&wanted);
             let ends = |port| (Ipv4Addr::LOCALHOST, port).into();
             assert!(
                 filter.passes(Direction::Ingress, ends(port), ends(50_000)),

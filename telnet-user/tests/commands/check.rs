@@ -9,7 +9,7 @@ fn every_rule_and_its_kernel_filter_are_printed() {
     assert_eq!(outcome.code, 0, "{outcome:?}");
     let rows: Vec<&str> = outcome.stdout.lines().collect();
     assert!(rows[0].starts_with("Accepted Default Telnet Port Connection ("));
-    assert!(rows[0].ends_with("enabled): port 23"));
+    assert!(rows[0].ends_with("enabled): inbound to port 23; outbound to port 23"));
     assert_eq!(
         rows[rows.len() - 2..],
         [
