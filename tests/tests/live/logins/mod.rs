@@ -2,6 +2,7 @@
 
 mod bypass;
 mod secrets;
+mod shown;
 mod told;
 
 use std::ffi::OsString;
