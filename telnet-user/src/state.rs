@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -51,6 +51,39 @@ pub struct Change {
     pub lines: String,
     /// They stand for all lines before them.
     pub replaces: bool,
+}
+
+/// The whole lines of a file that another process keeps, without its header, and whether that
+/// process is there; none when there is no such file. Takes nothing and changes nothing.
+///
+/// # Errors
+///
+/// Those of the file system, and `InvalidData` for a file that an agent of this version would not
+/// write.
+pub fn look(folder: &Path, name: Name) -> io::Result<Option<(String, bool)>> {
+    let path = folder.join(name.file());
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let Some((header, lines)) = text.split_once('\n') else {
+        // Nothing was written behind the header yet.
+        return Ok(None);
+    };
+    if header != name.header() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{}: not a file of this agent", path.display()),
+        ));
+    }
+    // The last line may not be complete yet.
+    let end = lines.rfind('\n').map_or(0, |end| end + 1);
+    let whole = lines.get(..end).unwrap_or_default().to_owned();
+    Ok(Some((whole, Lock::is_taken(folder)?)))
 }
 
 /// The folder of the files.
@@ -234,6 +267,21 @@ mod tests {
         next.apply(&change("d\n", true)).expect("replaced");
         next.apply(&change("e\n", false)).expect("appended");
         assert_eq!(lines(&next), ["d", "e"]);
+    }
+
+    #[test]
+    fn another_process_sees_whole_lines() {
+        let dir = tempfile::tempdir().expect("folder");
+        let seen = || look(dir.path(), Name::Open).expect("read");
+        assert_eq!(seen(), None);
+        let mut folder = Folder::open(dir.path()).expect("opened");
+        folder.apply(&change("a\nb\nto", false)).expect("appended");
+        assert_eq!(seen(), Some(("a\nb\n".to_owned(), true)));
+        drop(folder);
+        assert_eq!(seen(), Some(("a\nb\n".to_owned(), false)));
+        fs::write(dir.path().join("open"), "something else\n").expect("written");
+        let refused = look(dir.path(), Name::Open).expect_err("foreign");
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Read as _,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -11,6 +12,8 @@ use std::{
 use anyhow::{Context as _, bail};
 use rustix::net::sockopt::set_socket_linger;
 use serde_json::{Value, json};
+
+use crate::traffic;
 
 /// The kernel's count of connections opened and accepted in this namespace: an account of what
 /// happened that no probe has touched.
@@ -40,6 +43,7 @@ pub(crate) fn main(words: &[&str]) -> anyhow::Result<()> {
             per_second.parse()?,
             Duration::from_millis(millis.parse()?),
         )?,
+        ["processes", millis] => processes(Duration::from_millis(millis.parse()?))?,
         _ => bail!("unknown load {words:?}"),
     };
     let after = witness()?;
@@ -100,6 +104,23 @@ fn paced(port: u16, per_second: u32, time: Duration) -> anyhow::Result<Value> {
         connections += 1;
     }
     Ok(json!({"connections": connections, "seconds": start.elapsed().as_secs_f64()}))
+}
+
+/// Processes that end at once, one after the other.
+fn processes(time: Duration) -> anyhow::Result<Value> {
+    let busybox = traffic::named(traffic::ROOT)?.join("bin/busybox");
+    let start = Instant::now();
+    let mut processes = 0_u64;
+    while start.elapsed() < time {
+        for _ in 0..16 {
+            let status = Command::new(&busybox).arg("true").status();
+            if !status.context("cannot start busybox")?.success() {
+                bail!("busybox true failed");
+            }
+        }
+        processes += 16;
+    }
+    Ok(json!({"processes": processes, "seconds": start.elapsed().as_secs_f64()}))
 }
 
 /// Sessions that stay open until standard input ends.

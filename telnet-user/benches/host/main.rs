@@ -14,6 +14,7 @@
 mod agent;
 mod attach;
 mod load;
+mod processes;
 mod report;
 mod rounds;
 mod subjects;
@@ -58,7 +59,8 @@ fn run(folder: &str, rounds: usize, millis: u64) -> anyhow::Result<()> {
         bail!("at least one round of at least a millisecond");
     }
     let cost = rounds::measure(rounds, millis)?;
+    let processes = processes::measure(rounds, millis)?;
     let latency = agent::latencies(millis.saturating_mul(3))?;
     let memory = agent::memory()?;
-    report::write(folder.as_ref(), &cost, &latency, &memory)
+    report::write(folder.as_ref(), &cost, &processes, &latency, &memory)
 }

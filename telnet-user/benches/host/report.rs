@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::{
     agent::{Latency, Memory},
+    processes,
     rounds::{Books, Cost, PORTS, Row},
 };
 
@@ -14,6 +15,7 @@ use crate::{
 pub(crate) fn write(
     folder: &Path,
     cost: &Cost,
+    processes: &[processes::Row],
     latency: &[Latency],
     memory: &Memory,
 ) -> anyhow::Result<()> {
@@ -21,6 +23,7 @@ pub(crate) fn write(
     let mut text = String::new();
     machine(&mut text)?;
     costs(&mut text, cost)?;
+    process_costs(&mut text, cost, processes)?;
     lateness(&mut text, latency)?;
     memories(&mut text, memory)?;
     fs::write(folder.join("report.md"), &text)?;
@@ -108,6 +111,38 @@ fn row_text(out: &mut String, row: &Row) -> anyhow::Result<()> {
         row.added.low,
         row.added.high,
     )?;
+    Ok(())
+}
+
+fn process_costs(out: &mut String, cost: &Cost, rows: &[processes::Row]) -> anyhow::Result<()> {
+    writeln!(out, "## Processes\n")?;
+    writeln!(
+        out,
+        "One thread starts `busybox true` and waits for its end, while no session is open on a \
+         monitored port: a fork, an exec and an exit. {} rounds of {} ms each, in an order that \
+         rotates; ratios are to the first line in the same round, and the second line is the \
+         noise.\n",
+        cost.rounds, cost.millis,
+    )?;
+    writeln!(
+        out,
+        "| | processes/s | to no probe | ns added per process |\n|---|---|---|---|"
+    )?;
+    for row in rows {
+        writeln!(
+            out,
+            "| {} | {:.0} | {:.3} ({:.3}-{:.3}) | {:.0} ({:.0}-{:.0}) |",
+            row.name,
+            row.rate.median,
+            row.ratio.median,
+            row.ratio.low,
+            row.ratio.high,
+            row.added.median,
+            row.added.low,
+            row.added.high,
+        )?;
+    }
+    writeln!(out)?;
     Ok(())
 }
 

@@ -50,6 +50,11 @@ pub(super) struct Tally {
 }
 
 impl Args {
+    /// Those of `files`; of none: standard input.
+    pub(super) const fn of(files: Vec<PathBuf>) -> Self {
+        Self { files }
+    }
+
     fn sources(&self) -> Vec<Source> {
         if self.files.is_empty() {
             vec![Source::Stdin]

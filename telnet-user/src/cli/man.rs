@@ -99,7 +99,7 @@ fn more() -> String {
         (DEFAULT_FILE, "Configuration; each key is explained there."),
         (
             "/run/telnet-monitor",
-            "What was reported and alerted already.",
+            "What was reported and alerted already, and who logged in to open sessions.",
         ),
         (
             "/var/lib/telnet-monitor/spool",

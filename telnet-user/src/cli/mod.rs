@@ -11,6 +11,7 @@ mod query;
 mod replay;
 mod run;
 mod scope;
+mod session;
 mod sessions;
 mod settings;
 
@@ -69,6 +70,8 @@ enum Command {
     Explain(explain::Args),
     /// List telnet sessions and listeners open now, with their processes.
     Sessions(sessions::Args),
+    /// Tell the story of one session, from its recorded events.
+    Session(session::Args),
     /// Say what works on this host, what is degraded and what to do.
     Doctor(doctor::Args),
     /// Print what makes a shell complete this command.
@@ -97,6 +100,7 @@ pub fn main(cli: Cli) -> u8 {
         Some(Command::Check(args)) => check::main(&args),
         Some(Command::Explain(args)) => explain::main(&args),
         Some(Command::Sessions(args)) => sessions::main(&args),
+        Some(Command::Session(args)) => session::main(&args),
         Some(Command::Doctor(args)) => doctor::main(&args),
         Some(Command::Completions(args)) => completions::main(&args),
         Some(Command::Man(args)) => man::main(&args),

@@ -104,7 +104,7 @@ impl State {
         // What is open is open until the kernel restarts.
         let boot = enrich::host::boot_id(&enrich::Roots::default().proc);
         let boot = boot.ok_or_else(|| io::Error::other("this boot of the kernel has no id"))?;
-        let kept = Kept::restored(&folder.read(Name::Open)?, &boot);
+        let kept = Kept::restored(&folder.read(Name::Open)?, &boot).unwatched();
         let keeper = Some(Keeper::new(boot, reports, &kept));
         Ok(Self {
             folder: Some(folder),

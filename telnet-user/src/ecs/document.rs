@@ -143,10 +143,14 @@ impl<'a> Document<'a> {
         document.telnet.terminal = Terminal::new(&session.activity);
         if let Some(fields) = &mut document.telnet.session {
             fields.closed_by = closed_by(fact);
-            let is_over = matches!(fact, Fact::Closed(..));
-            fields.summary = is_over
-                .then(|| Summary::new(&session.activity, &context.facts.login))
-                .flatten();
+            fields.summary = if matches!(fact, Fact::Closed(..)) {
+                Summary::new(&session.activity, &context.facts.login)
+            } else if context.ingested.is_none() {
+                // In a list of what is open.
+                Summary::so_far(&session.activity)
+            } else {
+                None
+            };
         }
         if matches!(fact, Fact::Bypassed | Fact::LoggedIn | Fact::LoginFailed) {
             document.of_login(context);

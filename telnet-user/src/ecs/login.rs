@@ -56,12 +56,7 @@ impl<'a> Login<'a> {
     /// What is known of the login of a session; none when there was none.
     pub(super) fn new(session: &'a Session, facts: &'a LoginFacts) -> Option<Self> {
         let login = &session.activity.login;
-        let state = match login.progress {
-            Progress::None => return None,
-            Progress::Asking => "asking",
-            Progress::Failed => "failed",
-            Progress::Succeeded => "succeeded",
-        };
+        let state = login.progress.as_str()?;
         let delay = login.time.zip(session.opened).map(|(time, opened)| {
             let delay = time.since(opened).as_nanos();
             u64::try_from(delay).map_or(u64::MAX, |delay| delay)
@@ -103,10 +98,11 @@ impl Terminal {
     }
 }
 
-/// What the processes of a session did, in the event of its end.
+/// What the processes of a session did, in the event of its end or in a list of what is open.
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
-    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
     /// Programs run.
     programs: u64,
     #[serde(skip_serializing_if = "is_zero")]
@@ -128,14 +124,25 @@ struct Survivor {
 }
 
 impl Summary {
-    /// None when nobody looked at the processes of the session.
+    /// Of a session that ended; none when nobody looked at its processes.
     pub(super) fn new(activity: &Activity, facts: &LoginFacts) -> Option<Self> {
+        let outcome = Some(outcome(activity, facts));
+        let survivors = facts.survivors.iter().map(Survivor::new).collect();
+        Self::so_far(activity).map(|summary| Self {
+            outcome,
+            survivors,
+            ..summary
+        })
+    }
+
+    /// Of one that has not ended, which came to nothing yet.
+    pub(super) fn so_far(activity: &Activity) -> Option<Self> {
         activity.is_followed.then(|| Self {
-            outcome: outcome(activity, facts),
+            outcome: None,
             programs: long(activity.programs),
             programs_left_out: long(activity.left_out),
             last_command: activity.last.as_deref().and_then(line),
-            survivors: activity.survivors.iter().map(Survivor::new).collect(),
+            survivors: Vec::new(),
         })
     }
 }

@@ -4,6 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     clock::BootTime,
+    probe::record::Task,
     session::{Attribution, Fact, Observation, activity::Progress},
 };
 
@@ -199,4 +200,6 @@ pub struct LoginFacts {
     pub program: Option<Arc<Process>>,
     /// The first program of the user.
     pub shell: Option<Arc<Process>>,
+    /// Processes that outlived the session.
+    pub survivors: Vec<Arc<Task>>,
 }

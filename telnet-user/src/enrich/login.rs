@@ -1,5 +1,7 @@
 //! What can be found out about a login beyond the processes that the kernel reported.
 
+use std::sync::Arc;
+
 use super::{
     Enricher,
     accounting::{Books, Wanted},
@@ -34,6 +36,7 @@ impl Enricher {
             failures: None,
             program,
             shell,
+            survivors: self.survivors(&session.activity),
         };
         let Some(books) = login
             .program
@@ -58,6 +61,22 @@ impl Enricher {
             }
         }
         facts
+    }
+
+    /// The processes that outlived a session: those of them whose end was not lost on the way.
+    fn survivors(&self, activity: &Activity) -> Vec<Arc<Task>> {
+        let survivors = activity.survivors.iter();
+        let left = survivors.filter(|task| self.processes.is_there(task) != Some(false));
+        left.map(Arc::clone).collect()
+    }
+
+    /// Opens what the login of a session writes down, which another process saw begin, if that
+    /// login or the shell that it became is still there.
+    pub fn recall_login(&mut self, session: &Session) {
+        let program = session.activity.login.program.as_ref();
+        if let Some(task) = program.filter(|task| self.processes.is_there(task) == Some(true)) {
+            self.learn_login(task);
+        }
     }
 
     /// Opens what login(1) writes down, while it asks: it may be gone when its session is told of.

@@ -90,7 +90,7 @@ pub struct Exit {
 }
 
 /// A terminal by its device numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tty {
     /// Major number.
     pub major: u32,
@@ -196,7 +196,7 @@ pub struct TcpCounters {
 }
 
 /// A process as the kernel saw it when it acted: true even if it is gone a moment later.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     /// Process id (tgid) in the initial pid namespace.
     pub pid: u32,
@@ -219,7 +219,7 @@ pub struct Task {
 }
 
 /// The head of a command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Args {
     /// The arguments, `argv[0]` first; bytes that are not UTF-8 are replaced.
     pub list: Vec<String>,

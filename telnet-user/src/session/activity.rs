@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     clock::BootTime,
     probe::record::{ExitStatus, Task, Tty},
 };
 
 /// What the processes of a session have done so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Activity {
     /// Whether all that its processes did would be here: they were followed from the accept on.
     pub is_followed: bool,
@@ -26,8 +29,25 @@ pub struct Activity {
     pub survivors: Vec<Arc<Task>>,
 }
 
+impl Activity {
+    /// What of it is still true when nobody has watched since.
+    #[must_use]
+    pub fn unwatched(self) -> Self {
+        let login = if self.login.progress == Progress::Succeeded {
+            self.login
+        } else {
+            Login::default()
+        };
+        Self {
+            login,
+            terminal: self.terminal,
+            ..Self::default()
+        }
+    }
+}
+
 /// The pseudo terminal of a session, and the process that ran on it first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terminal {
     /// Its device.
     pub tty: Tty,
@@ -36,7 +56,8 @@ pub struct Terminal {
 }
 
 /// How far a login has come.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Login {
     /// How far.
     pub progress: Progress,
@@ -52,8 +73,19 @@ pub struct Login {
     pub verdict: Option<Verdict>,
 }
 
+impl Login {
+    /// How far it has come, in a word: that of its state, or that it was got around.
+    pub const fn as_str(&self) -> Option<&'static str> {
+        match self.verdict {
+            Some(verdict @ Verdict::Bypass(_)) => Some(verdict.as_str()),
+            Some(Verdict::Configured(_)) | None => self.progress.as_str(),
+        }
+    }
+}
+
 /// How far a login has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Progress {
     /// No login program, no shell.
     #[default]
@@ -66,8 +98,21 @@ pub enum Progress {
     Succeeded,
 }
 
+impl Progress {
+    /// The word in documents (`telnet.login.state`); none where nobody is asked.
+    pub const fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Asking => Some("asking"),
+            Self::Failed => Some("failed"),
+            Self::Succeeded => Some("succeeded"),
+        }
+    }
+}
+
 /// By which way a user came in (`telnet.login.method`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Method {
     /// login(1), which asks for the password.
     Login,
@@ -89,7 +134,8 @@ impl Method {
 }
 
 /// What a login that nobody was authenticated for comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Nothing on this host asks for it.
     Bypass(Bypass),
@@ -98,7 +144,8 @@ pub enum Verdict {
 }
 
 /// How authentication was got around (`telnet.login.reason`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Bypass {
     /// `-f` among the arguments of login(1).
     ForcedLogin,
@@ -109,7 +156,8 @@ pub enum Bypass {
 }
 
 /// Why a login without authentication is as it should be (`telnet.login.reason`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The command line of the server says so.
     ServerCommandLine,

@@ -40,6 +40,7 @@ use self::{
 pub use self::{
     courier::DeliveryError,
     document::{Document, Kind},
+    file::files,
     status::{SinkReport, Status, Statuses},
 };
 use crate::config::{self, Target};

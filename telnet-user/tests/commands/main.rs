@@ -13,6 +13,7 @@ mod manual;
 mod memory;
 mod query;
 mod replay;
+mod session;
 
 use std::{
     ffi::OsStr,

@@ -56,6 +56,22 @@ impl Telnetd {
         Self::run(lab, kind, address, &mut house.command(&inner)?)
     }
 
+    /// Starts inetd in a house of the lab, with this program of the house's as its telnetd.
+    pub fn start_program(
+        lab: &Lab,
+        house: &House,
+        address: SocketAddr,
+        program: &str,
+    ) -> Result<Self> {
+        let inner = inetd(lab, address, program, &[])?;
+        Self::run(
+            lab,
+            TelnetdKind::Inetd,
+            address,
+            &mut house.command(&inner)?,
+        )
+    }
+
     fn run(
         lab: &Lab,
         kind: TelnetdKind,
@@ -93,7 +109,10 @@ impl Telnetd {
 fn command(lab: &Lab, kind: TelnetdKind, address: SocketAddr, options: &[&str]) -> Result<Command> {
     match kind {
         TelnetdKind::Busybox => busybox(lab, address, options),
-        TelnetdKind::Inetd => inetd(lab, address, options),
+        TelnetdKind::Inetd => {
+            let telnetd = tools::find("telnetd")?;
+            inetd(lab, address, &telnetd.path().to_string_lossy(), options)
+        }
         TelnetdKind::Xinetd => xinetd(lab, address, options),
     }
 }
@@ -109,12 +128,10 @@ fn busybox(lab: &Lab, address: SocketAddr, options: &[&str]) -> Result<Command> 
     Ok(command)
 }
 
-fn inetd(lab: &Lab, address: SocketAddr, options: &[&str]) -> Result<Command> {
-    let telnetd = tools::find("telnetd")?;
+fn inetd(lab: &Lab, address: SocketAddr, program: &str, options: &[&str]) -> Result<Command> {
     let protocol = if address.is_ipv4() { "tcp" } else { "tcp6" };
     let config = format!(
-        "{address} stream {protocol} nowait root {} telnetd {}\n",
-        telnetd.path().display(),
+        "{address} stream {protocol} nowait root {program} telnetd {}\n",
         options.join(" ")
     );
     let config = lab.write(&format!("inetd-{}.conf", address.port()), &config)?;

@@ -48,11 +48,14 @@ impl Row {
             state,
             process,
             user,
+            _login,
+            _login_user,
             _place,
             _age,
             received,
             sent,
             netns,
+            _command,
         ] = *cells.as_slice()
         else {
             bail!("a row of {} cells: {line:?}", cells.len());
@@ -74,6 +77,7 @@ impl Row {
 fn command(lab: &Lab, args: &[&str]) -> Result<Command> {
     let mut command = Command::new(lab.agent()?);
     command.arg("sessions").args(args).env_remove("RUST_LOG");
+    command.env("TELNET_MONITOR_STATE_DIR", lab.dir().join("state"));
     Ok(command)
 }
 
@@ -93,7 +97,7 @@ fn rows(lab: &Lab, table: &str) -> Result<Vec<Row>> {
     let netns = lab.net.inode().to_string();
     let rows = table
         .lines()
-        .filter(|line| line.ends_with(&netns))
+        .filter(|line| line.split("  ").any(|cell| cell.trim() == netns))
         .map(Row::of);
     rows.collect()
 }

@@ -1,14 +1,18 @@
 //! `telnet-monitor sessions`: telnet sessions and listeners that are open now.
 //!
 //! Needs neither a running agent nor the probe: `sock_diag` and `/proc` tell what is open, in
-//! every network namespace. What only the probe sees, such as when a session began, is absent.
+//! every network namespace. What only the probe sees, such as when a session began, who logged in
+//! and what was started, is there when the agent has written it into its state folder.
 
 mod list;
 mod screen;
 mod table;
 mod watch;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    path::PathBuf,
+};
 
 use anyhow::Context as _;
 
@@ -18,7 +22,7 @@ use super::{
     settings::{self, ConfigArgs},
 };
 use crate::{
-    config::Format,
+    config::{Format, Loaded},
     sink::{Document, Kind, console::Console},
 };
 
@@ -26,8 +30,8 @@ use crate::{
 const NOTHING: &str = "no telnet sessions or listeners";
 
 /// Said to anybody but root.
-const NOT_ROOT: &str = "not running as root: sockets in other network namespaces and processes of \
-                        other users may be missing";
+const NOT_ROOT: &str = "not running as root: sockets in other network namespaces, processes of \
+                        other users and logins may be missing";
 
 /// What to list, and how.
 #[derive(Clone, Debug, clap::Args)]
@@ -38,14 +42,20 @@ pub(super) struct Args {
     /// Keep the table up to date until interrupted, on a terminal also until q is typed.
     #[arg(long)]
     watch: bool,
+    /// Folder of the agent's state, which tells logins and commands.
+    /// [default: /run/telnet-monitor]
+    #[arg(long, value_name = "DIR", env = "TELNET_MONITOR_STATE_DIR")]
+    state_dir: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,
 }
 
 /// Lists what is open on the ports that the rules are about.
 pub(super) fn main(args: &Args) -> u8 {
-    let configured = args.config.read();
-    let Some(rules) = configured.and_then(|loaded| settings::rules(&loaded.config)) else {
+    let Some(Loaded { config, .. }) = args.config.read() else {
+        return exit::INVALID;
+    };
+    let Some(rules) = settings::rules(&config) else {
         return exit::INVALID;
     };
     let ports = rules.wanted().ports();
@@ -63,7 +73,8 @@ pub(super) fn main(args: &Args) -> u8 {
     if let Some(note) = note {
         super::complain(note);
     }
-    let lister = Lister::new(ports);
+    let state = args.state_dir.clone().unwrap_or(config.state_dir);
+    let lister = Lister::new(ports, state);
     let outcome = if args.watch {
         watch::run(lister, note)
     } else if args.json {

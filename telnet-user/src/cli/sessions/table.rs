@@ -7,6 +7,9 @@ use crate::{enrich::facts::Container, probe::record::TcpState, session::Directio
 /// Longest name of a process or user in a row, in characters.
 const MAX_NAME: usize = 32;
 
+/// Longest command line in a row, in characters.
+const MAX_COMMAND: usize = 64;
+
 /// Longest name of a unit in a row, in characters.
 const MAX_UNIT: usize = 64;
 
@@ -16,7 +19,7 @@ const CONTAINER_DIGITS: usize = 12;
 /// What is unknown, or does not apply.
 const NOTHING: &str = "-";
 
-const COLUMNS: usize = 11;
+const COLUMNS: usize = 14;
 
 /// Titles, and whether the column holds numbers. Received and sent are bytes of payload.
 const TITLES: [(&str, Align); COLUMNS] = [
@@ -26,11 +29,14 @@ const TITLES: [(&str, Align); COLUMNS] = [
     ("STATE", Align::Left),
     ("PROCESS", Align::Left),
     ("USER", Align::Left),
+    ("LOGIN", Align::Left),
+    ("LOGIN USER", Align::Left),
     ("CONTAINER/UNIT", Align::Left),
     ("PROCESS AGE", Align::Right),
     ("RECEIVED", Align::Right),
     ("SENT", Align::Right),
     ("NETNS", Align::Left),
+    ("LAST COMMAND", Align::Left),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +60,12 @@ pub(super) struct Row {
     pub(super) process: Option<(Option<String>, u32)>,
     /// Its user.
     pub(super) user: Option<String>,
+    /// How far its login came, as documents say it.
+    pub(super) login: Option<&'static str>,
+    /// Who was let in.
+    pub(super) login_user: Option<String>,
+    /// The program that the user of the session started last, with its arguments.
+    pub(super) last_command: Option<String>,
     /// The container it runs in.
     pub(super) container: Option<Container>,
     /// The systemd unit it belongs to.
@@ -113,7 +125,9 @@ impl Row {
             (None, Some(unit)) => Some(printable(unit, MAX_UNIT)),
             (None, None) => None,
         };
-        let user = self.user.as_deref();
+        let name =
+            |user: &Option<String>| cell(user.as_deref().map(|user| printable(user, MAX_NAME)));
+        let command = self.last_command.as_deref();
         [
             match self.direction {
                 None => "listen",
@@ -125,12 +139,15 @@ impl Row {
             cell(remote),
             state(self.state).into(),
             cell(process),
-            cell(user.map(|user| printable(user, MAX_NAME))),
+            name(&self.user),
+            self.login.unwrap_or(NOTHING).into(),
+            name(&self.login_user),
             cell(place),
             cell(self.process_age.map(age)),
             cell(self.received.map(|bytes| bytes.to_string())),
             cell(self.sent.map(|bytes| bytes.to_string())),
             cell(self.netns.map(|netns| netns.to_string())),
+            cell(command.map(|command| printable(command, MAX_COMMAND))),
         ]
     }
 }
@@ -222,6 +239,9 @@ mod tests {
             state: TcpState::Listen,
             process: Some((Some("inetd".to_owned()), 812)),
             user: Some("root".to_owned()),
+            login: None,
+            login_user: None,
+            last_command: None,
             container: None,
             unit: Some("inetd.service".to_owned()),
             process_age: Some(Duration::from_secs(93_784)),
@@ -243,6 +263,9 @@ mod tests {
                 runtime: Some("docker"),
                 pod_uid: None,
             }),
+            login: Some("succeeded"),
+            login_user: Some("alice".to_owned()),
+            last_command: Some("ls -l /etc".to_owned()),
             process_age: Some(Duration::from_secs(7)),
             received: Some(42),
             sent: Some(1234),
@@ -257,6 +280,9 @@ mod tests {
             direction: Some(Direction::Egress),
             process: None,
             user: None,
+            login: None,
+            login_user: None,
+            last_command: None,
             container: None,
             unit: None,
             process_age: None,
@@ -269,13 +295,17 @@ mod tests {
             lines(&[listener(), session(), unknown]),
             [
                 "DIRECTION  LOCAL         REMOTE             STATE        PROCESS         USER  \
-                 CONTAINER/UNIT       PROCESS AGE  RECEIVED  SENT  NETNS",
+                 LOGIN      LOGIN USER  CONTAINER/UNIT       PROCESS AGE  RECEIVED  SENT  \
+                 NETNS       LAST COMMAND",
                 "listen     [::]:23       -                  LISTEN       inetd[812]      root  \
-                 inetd.service              1d02h         -     -  -",
+                 -          -           inetd.service              1d02h         -     -  \
+                 -           -",
                 "in         192.0.2.1:23  203.0.113.7:50000  ESTABLISHED  telnetd[31337]  root  \
-                 docker:0123456789ab           7s        42  1234  4026532001",
+                 succeeded  alice       docker:0123456789ab           7s        42  1234  \
+                 4026532001  ls -l /etc",
                 "out        192.0.2.1:23  203.0.113.7:50000  ESTABLISHED  -               -     \
-                 -                              -         -     -  -",
+                 -          -           -                              -         -     -  \
+                 -           -",
             ]
         );
     }
@@ -297,6 +327,8 @@ mod tests {
             let row = Row {
                 process: Some((Some(name.to_owned()), 1)),
                 user: Some(name.to_owned()),
+                login_user: Some(name.to_owned()),
+                last_command: Some(name.to_owned()),
                 container: None,
                 unit: Some(name.to_owned()),
                 ..session()

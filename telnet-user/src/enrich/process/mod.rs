@@ -150,6 +150,17 @@ impl ProcessReader {
         })
     }
 
+    /// Whether the process is still there, as whatever program; none when its start is not known
+    /// and another one could have its id.
+    pub fn is_there(&self, task: &Task) -> Option<bool> {
+        let folder = ProcDir::open(&self.proc_root, task.pid).ok();
+        let Some(stat) = folder.and_then(|folder| folder.stat()) else {
+            return Some(false);
+        };
+        let started = self.identity.ticks(task.start?);
+        Some(!stat.is_dead && stat.start == started)
+    }
+
     /// What became of the requests so far.
     pub fn counters(&self) -> Counters {
         Counters {

@@ -11,6 +11,8 @@ pub(super) const MAX_ARGS: usize = 256;
 pub(super) struct Stat {
     /// Field 2, bytes that are not UTF-8 replaced.
     pub(super) comm: String,
+    /// Field 3 is `Z` or `X`: it has ended, and its parent has not asked how.
+    pub(super) is_dead: bool,
     /// Field 4.
     pub(super) parent: u32,
     /// Field 7, as major and minor number; none without a controlling terminal.
@@ -31,6 +33,7 @@ impl Stat {
         let device: i32 = field(7)?.parse().ok()?;
         Some(Self {
             comm: String::from_utf8_lossy(comm).into_owned(),
+            is_dead: matches!(field(3)?, "Z" | "X"),
             parent: field(4)?.parse().ok()?,
             tty: device_numbers(device.cast_unsigned()),
             start: field(22)?.parse().ok()?,
@@ -187,6 +190,7 @@ mod tests {
             let line = [b"7 (", comm, b") ", rest.as_bytes(), b"\n"].concat();
             let stat = Stat {
                 comm: expected.into(),
+                is_dead: false,
                 parent: 1,
                 tty: Some((136, 0)),
                 start: 4711,

@@ -367,3 +367,28 @@ fn this_process_is_described() {
     assert_eq!(process.user.id, rustix::process::getuid().as_raw());
     assert!(!process.ancestors.is_empty());
 }
+
+#[test]
+fn only_the_very_process_is_still_there() {
+    let tree = Tree::new();
+    let reader = tree.reader();
+    let started = task(71, "sleep");
+    let unknown = Task {
+        start: None,
+        ..started.clone()
+    };
+    let is_there = || (reader.is_there(&started), reader.is_there(&unknown));
+    assert_eq!(is_there(), (Some(false), Some(false)), "it is gone");
+    tree.process(71, 1, TICKS, "sleep", "sleep\0");
+    assert_eq!(is_there(), (Some(true), None));
+    tree.process(71, 1, TICKS + 1, "sleep", "sleep\0");
+    assert_eq!(is_there(), (Some(false), None), "another one with its id");
+    let stat = tree.proc().join("71/stat");
+    let dead = format!("71 (sleep) Z 1 0 0 0 {}{TICKS} 0", "0 ".repeat(14));
+    fs::write(stat, dead).expect("written");
+    assert_eq!(
+        is_there(),
+        (Some(false), None),
+        "it only waits to be reaped"
+    );
+}

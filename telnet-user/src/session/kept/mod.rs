@@ -1,7 +1,8 @@
 //! What one run of the agent leaves to the next about sessions that stay open.
 //!
-//! A socket does not tell when it was opened, or by which side. The run that saw it keeps that in
-//! a file, so that the next one reports nothing twice and still knows how long a session lasted.
+//! A socket does not tell when it was opened, by which side, or what its processes did. The run
+//! that saw it keeps that in a file, so that the next one reports nothing twice and still knows how
+//! long a session lasted. `telnet-monitor sessions` reads the same file while the agent runs.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -11,7 +12,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Activity, Direction, Fact, Listener, Observation, Owners, Session, may_equal, tracker::Tracker,
+    Activity, Direction, Fact, Listener, Observation, Owners, Session, activity::ProgramStep,
+    may_equal, tracker::Tracker,
 };
 use crate::{
     clock::BootTime,
@@ -27,6 +29,8 @@ enum Line {
     Boot(String),
     /// A session was reported as open.
     Opened(KeptSession),
+    /// The processes of a session have come this far.
+    Active(Flow, Activity),
     /// A session ended.
     Closed(Flow),
     /// A socket was reported as listening.
@@ -68,6 +72,8 @@ struct KeptSession {
     preexisting: bool,
     inode: Option<u64>,
     reported: bool,
+    #[serde(default)]
+    activity: Activity,
 }
 
 impl KeptSession {
@@ -84,7 +90,7 @@ impl KeptSession {
             reported: self.reported,
             inode: self.inode,
             owners: Owners::default(),
-            activity: Activity::default(),
+            activity: self.activity,
         }
     }
 }
@@ -134,6 +140,15 @@ impl Kept {
         kept
     }
 
+    /// What of it is still true when no agent has watched since.
+    #[must_use]
+    pub fn unwatched(mut self) -> Self {
+        for session in self.sessions.values_mut() {
+            session.activity = std::mem::take(&mut session.activity).unwatched();
+        }
+        self
+    }
+
     /// The addresses of the sockets of its sessions.
     pub(super) fn addresses(&self) -> impl Iterator<Item = u64> {
         self.sessions.values().map(|session| session.key.address)
@@ -150,6 +165,11 @@ impl Kept {
             Line::Opened(session) => {
                 self.sessions.insert(session.flow, session);
             }
+            Line::Active(flow, activity) => {
+                if let Some(session) = self.sessions.get_mut(&flow) {
+                    session.activity = activity;
+                }
+            }
             Line::Closed(flow) => {
                 self.sessions.remove(&flow);
             }
@@ -161,7 +181,7 @@ impl Kept {
     }
 
     /// Gives a session that was found open what is known of it since before.
-    pub(super) fn complete_session(&mut self, found: &mut Session) {
+    pub fn complete_session(&mut self, found: &mut Session) {
         let flow = Flow::of(found);
         // Written from records of a kernel that tells no namespaces.
         let anywhere = Flow {
@@ -189,6 +209,7 @@ impl Kept {
         found.opened = kept.opened;
         found.preexisting = kept.preexisting;
         found.reported = kept.reported;
+        found.activity = kept.activity;
     }
 
     /// Gives a listening socket that was found open what is known of it since before.
@@ -256,15 +277,19 @@ impl Keeper {
     pub fn note(&mut self, observation: &Observation) {
         let line = match observation {
             Observation::Session { session, fact, .. } => match fact {
-                Fact::Accepted | Fact::Established => Line::Opened(self.session(session)),
+                Fact::Accepted | Fact::Established => {
+                    Line::Opened(self.session(session, &session.activity))
+                }
+                Fact::Bypassed | Fact::LoggedIn | Fact::LoginFailed => active(session),
                 Fact::Closed(..) => Line::Closed(Flow::of(session)),
-                Fact::Attempted
-                | Fact::Failed(_)
-                | Fact::Bypassed
-                | Fact::LoggedIn
-                | Fact::LoginFailed => return,
+                Fact::Attempted | Fact::Failed(_) => return,
             },
-            Observation::Program { .. } => return,
+            Observation::Program {
+                session, program, ..
+            } => match program.step {
+                ProgramStep::Started => active(session),
+                ProgramStep::Ended(_) => return,
+            },
             Observation::ListenerOpened { listener, .. } => {
                 Line::Listening(self.listener(listener))
             }
@@ -286,7 +311,8 @@ impl Keeper {
             lines.clear();
             push(&mut lines, &Line::Boot(self.boot.clone()));
             for session in tracker.sessions() {
-                push(&mut lines, &Line::Opened(self.session(session)));
+                let session = self.session(session, tracker.activity(session));
+                push(&mut lines, &Line::Opened(session));
             }
             for listener in tracker.listeners() {
                 push(&mut lines, &Line::Listening(self.listener(listener)));
@@ -302,7 +328,7 @@ impl Keeper {
         })
     }
 
-    fn session(&self, session: &Session) -> KeptSession {
+    fn session(&self, session: &Session, activity: &Activity) -> KeptSession {
         KeptSession {
             flow: Flow::of(session),
             key: session.key,
@@ -312,6 +338,7 @@ impl Keeper {
             preexisting: session.preexisting,
             inode: session.inode,
             reported: session.reported || self.reports,
+            activity: activity.clone(),
         }
     }
 
@@ -325,6 +352,10 @@ impl Keeper {
             reported: listener.reported || self.reports,
         }
     }
+}
+
+fn active(session: &Session) -> Line {
+    Line::Active(Flow::of(session), session.activity.clone())
 }
 
 fn push(lines: &mut String, line: &Line) {

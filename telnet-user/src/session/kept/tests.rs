@@ -4,10 +4,11 @@ use super::*;
 use crate::{
     probe::filter::Filter,
     probe::record::{
-        KernelEvent, Record, Socket, SocketError, StateChange, Task,
+        Accept, Args, Exec, Fork, Hook, KernelEvent, Record, Socket, SocketError, StateChange,
+        Task,
         TcpState::{self, Close, Established, FinWait2, LastAck, SynRecv, SynSent},
     },
-    session::{Ending, Found, Listing, tracker::Limits},
+    session::{Ending, Found, Listing, activity::Progress, tracker::Limits},
 };
 
 const BOOT: &str = "5e0d6f39-8a8f-4b2b-8a34-6c0a39a0a9a1";
@@ -284,4 +285,95 @@ fn the_file_does_not_grow_for_ever() {
         run.push(round, change(socket(1, Some(round)), FinWait2, Close));
     }
     assert!(run.lines.lines().count() < 1_100);
+}
+
+fn task(pid: u32, parent: u32, line: &str) -> Task {
+    Task {
+        pid,
+        tid: pid,
+        uid: 0,
+        gid: 0,
+        start: Some(at(u64::from(pid))),
+        comm: line.split(' ').next().unwrap_or_default().to_owned(),
+        parent: Some(parent),
+        cgroup: None,
+        args: Some(Args {
+            list: line.split(' ').map(str::to_owned).collect(),
+            truncated: false,
+        }),
+    }
+}
+
+fn fork(pid: u32, parent: u32) -> KernelEvent {
+    let child = task(pid, parent, "x");
+    KernelEvent::Fork(Fork { child, left_out: 0 })
+}
+
+fn exec(pid: u32, parent: u32, line: &str, stdin: Option<u64>) -> KernelEvent {
+    KernelEvent::Exec(Exec {
+        task: task(pid, parent, line),
+        stdin,
+        tty: None,
+        effective_uid: 0,
+        left_out: 0,
+    })
+}
+
+/// How far a login has come, and the last command, as the file has them.
+fn activity_in(lines: &str) -> (Progress, Option<String>) {
+    let mut kept = Kept::restored(lines, BOOT);
+    let Found::Session(mut session) = found(&socket(1, None), 7) else {
+        panic!("a session");
+    };
+    kept.complete_session(&mut session);
+    let activity = session.activity;
+    let last = activity.last.and_then(|last| last.args.clone());
+    (
+        activity.login.progress,
+        last.map(|args| args.list.join(" ")),
+    )
+}
+
+/// Who logged in and what was run, as `sessions` reads it while the agent runs, and what the next
+/// run takes over.
+#[test]
+fn what_processes_did_is_known_while_somebody_watches() {
+    let the_socket = socket(1, Some(7));
+    let mut run = opened(true, Some(7));
+    run.push(
+        6,
+        KernelEvent::Accept(Accept {
+            socket: the_socket.clone(),
+            task: task(10, 1, "inetd"),
+            hook: Hook::SyscallExit,
+            inode: Some(7),
+        }),
+    );
+    run.push(7, fork(11, 10));
+    run.push(8, exec(11, 10, "telnetd", Some(the_socket.key.address)));
+    run.push(9, fork(12, 11));
+    run.push(10, exec(12, 11, "login -h x", None));
+    assert_eq!(activity_in(&run.lines), (Progress::Asking, None));
+    let asking = run.lines.clone();
+    run.push(11, exec(12, 11, "-sh", None));
+    run.push(12, fork(13, 12));
+    run.push(13, exec(13, 12, "id -u", None));
+    let expected = (Progress::Succeeded, Some("id -u".to_owned()));
+    assert_eq!(activity_in(&run.lines), expected);
+    // The same when the file is written anew.
+    run.keeper.clean_up();
+    run.keep();
+    assert_eq!(activity_in(&run.lines), expected);
+    // Whoever was asked may be in by now, and whoever was in has gone on.
+    for (lines, progress) in [(asking, Progress::None), (run.lines, Progress::Succeeded)] {
+        let kept = Kept::restored(&lines, BOOT).unwatched();
+        let [session] = kept
+            .into_sessions()
+            .collect::<Vec<_>>()
+            .try_into()
+            .expect("one");
+        assert_eq!(session.activity.login.progress, progress);
+        assert_eq!(session.activity.last, None);
+        assert!(!session.activity.is_followed);
+    }
 }

@@ -208,6 +208,13 @@ impl Tracker {
         is_same_socket(entry.session.key, key).then_some(&entry.session)
     }
 
+    /// What the processes of a session have done so far.
+    pub fn activity<'a>(&'a self, session: &'a Session) -> &'a Activity {
+        self.trees
+            .activity(session.key)
+            .unwrap_or(&session.activity)
+    }
+
     /// What could not be done so far.
     pub fn counters(&self) -> Counters {
         Counters {

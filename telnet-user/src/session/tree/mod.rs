@@ -198,6 +198,11 @@ impl Trees {
         self.closing.front().map(|(deadline, _)| *deadline)
     }
 
+    /// What the processes of a session have done, as far as it is known that they are its.
+    pub(super) fn activity(&self, key: SocketKey) -> Option<&Activity> {
+        Some(&self.families.get(&key)?.activity)
+    }
+
     /// A session whose socket is closed and that has processes left.
     pub(super) fn closed_session(&self, key: SocketKey) -> Option<&Session> {
         self.families.get(&key)?.closed_session()

@@ -122,6 +122,15 @@ fn identity(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
+/// The files that a log was or is written to and that are there, the newest first.
+pub fn files(config: &config::File) -> Vec<PathBuf> {
+    let rotated = (1..=config.keep).flat_map(|number| {
+        [false, true].map(|compressed| numbered(&config.path, number, compressed))
+    });
+    let all = std::iter::once(config.path.clone()).chain(rotated);
+    all.filter(|path| path.is_file()).collect()
+}
+
 fn numbered(base: &Path, number: u32, compressed: bool) -> PathBuf {
     let ending = if compressed { ".gz" } else { "" };
     with_ending(base, &format!("{number}{ending}"))

@@ -13,6 +13,7 @@ use std::{
 };
 
 use self::archive::Archive;
+pub use self::archive::files;
 use super::{Document, Sink};
 use crate::config::{self, Sync};
 

@@ -9,9 +9,13 @@ use telnet_tests::check::{Check, get, number, text};
 use telnet_tests::house::{House, Login};
 use telnet_tests::lab::{self, Lab};
 use telnet_tests::peer::{Client, ClientKind, Telnetd, TelnetdKind};
+use telnet_tests::tools;
 
 use super::{SERVER, agent};
 
+/// Options of login(1) as the telnetds of CVE-2026-24061 and CVE-2007-0882 pass them.
+const APART: &str = "-p -h 198.51.100.7 -f root";
+const IN_ONE_WORD: &str = "-p -h 198.51.100.7 -froot";
 const RULE: &str = "Telnet Authentication Bypass";
 
 fn of(client: u64) -> impl Fn(&Value) -> bool {
@@ -41,10 +45,12 @@ fn leave(agent: &mut Agent, lab: &Lab, client: Client, port: u64) -> Result<Valu
     Ok(closed.json)
 }
 
-fn forced_login_alerts(kind: TelnetdKind) -> Result<()> {
+/// `options` is what login(1) is told.
+fn forced_login_alerts(kind: TelnetdKind, options: &str) -> Result<()> {
     lab::live(|lab| {
         let mut agent = agent(lab)?;
         let house = House::build(lab, Login::Forced)?;
+        house.program("bin/login", &format!("exec /real/login {options}"))?;
         let _server = Telnetd::start_in(lab, &house, kind, SERVER, &[])?;
         let (client, port) = connect(lab, "# ")?;
         let alert = agent.wait_for(lab, "the alert", is_alert(port))?.json;
@@ -56,7 +62,7 @@ fn forced_login_alerts(kind: TelnetdKind) -> Result<()> {
             .is("telnet.login.method", "preauthenticated")
             .is(
                 "telnet.login.command_line",
-                "/real/login -p -h 198.51.100.7 -f root",
+                format!("/real/login {options}"),
             )
             .is("source.ip", SERVER.ip().to_string())
             .is("kibana.alert.depth", 2)
@@ -79,17 +85,51 @@ fn forced_login_alerts(kind: TelnetdKind) -> Result<()> {
 
 #[test]
 fn a_forced_login_under_busybox_alerts() -> Result<()> {
-    forced_login_alerts(TelnetdKind::Busybox)
+    forced_login_alerts(TelnetdKind::Busybox, APART)
 }
 
 #[test]
 fn a_forced_login_under_inetd_alerts() -> Result<()> {
-    forced_login_alerts(TelnetdKind::Inetd)
+    forced_login_alerts(TelnetdKind::Inetd, APART)
 }
 
 #[test]
 fn a_forced_login_under_xinetd_alerts() -> Result<()> {
-    forced_login_alerts(TelnetdKind::Xinetd)
+    forced_login_alerts(TelnetdKind::Xinetd, APART)
+}
+
+#[test]
+fn a_forced_login_in_one_word_alerts() -> Result<()> {
+    forced_login_alerts(TelnetdKind::Inetd, IN_ONE_WORD)
+}
+
+/// The command line of the server itself asks for it.
+#[test]
+fn a_forced_login_that_the_server_is_told_to_make_does_not_alert() -> Result<()> {
+    lab::live(|lab| {
+        let mut agent = agent(lab)?;
+        let house = House::build(lab, Login::Debian)?;
+        let telnetd = tools::find("telnetd")?;
+        let telnetd = telnetd.path().display();
+        let commands = format!("exec {telnetd} -E '/real/login -p -h kiosk -f root'");
+        house.program("bin/served", &commands)?;
+        let _server = Telnetd::start_program(lab, &house, SERVER, "/bin/served")?;
+        let (client, port) = connect(lab, "# ")?;
+        let closed = leave(&mut agent, lab, client, port)?;
+        Check::of(&closed)
+            .is("telnet.login.verdict", "configured")
+            .is("telnet.login.reason", "server_command_line")
+            .is(
+                "telnet.login.command_line",
+                "/real/login -p -h kiosk -f root",
+            )
+            .is("telnet.session.outcome", "login")
+            .done()?;
+        let documents = agent.fence(lab)?;
+        let is_it = is_alert(port);
+        ensure!(!documents.iter().any(|d| is_it(&d.json)), "it alerted");
+        agent.finish().map(drop)
+    })
 }
 
 /// What an administrator may have configured, what the session answers, and how it is explained.

@@ -1,6 +1,8 @@
 //! Who logs in, how, and what they run.
 
 mod bypass;
+mod secrets;
+mod shown;
 mod told;
 
 use std::ffi::OsString;

@@ -1,23 +1,28 @@
 //! What is open now, with its owners, in the shape of the agent's observations.
 
 mod evidence;
+mod records;
 
 use std::{
     os::unix::fs::MetadataExt as _,
+    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
 
-use self::evidence::is_open;
+use self::{evidence::is_open, records::Records};
 use super::table::Row;
 use crate::{
     agent::system::System,
-    enrich::{facts::Facts, socket::OpenSocket},
+    enrich::{
+        facts::{Facts, Named},
+        socket::OpenSocket,
+    },
     json::Indexed,
     kql::pushdown::Ports,
     pipeline::Now,
     probe::record::TcpState,
-    session::{Direction, Fact, Found, Listener, Observation, Traffic},
+    session::{Activity, Direction, Fact, Found, Listener, Observation, Traffic, kept::Kept},
 };
 
 /// How long documents wait for the hashes of executables.
@@ -31,6 +36,7 @@ const HASH_LOOK: Duration = Duration::from_millis(10);
 pub(super) struct Lister {
     system: System,
     ports: Ports,
+    records: Records,
     /// Inode number of the network namespace this process is in.
     netns: Option<u32>,
 }
@@ -53,12 +59,13 @@ struct Open {
 }
 
 impl Lister {
-    /// Reads the host's facts.
-    pub(super) fn new(ports: Ports) -> Self {
+    /// Reads the host's facts. `state` is the folder of the agent's state.
+    pub(super) fn new(ports: Ports, state: PathBuf) -> Self {
         let own = std::fs::metadata("/proc/self/ns/net").ok();
         Self {
             system: System::new(),
             ports,
+            records: Records::of(state),
             netns: own.and_then(|own| u32::try_from(own.ino()).ok()),
         }
     }
@@ -78,6 +85,8 @@ impl Lister {
             .open_sockets_with_counters(&|port| ports.contains(port))
             .sockets;
         sockets.retain(is_open);
+        // After the sockets: what the agent knows of one that it found open is no older than that.
+        let mut kept = self.records.read();
         let found = self
             .system
             .enricher()
@@ -91,7 +100,7 @@ impl Lister {
             .collect();
         let mut open: Vec<Open> = found
             .into_iter()
-            .map(|(socket, found)| self.open(socket, found, &listeners, &now))
+            .map(|(socket, found)| self.open(socket, found, &listeners, &mut kept, &now))
             .collect();
         open.sort_by_key(|open| {
             let socket = &open.socket;
@@ -134,6 +143,7 @@ impl Lister {
         socket: OpenSocket,
         found: Found,
         listeners: &[Listener],
+        kept: &mut Kept,
         now: &Now,
     ) -> Open {
         let time = now.boot;
@@ -141,6 +151,8 @@ impl Lister {
         let observation = match found {
             Found::Listener(listener) => Observation::ListenerOpened { listener, time },
             Found::Session(mut session) => {
+                kept.complete_session(&mut session);
+                self.system.enricher().recall_login(&session);
                 if session.direction == Direction::Ingress {
                     session.owners.listener = session.came_through(listeners.iter());
                 }
@@ -183,16 +195,18 @@ impl Listing {
         let socket = &open.socket;
         let process = open.facts.owners.closest().map(|owner| &owner.process);
         let start = process.and_then(|process| process.start);
+        let activity = open.activity();
+        let name = |user: &Named| user.name.clone().unwrap_or_else(|| user.id.to_string());
         Row {
             direction: open.direction(),
             local: socket.local,
             remote: socket.remote,
             state: socket.state,
             process: process.map(|process| (process.name.clone(), process.pid)),
-            user: process.map(|process| {
-                let user = &process.user;
-                user.name.clone().unwrap_or_else(|| user.id.to_string())
-            }),
+            user: process.map(|process| name(&process.user)),
+            login: activity.and_then(|activity| activity.login.as_str()),
+            login_user: open.facts.login.user.as_ref().map(name),
+            last_command: activity.and_then(last_command),
             container: process.and_then(|process| process.container.clone()),
             unit: process.and_then(|process| process.unit.clone()),
             process_age: start.map(|start| self.now.boot.since(start)),
@@ -214,6 +228,16 @@ impl Open {
         }
     }
 
+    /// What the processes of a session did, as the agent saw it.
+    fn activity(&self) -> Option<&Activity> {
+        match &self.observation {
+            Observation::Session { session, .. } | Observation::Program { session, .. } => {
+                Some(&session.activity)
+            }
+            Observation::ListenerOpened { .. } | Observation::ListenerClosed { .. } => None,
+        }
+    }
+
     fn rank(&self) -> u8 {
         match self.direction() {
             None => 0,
@@ -227,4 +251,10 @@ impl Open {
             owner.process.executable.is_some() && owner.process.sha256.is_none()
         })
     }
+}
+
+fn last_command(activity: &Activity) -> Option<String> {
+    let task = activity.last.as_deref()?;
+    let words = task.args.as_ref().map(|args| args.list.join(" "));
+    Some(words.unwrap_or_else(|| task.comm.clone()))
 }
