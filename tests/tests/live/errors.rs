@@ -131,7 +131,7 @@ fn rules_that_no_session_can_match_are_refused() -> Result<()> {
         let query = "destination.port:70000";
         let file = lab.write("never.toml", &super::rule_file(query))?;
         let args = [OsStr::new("--rules"), file.as_os_str()];
-        fails_with(lab, args, &[1], &["port"])?;
+        fails_with(lab, args, &[1], &["no enabled rule can match any session"])?;
 
         let empty = lab.dir().join("no-rules");
         fs::create_dir(&empty)?;
