@@ -28,8 +28,10 @@ pub fn sessions() -> Result<usize> {
 /// What may take at most `limit`: a promise that an emulated machine does not have to keep, since
 /// it may stand still meanwhile.
 pub fn time_limit(limit: Duration) -> Duration {
-    match env::var_os(EMULATED_VAR) {
-        Some(_) => PATIENCE,
-        None => limit,
-    }
+    if is_emulated() { PATIENCE } else { limit }
+}
+
+/// Whether the processor is emulated.
+pub fn is_emulated() -> bool {
+    env::var_os(EMULATED_VAR).is_some()
 }

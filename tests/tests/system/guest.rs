@@ -12,10 +12,10 @@ use telnet_tests::check::{number, text};
 use telnet_tests::process::Spawned;
 use telnet_tests::wait;
 
+use crate::agent::{self, DOCUMENTS, NAME};
+
 /// Set in the guest.
 const GUEST_VAR: &str = "TELNET_SYSTEM_GUEST";
-/// Where the agent's service writes its documents.
-const DOCUMENTS: &str = "/var/log/telnet-monitor.ndjson";
 /// Where telnet is served.
 pub(crate) const TELNET: &str = "127.0.0.1:23";
 /// Every way in which the guest can serve it; one at a time.
@@ -24,13 +24,26 @@ const SERVERS: [&str; 3] = ["telnet.socket", "inetd.service", "xinetd.service"];
 pub(crate) const USER: &str = "alice";
 const PASSWORD: &str = "wonderland";
 
-/// Runs a test in the guest.
+/// Runs a test in the guest, where the agent is installed, configured and running.
 pub(crate) fn guest(test: impl FnOnce() -> Result<()>) -> Result<()> {
+    prepared_by(agent::set_up, test)
+}
+
+/// Runs a test in the guest, where no agent ever was.
+pub(crate) fn bare_guest(test: impl FnOnce() -> Result<()>) -> Result<()> {
+    prepared_by(agent::clear, test)
+}
+
+fn prepared_by(
+    prepare: impl FnOnce() -> Result<()>,
+    test: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     ensure!(
         env::var_os(GUEST_VAR).is_some(),
         "this test rearranges the machine it runs on: use `cargo xtask test vm`"
     );
     stop_servers()?;
+    prepare()?;
     let outcome = test();
     stop_servers()?;
     outcome
@@ -100,10 +113,7 @@ impl Documents {
             Ok(self.all()?.into_iter().find(|document| wanted(document)))
         });
         found.with_context(|| {
-            let log = run(
-                "journalctl",
-                &["-u", "telnet-monitor", "-n", "50", "--no-pager"],
-            );
+            let log = run("journalctl", &["-u", NAME, "-n", "50", "--no-pager"]);
             format!("{:#?}\n{}", self.all(), log.unwrap_or_default())
         })
     }

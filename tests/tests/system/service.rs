@@ -1,36 +1,197 @@
 //! The agent as a service.
 
-use anyhow::{Result, ensure};
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use telnet_tests::check::{number, text};
+use telnet_tests::check::{Check, get, number, text};
+use telnet_tests::load::is_emulated;
 use telnet_tests::wait;
 
-use crate::guest::{Documents, User, event, guest, run, same_session, serve_by};
-
-const AGENT: &str = "telnet-monitor.service";
-
-fn log() -> Result<String> {
-    run(
-        "journalctl",
-        &["-b", "-u", AGENT, "-o", "cat", "--no-pager"],
-    )
-}
+use crate::agent::{self, CONFIG, NAME};
+use crate::guest::{Documents, TELNET, User, event, guest, main_pid, run, same_session, serve_by};
 
 #[test]
 fn the_agent_monitors_and_its_canary_lives() -> Result<()> {
     guest(|| {
-        let active = run("systemctl", &["is-active", AGENT])?;
-        ensure!(active.trim() == "active", "{active}");
-        wait::until("the canary in the journal", || {
-            Ok(log()?.contains("the canary session came out").then_some(()))
-        })?;
-        let log = log()?;
+        agent::wait_for_log("the canary session came out")?;
+        let log = agent::log()?;
         ensure!(log.contains("monitoring"), "{log}");
         ensure!(!log.contains("degraded"), "{log}");
+        let health = agent::heartbeat()?;
+        Check::of(&health)
+            .is("telnet.health.canary.status", "alive")
+            .done()?;
         let report = run("telnet-monitor", &["doctor", "--json"])?;
         let report: Value = serde_json::from_str(&report)?;
         ensure!(text(&report, "status") == Some("ok"), "{report:#}");
         Ok(())
+    })
+}
+
+/// The namespace that `PrivateNetwork=` makes is the canary's: whatever the agent says of this
+/// host is of the host's own network.
+#[test]
+fn a_private_network_is_only_the_canarys() -> Result<()> {
+    guest(|| {
+        run(
+            "ip",
+            &[
+                "link", "add", "mac0", "type", "veth", "peer", "name", "mac1",
+            ],
+        )?;
+        run("ip", &["addr", "add", "192.0.2.77/24", "dev", "mac0"])?;
+        run("ip", &["link", "set", "mac0", "up"])?;
+        run("systemctl", &["restart", NAME])?;
+        let checked = is_of_this_host();
+        run("ip", &["link", "del", "mac0"])?;
+        checked
+    })
+}
+
+fn is_of_this_host() -> Result<()> {
+    ensure!(agent::property("PrivateNetwork")? == "yes");
+    let namespace = |pid: u64| fs::metadata(format!("/proc/{pid}/ns/net"));
+    let agents = namespace(main_pid(NAME)?)?.ino();
+    ensure!(
+        agents == namespace(1)?.ino(),
+        "the agent is in net {agents}"
+    );
+    let health = agent::heartbeat()?;
+    let told = get(&health, "host.mac").and_then(Value::as_array);
+    let told: BTreeSet<&str> = told
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let mut real = BTreeSet::new();
+    for interface in fs::read_dir("/sys/class/net")? {
+        let address = fs::read_to_string(interface?.path().join("address"))?;
+        real.insert(address.trim().to_uppercase().replace(':', "-"));
+    }
+    real.remove("00-00-00-00-00-00");
+    ensure!(real.len() >= 2, "{real:?}");
+    ensure!(
+        told == real.iter().map(String::as_str).collect(),
+        "{told:?}, not {real:?}"
+    );
+    Check::of(&health).has("host.ip", "192.0.2.77").done()
+}
+
+#[test]
+fn a_login_is_in_the_journal_with_its_fields_within_a_second() -> Result<()> {
+    // An emulated machine may stand still meanwhile, but not every time.
+    let logins = if is_emulated() { 5 } else { 1 };
+    guest(|| {
+        serve_by("telnet.socket")?;
+        let mut late = Vec::new();
+        for _ in 0..logins {
+            let took = log_in_and_look_into_the_journal()?;
+            ensure!(!took.is_negative(), "{took:#} before it happened");
+            if took < SignedDuration::from_secs(1) {
+                return Ok(());
+            }
+            late.push(took);
+        }
+        bail!("in the journal after {late:?}")
+    })
+}
+
+/// The time from what the kernel saw to what journald received.
+fn log_in_and_look_into_the_journal() -> Result<SignedDuration> {
+    let documents = Documents::from_now()?;
+    let mut user = User::connect()?;
+    user.log_in()?;
+    let accepted = documents.wait_for(
+        "the accepted session",
+        event("connection_accepted", "ingress"),
+    )?;
+    let port = number(&accepted, "source.port").context("no source.port")?;
+    let alert = wait::until("the alert in the journal", || journal_entry(port))?;
+    Check::of(&alert)
+        .is("_TRANSPORT", "journal")
+        .is("_SYSTEMD_UNIT", "telnet-monitor.service")
+        .is("SOURCE_IP", "127.0.0.1")
+        .is("DESTINATION_PORT", "23")
+        .is("EVENT_ACTION", "connection_accepted")
+        .is("PRIORITY", "4")
+        .knows("KIBANA_ALERT_RULE_NAME")
+        .knows("PROCESS_NAME")
+        .done()?;
+    user.log_out()?;
+    let received = text(&alert, "__REALTIME_TIMESTAMP").context("no time of the entry")?;
+    let received = Timestamp::from_microsecond(received.parse()?)?;
+    let happened: Timestamp = text(&accepted, "@timestamp")
+        .context("no @timestamp")?
+        .parse()?;
+    Ok(received.duration_since(happened))
+}
+
+/// What `journalctl` finds of the alert on the accepted end of a session.
+fn journal_entry(port: u64) -> Result<Option<Value>> {
+    let found = run(
+        "journalctl",
+        &[
+            "-b",
+            "-o",
+            "json",
+            "--no-pager",
+            "SYSLOG_IDENTIFIER=telnet-monitor",
+            "EVENT_KIND=signal",
+            "NETWORK_DIRECTION=ingress",
+            &format!("SOURCE_PORT={port}"),
+        ],
+    )?;
+    let entry = found.lines().next();
+    Ok(entry.map(serde_json::from_str).transpose()?)
+}
+
+#[test]
+fn a_reload_takes_up_a_change_and_keeps_the_old_when_the_new_is_bad() -> Result<()> {
+    const ADDED: &str = "/var/log/telnet-monitor/added.ndjson";
+    guest(|| {
+        let config = fs::read_to_string(CONFIG)?;
+        let agents = main_pid(NAME)?;
+        let added = format!(
+            "{config}[[sinks]]\nname = \"added\"\ntype = \"file\"\nstreams = [\"alerts\"]\n\
+             path = \"{ADDED}\"\n"
+        );
+        fs::write(CONFIG, &added)?;
+        run("systemctl", &["reload", NAME])?;
+        agent::wait_for_log(" reloaded")?;
+        session_is_told_in(ADDED)?;
+
+        fs::write(CONFIG, format!("{added}[rulez]\n"))?;
+        let check = Command::new("telnet-monitor")
+            .args(["check", "-c", CONFIG])
+            .output()?;
+        ensure!(check.status.code() == Some(1), "{check:?}");
+        run("systemctl", &["reload", NAME])?;
+        agent::wait_for_log("not reloaded")?;
+        agent::wait_for_log("did you mean rules?")?;
+        ensure!(agent::is_active()?);
+        session_is_told_in(ADDED)?;
+        ensure!(main_pid(NAME)? == agents, "it was restarted");
+
+        fs::write(CONFIG, config)?;
+        run("systemctl", &["restart", NAME]).map(drop)
+    })
+}
+
+/// Opens a session, and waits for its alert in a file.
+fn session_is_told_in(file: &str) -> Result<()> {
+    let listener = TcpListener::bind(TELNET)?;
+    let client = TcpStream::connect(TELNET)?;
+    drop(listener.accept()?);
+    let port = format!("\"port\":{}", client.local_addr()?.port());
+    wait::until("the alert in the added file", || {
+        let text = fs::read_to_string(file)?;
+        Ok(text.contains(&port).then_some(()))
     })
 }
 
@@ -45,11 +206,9 @@ fn a_restart_of_the_service_tells_no_session_twice_and_misses_no_end() -> Result
             "the accepted session",
             event("connection_accepted", "ingress"),
         )?;
-        run("systemctl", &["restart", AGENT])?;
-        wait::until("the agent", || {
-            let running = run("systemctl", &["is-active", AGENT])?;
-            Ok((running.trim() == "active").then_some(()))
-        })?;
+        // Returns once the agent says that it monitors.
+        run("systemctl", &["restart", NAME])?;
+        ensure!(agent::is_active()?);
         user.log_out()?;
         documents.wait_for(
             "the end of the session",

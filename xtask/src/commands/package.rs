@@ -14,7 +14,7 @@ pub(crate) struct Options {
     /// Build everything a second time, in another folder, and compare
     #[arg(long)]
     verify: bool,
-    /// Install, upgrade, remove and purge the .deb in a Debian of its own, as root
+    /// Install, upgrade and remove the .deb and the .rpm in a Debian of their own, as root
     #[arg(long)]
     test: bool,
 }
@@ -22,7 +22,7 @@ pub(crate) struct Options {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
     let Options { verify, test } = options;
     let ready = toolchain::ensure(workspace, &[Need::Probe, Need::Packages], None)?;
-    let packages = package::make(workspace, ready.toolchain, "package/build")?;
+    let packages = package::make(workspace, ready.toolchain, package::BUILD)?;
     if *verify {
         let again = package::make(workspace, ready.toolchain, "package/build-again")?;
         compare(&packages, &again)?;

@@ -5,8 +5,10 @@ mod notices;
 mod stage;
 
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context as _, bail};
@@ -14,6 +16,9 @@ use anyhow::{Context as _, bail};
 pub(crate) use self::check::{check, install};
 use self::stage::{Stage, TARGET};
 use crate::{process, toolchain::Toolchain, workspace::Workspace};
+
+/// Where the agent is built, below cargo's output.
+pub(crate) const BUILD: &str = "package/build";
 
 /// A package that was made.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,7 +35,7 @@ pub(crate) fn make(
 ) -> anyhow::Result<Vec<Package>> {
     let stage = Stage::fill(workspace, toolchain, &workspace.target().join(build))?;
     let files = [
-        debian(workspace, &stage)?,
+        deb(workspace, &stage)?,
         rpm(workspace, &stage)?,
         stage.tarball(workspace)?,
     ];
@@ -50,7 +55,14 @@ pub(crate) fn make(
     Ok(packages)
 }
 
-fn debian(workspace: &Workspace, stage: &Stage) -> anyhow::Result<PathBuf> {
+/// The package among `packages` whose file has this ending.
+pub(crate) fn with_ending<'a>(packages: &'a [Package], ending: &str) -> anyhow::Result<&'a Path> {
+    let mut files = packages.iter().map(|package| package.file.as_path());
+    let found = files.find(|file| file.extension() == Some(OsStr::new(ending)));
+    found.with_context(|| format!("no .{ending} was made"))
+}
+
+fn deb(workspace: &Workspace, stage: &Stage) -> anyhow::Result<PathBuf> {
     let mut command = workspace.command(workspace.tool("cargo-deb"));
     command
         .args([
@@ -69,20 +81,47 @@ fn debian(workspace: &Workspace, stage: &Stage) -> anyhow::Result<PathBuf> {
 }
 
 fn rpm(workspace: &Workspace, stage: &Stage) -> anyhow::Result<PathBuf> {
+    let mut command = generate_rpm(workspace);
+    command.arg("--output").arg(&stage.folder);
+    process::run(command.env("SOURCE_DATE_EPOCH", &stage.epoch))?;
+    only(&stage.folder, "rpm")
+}
+
+/// A higher version, with what an upgrade has to get right: the program, the unit, and another
+/// configuration. From what [`make`] staged.
+fn newer_rpm(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    let root = workspace.root();
+    let folder = root.join("target/package/newer");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let shipped = fs::read_to_string(root.join("telnet-user/packaging/config.toml"))?;
+    fs::write(
+        folder.join("config.toml"),
+        shipped + "# of the newer version\n",
+    )?;
+    let file = folder.join("telnet-monitor.rpm");
+    let mut command = generate_rpm(workspace);
+    command.args(["--set-metadata", NEWER, "--output"]);
+    process::run(command.arg(&file))?;
+    Ok(file)
+}
+
+/// What differs in [`newer_rpm`].
+const NEWER: &str = r#"
+version = "999"
+assets = [
+    { source = "target/package/stage/telnet-monitor", dest = "/usr/bin/", mode = "755" },
+    { source = "target/package/newer/config.toml", dest = "/etc/telnet-monitor/", mode = "644", config = "noreplace" },
+    { source = "packaging/telnet-monitor.service", dest = "/usr/lib/systemd/system/", mode = "644" },
+    { source = "packaging/telnet-monitor.sysusers", dest = "/usr/lib/sysusers.d/telnet-monitor.conf", mode = "644" },
+]
+"#;
+
+fn generate_rpm(workspace: &Workspace) -> Command {
     let mut command = workspace.command(workspace.tool("cargo-generate-rpm"));
     command
-        .args([
-            "generate-rpm",
-            "--package",
-            "telnet-user",
-            "--target",
-            TARGET,
-        ])
-        .args(["--payload-compress", "zstd", "--output"])
-        .arg(&stage.folder)
-        .env("SOURCE_DATE_EPOCH", &stage.epoch);
-    process::run(&mut command)?;
-    only(&stage.folder, "rpm")
+        .args(["generate-rpm", "--package", "telnet-user"])
+        .args(["--target", TARGET, "--payload-compress", "zstd"]);
+    command
 }
 
 /// The one file in `folder` with this ending.

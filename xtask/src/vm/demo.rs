@@ -44,7 +44,8 @@ pub(crate) fn demo(
     telnetd: Telnetd,
     port: u16,
 ) -> anyhow::Result<()> {
-    let needs = [Need::Probe, Need::LiveTests, Need::Machines];
+    let mut needs = vec![Need::Probe, Need::LiveTests, Need::Machines];
+    needs.extend((telnetd == Telnetd::Systemd).then_some(Need::Packages));
     let ready = toolchain::ensure(workspace, &needs, None)?;
     let programs = Programs::agent(workspace, ready.toolchain)?;
     let mut base = Base::build(workspace, &programs)?;
@@ -53,7 +54,7 @@ pub(crate) fn demo(
     let mut userland = Userland::Busybox;
     let mut parameters = "quiet";
     if telnetd == Telnetd::Systemd {
-        base = system::build(workspace, &programs)?;
+        base = system::build(workspace, ready.toolchain, &programs)?;
         userland = Userland::Debian;
         parameters = "quiet systemd.unit=demo.target net.ifnames=0";
     }

@@ -60,7 +60,8 @@ pub(super) struct Outcome {
 impl Matrix {
     /// Boots all guests; an error when one test anywhere did not pass.
     pub(crate) fn run(&self, workspace: &Workspace) -> anyhow::Result<()> {
-        let needs = [Need::Probe, Need::LiveTests, Need::Machines];
+        let mut needs = vec![Need::Probe, Need::LiveTests, Need::Machines];
+        needs.extend(has_debian(&self.guests).then_some(Need::Packages));
         let ready = toolchain::ensure(workspace, &needs, None)?;
         let bases = Bases::build(workspace, ready.toolchain, &self.guests)?;
         let mut guests = VecDeque::new();
@@ -175,10 +176,7 @@ impl Bases {
         guests: &[Guest],
     ) -> anyhow::Result<Self> {
         let programs = Programs::all(workspace, toolchain)?;
-        let mut userlands = guests.iter().map(|guest| guest.userland);
-        let debian = userlands
-            .any(|userland| userland == Userland::Debian)
-            .then(|| system::build(workspace, &programs));
+        let debian = has_debian(guests).then(|| system::build(workspace, toolchain, &programs));
         Ok(Self {
             busybox: Base::build(workspace, &programs)?,
             debian: debian.transpose()?,
@@ -191,6 +189,11 @@ impl Bases {
             Userland::Debian => self.debian.as_ref().context("no Debian system was built"),
         }
     }
+}
+
+fn has_debian(guests: &[Guest]) -> bool {
+    let mut userlands = guests.iter().map(|guest| guest.userland);
+    userlands.any(|userland| userland == Userland::Debian)
 }
 
 fn next<T>(queue: &Mutex<VecDeque<T>>) -> Option<T> {

@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 
 pub(super) use self::{
     cpio::Cpio,
-    programs::{AGENT, Programs, SYSTEM_TESTS},
+    programs::{Programs, SYSTEM_TESTS},
 };
 use super::kernel::{Kernel, files_below};
 use crate::{process, toolchain, workspace::Workspace};

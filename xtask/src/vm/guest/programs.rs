@@ -16,8 +16,6 @@ const MUSL: &str = "x86_64-unknown-linux-musl";
 /// Read by the build scripts of dependencies with C in them.
 const C_COMPILER_FOR_MUSL: &str = "CC_x86_64_unknown_linux_musl";
 
-/// The agent.
-pub(crate) const AGENT: &str = "telnet-monitor";
 /// Tests of a whole system from inside.
 pub(crate) const SYSTEM_TESTS: &str = "system";
 

@@ -1,4 +1,4 @@
-//! A whole Debian system with systemd: the agent as a service, telnet servers behind every kind of
+//! A whole Debian system with systemd: the agent's package, telnet servers behind every kind of
 //! super-server, users who log in.
 
 use std::{fs, path::PathBuf};
@@ -6,10 +6,14 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context as _, bail};
 
 use super::{
-    guest::{AGENT, Base, Cpio, Programs, SYSTEM_TESTS, libraries},
+    guest::{Base, Cpio, Programs, SYSTEM_TESTS, libraries},
     kernel::{KEYRING, mirror},
 };
-use crate::{process, toolchain::Privilege, workspace::Workspace};
+use crate::{
+    package, process,
+    toolchain::{Privilege, Toolchain},
+    workspace::Workspace,
+};
 
 /// What puts the system together. The image is made anew when it changes.
 const SCRIPT: &str = include_str!("make-image.sh");
@@ -36,8 +40,15 @@ const FILES: [(&str, &str); 9] = [
     ("xinetd.service", include_str!("files/xinetd.service")),
 ];
 
-/// Packs the system, the agent and the tests.
-pub(super) fn build(workspace: &Workspace, programs: &Programs) -> anyhow::Result<Base> {
+/// Where the guest finds the package, and installs it from.
+const PACKAGE: &str = "/vm/telnet-monitor.deb";
+
+/// Packs the system, the agent's package and the tests.
+pub(super) fn build(
+    workspace: &Workspace,
+    toolchain: Toolchain,
+    programs: &Programs,
+) -> anyhow::Result<Base> {
     let mut cpio = Cpio::default();
     for (name, text) in FILES {
         cpio.file(&format!("{UNITS}/{name}"), text.as_bytes(), false)?;
@@ -49,7 +60,9 @@ pub(super) fn build(workspace: &Workspace, programs: &Programs) -> anyhow::Resul
     ] {
         cpio.file(&format!("/vm/{name}"), text.as_bytes(), true)?;
     }
-    install_agent(&mut cpio, programs)?;
+    println!("making the package that the guest installs");
+    let packages = package::make(workspace, toolchain, package::BUILD)?;
+    cpio.copy(package::with_ending(&packages, "deb")?, PACKAGE)?;
     if let Some(tests) = programs.find(SYSTEM_TESTS) {
         cpio.copy(tests, "/vm/system")?;
         // Those the tests were linked with, whatever release of Debian this machine has.
@@ -64,18 +77,6 @@ pub(super) fn build(workspace: &Workspace, programs: &Programs) -> anyhow::Resul
     let image = image(workspace)?;
     archives.extend(fs::read(&image).with_context(|| format!("cannot read {}", image.display()))?);
     Ok(Base::from_archives(archives))
-}
-
-/// Installs the agent as a service: the only place that knows how.
-fn install_agent(cpio: &mut Cpio, programs: &Programs) -> anyhow::Result<()> {
-    const UNIT: &str = "telnet-monitor.service";
-    cpio.copy(
-        programs.find(AGENT).context("no agent was built")?,
-        "/usr/bin/telnet-monitor",
-    )?;
-    let unit = include_str!("files/telnet-monitor.service");
-    cpio.file(&format!("{UNITS}/{UNIT}"), unit.as_bytes(), false)?;
-    enable(cpio, UNIT, "multi-user.target")
 }
 
 fn enable(cpio: &mut Cpio, unit: &str, target: &str) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 #!/bin/sh
 # What a person sees who plays with the guest: alerts, and a shell.
 . /vm/case
+apt-get install --yes /vm/telnet-monitor.deb >/tmp/install.log 2>&1 || cat /tmp/install.log
 ip link set lo up
 ip addr add 10.0.2.15/24 dev eth0 && ip link set eth0 up && ip route add default via 10.0.2.2
 echo
@@ -9,7 +10,5 @@ echo "From here:              telnet 127.0.0.1"
 echo "From another terminal:  telnet 127.0.0.1 $PORT"
 echo "User alice, password wonderland. To end: exit"
 echo
-# The service writes to a file; this one writes here.
-systemctl stop telnet-monitor.service
 telnet-monitor run &
 /bin/sh
