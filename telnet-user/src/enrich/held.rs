@@ -26,7 +26,7 @@ pub(super) fn holders(proc_root: &Path, checks: &[Check]) -> Vec<Vec<u32>> {
             check
                 .candidates
                 .iter()
-                .map(|task| task.pid)
+                .map(|candidate| candidate.task.pid)
                 .filter(|&pid| holds(pid, &mut read))
                 .collect()
         })
@@ -60,10 +60,13 @@ mod tests {
     use std::{os::unix::fs::symlink, sync::Arc};
 
     use super::*;
-    use crate::probe::record::{SocketKey, Task};
+    use crate::{
+        probe::record::{SocketKey, Task},
+        session::Candidate,
+    };
 
-    fn task(pid: u32) -> Arc<Task> {
-        Arc::new(Task {
+    fn candidate(pid: u32) -> Candidate {
+        let task = Arc::new(Task {
             pid,
             tid: pid,
             uid: 0,
@@ -73,7 +76,11 @@ mod tests {
             parent: None,
             cgroup: None,
             args: None,
-        })
+        });
+        Candidate {
+            task,
+            is_settled: true,
+        }
     }
 
     #[test]
@@ -90,7 +97,7 @@ mod tests {
                 cookie: None,
             },
             inode,
-            candidates: pids.iter().map(|&pid| task(pid)).collect(),
+            candidates: pids.iter().map(|&pid| candidate(pid)).collect(),
         };
         let checks = [
             check(10, &[1, 2, 3, 99]),

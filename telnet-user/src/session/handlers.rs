@@ -3,7 +3,9 @@
 //! inetd, xinetd and systemd accept and hand the socket to a child; a forking server keeps it in
 //! the child; busybox telnetd serves by itself. The kernel reports forks and execs of acceptors
 //! and their descendants; which of them holds the socket is looked up a few times after the
-//! accept, since a child holds copies of everything until it closes or replaces them.
+//! accept, since a child holds copies of everything until it closes or replaces them. While it has
+//! not come to exec, and its parent holds the socket too, it may be anybody's: a server that serves
+//! many sessions forks a child for each, and each child has copies of the sockets of all others.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -14,11 +16,14 @@ use crate::{
 };
 
 /// When holders are looked up, after the accept.
-const CHECKS: [Duration; 3] = [
+const CHECKS: [Duration; 4] = [
     Duration::from_millis(20),
     Duration::from_millis(250),
     Duration::from_secs(1),
+    Duration::from_secs(3),
 ];
+/// A child that has not come to exec for this long is not going to: it serves by itself.
+const EXEC_PATIENCE: Duration = Duration::from_secs(2);
 /// Most checks done at once, so that a flood of sessions does not keep the pipeline from records.
 const CHECKS_AT_ONCE: usize = 64;
 
@@ -31,7 +36,27 @@ pub struct Check {
     pub inode: u64,
     /// Processes that may hold it: the acceptor first, then what it made since the accept. None
     /// when no hook told who accepted: then anybody may.
-    pub candidates: Vec<Arc<Task>>,
+    pub candidates: Vec<Candidate>,
+}
+
+/// A process that may hold a session's socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The process.
+    pub task: Arc<Task>,
+    /// What it holds is what it is meant to: it runs a program of its own, or has not come to for so
+    /// long that it will not.
+    pub is_settled: bool,
+}
+
+/// A look that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) key: SocketKey,
+    /// When the session was accepted.
+    pub(super) accepted: BootTime,
+    /// None follows.
+    pub(super) is_last: bool,
 }
 
 /// Descendants of acceptors, and the checks that are planned.
@@ -46,6 +71,7 @@ struct Process {
     task: Arc<Task>,
     parent: Option<u32>,
     forked: BootTime,
+    has_program: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +96,7 @@ impl Handlers {
         let process = Process {
             parent: child.parent,
             forked: time,
+            has_program: false,
             task: Arc::new(child.clone()),
         };
         self.processes.insert(process.task.pid, process);
@@ -79,6 +106,7 @@ impl Handlers {
     pub(super) fn exec(&mut self, task: &Arc<Task>) {
         if let Some(process) = self.processes.get_mut(&task.pid) {
             process.task = Arc::clone(task);
+            process.has_program = true;
         }
     }
 
@@ -89,13 +117,16 @@ impl Handlers {
 
     /// Plans the checks of a session accepted at `time`.
     pub(super) fn plan(&mut self, key: SocketKey, time: BootTime) {
-        self.plan_step(key, time, 0);
+        self.plan_step(key, time, time, 0);
     }
 
-    fn plan_step(&mut self, key: SocketKey, accepted: BootTime, step: usize) {
+    /// `last` is when the step before was done: looks that are late are still apart.
+    fn plan_step(&mut self, key: SocketKey, accepted: BootTime, last: BootTime, step: usize) {
         if let Some(&delay) = CHECKS.get(step) {
+            let before = step.checked_sub(1).and_then(|step| CHECKS.get(step));
+            let pause = delay.saturating_sub(before.copied().unwrap_or_default());
             self.planned.insert(Planned {
-                due: accepted.plus(delay),
+                due: accepted.plus(delay).max(last.plus(pause)),
                 address: key.address,
                 cookie: key.cookie,
                 accepted,
@@ -109,9 +140,8 @@ impl Handlers {
         self.planned.first().map(|planned| planned.due)
     }
 
-    /// The sockets whose check is due, with the time of the accept; each is planned again until
-    /// its last check.
-    pub(super) fn due(&mut self, now: BootTime) -> Vec<(SocketKey, BootTime)> {
+    /// The sockets whose check is due; each is planned again until its last check.
+    pub(super) fn due(&mut self, now: BootTime) -> Vec<Due> {
         let mut due = Vec::new();
         while due.len() < CHECKS_AT_ONCE
             && let Some(planned) = self.planned.first().copied()
@@ -122,14 +152,24 @@ impl Handlers {
                 address: planned.address,
                 cookie: planned.cookie,
             };
-            self.plan_step(key, planned.accepted, planned.step + 1);
-            due.push((key, planned.accepted));
+            let next = planned.step + 1;
+            self.plan_step(key, planned.accepted, now, next);
+            due.push(Due {
+                key,
+                accepted: planned.accepted,
+                is_last: next == CHECKS.len(),
+            });
         }
         due
     }
 
     /// The check of a session, unless its handler was seen in the kernel.
-    pub(super) fn check(&self, session: &Session, accepted: BootTime) -> Option<Check> {
+    pub(super) fn check(
+        &self,
+        session: &Session,
+        accepted: BootTime,
+        now: BootTime,
+    ) -> Option<Check> {
         if let Some(handler) = &session.owners.handler
             && handler.source == Attribution::Exec
         {
@@ -140,21 +180,31 @@ impl Handlers {
             key: session.key,
             inode: session.inode.unwrap_or_default(),
             candidates: acceptor.map_or_else(Vec::new, |acceptor| {
-                self.candidates(&acceptor.task, accepted)
+                self.candidates(&acceptor.task, accepted, now)
             }),
         })
     }
 
-    fn candidates(&self, acceptor: &Arc<Task>, accepted: BootTime) -> Vec<Arc<Task>> {
+    fn candidates(
+        &self,
+        acceptor: &Arc<Task>,
+        accepted: BootTime,
+        now: BootTime,
+    ) -> Vec<Candidate> {
         let descendants = self
             .processes
             .values()
             .filter(|process| process.forked >= accepted)
             .filter(|process| self.descends(process, acceptor.pid))
-            .map(|process| Arc::clone(&process.task));
-        std::iter::once(Arc::clone(acceptor))
-            .chain(descendants)
-            .collect()
+            .map(|process| Candidate {
+                task: Arc::clone(&process.task),
+                is_settled: process.has_program || now.since(process.forked) >= EXEC_PATIENCE,
+            });
+        let acceptor = Candidate {
+            task: Arc::clone(acceptor),
+            is_settled: true,
+        };
+        std::iter::once(acceptor).chain(descendants).collect()
     }
 
     fn descends(&self, process: &Process, ancestor: u32) -> bool {
@@ -175,27 +225,41 @@ impl Handlers {
 
 /// The handler among the candidates that hold the socket: a descendant before the acceptor, and
 /// the topmost of several, since children of the handler may hold copies. `None` when nobody
-/// holds it or when two unrelated descendants do.
-pub(super) fn choose(candidates: &[Arc<Task>], holders: &[u32]) -> Option<Owner> {
+/// holds it, when two unrelated descendants do, or when it is too early to tell.
+pub(super) fn choose(candidates: &[Candidate], holders: &[u32]) -> Option<Owner> {
     let (acceptor, descendants) = candidates.split_first()?;
-    let holds = |task: &Task| holders.contains(&task.pid);
-    let mut topmost = descendants
-        .iter()
-        .filter(|task| holds(task))
-        .filter(|task| {
-            !descendants
-                .iter()
-                .any(|other| task.parent == Some(other.pid) && holds(other))
-        });
+    let holds = |candidate: &Candidate| holders.contains(&candidate.task.pid);
+    let is_shared = holds(acceptor);
+    // One that holds it beside its parent and has not come to exec may just have copies.
+    let serves = |one: &Candidate| holds(one) && (one.is_settled || !is_shared);
+    let is_child = |one: &Candidate, other: &Candidate| one.task.parent == Some(other.task.pid);
+    let mut topmost = descendants.iter().filter(|one| serves(one)).filter(|one| {
+        !descendants
+            .iter()
+            .any(|other| is_child(one, other) && serves(other))
+    });
     let handler = match (topmost.next(), topmost.next()) {
         (Some(only), None) => only,
-        (None, _) if holds(acceptor) => acceptor,
+        (None, _) if is_shared && may_serve_itself(acceptor, descendants, holds) => acceptor,
         (Some(_), Some(_)) | (None, _) => return None,
     };
     Some(Owner {
-        task: Arc::clone(handler),
+        task: Arc::clone(&handler.task),
         source: Attribution::Held,
     })
+}
+
+/// Whether the acceptor, which holds the socket, has it for itself: nobody else holds it, or those
+/// who do just have copies, since a child of it runs a program already and was not given the socket.
+fn may_serve_itself(
+    acceptor: &Candidate,
+    descendants: &[Candidate],
+    holds: impl Fn(&Candidate) -> bool,
+) -> bool {
+    let is_apart = |one: &Candidate| {
+        one.is_settled && !holds(one) && one.task.parent == Some(acceptor.task.pid)
+    };
+    !descendants.iter().any(&holds) || descendants.iter().any(is_apart)
 }
 
 #[cfg(test)]
@@ -216,12 +280,18 @@ mod tests {
         }
     }
 
+    fn candidate(pid: u32, parent: u32, is_settled: bool) -> Candidate {
+        Candidate {
+            task: Arc::new(task(pid, parent)),
+            is_settled,
+        }
+    }
+
     #[test]
     fn the_topmost_descendant_that_holds_the_socket_serves_it() {
         // 1 made 2, which made 3; 4 is another child of 1.
-        let candidates: Vec<Arc<Task>> = [(1, 0), (2, 1), (3, 2), (4, 1)]
-            .map(|(pid, parent)| Arc::new(task(pid, parent)))
-            .into();
+        let candidates =
+            [(1, 0), (2, 1), (3, 2), (4, 1)].map(|(pid, parent)| candidate(pid, parent, true));
         for (holders, expected) in [
             (vec![1], Some(1)),
             (vec![2], Some(2)),
@@ -237,8 +307,62 @@ mod tests {
         }
     }
 
+    /// A server that serves its sessions by itself has forked 2 and 3, for two of them; 4 is a
+    /// child of 2. Whoever has not come to exec has copies of everything.
     #[test]
-    fn checks_come_three_times_and_not_all_at_once() {
+    fn who_has_not_come_to_exec_says_nothing() {
+        for (settled, holders, expected) in [
+            // Too early.
+            (&[][..], &[1, 2, 3][..], None),
+            (&[], &[1, 2], None),
+            // Its own child has come to exec, those of others have not.
+            (&[2], &[1, 3], Some(1)),
+            (&[2], &[1, 3, 4], Some(1)),
+            (&[4], &[1, 3], None),
+            (&[2, 3], &[1], Some(1)),
+            (&[], &[1], Some(1)),
+            // It was given the socket, or has it for so long that it will never exec.
+            (&[2], &[1, 2, 3], Some(2)),
+            (&[2, 3], &[1, 2, 3], None),
+            // The parent has closed its copy.
+            (&[], &[2], Some(2)),
+            (&[], &[2, 4], Some(2)),
+        ] {
+            let candidates = [(1, 0), (2, 1), (3, 1), (4, 2)]
+                .map(|(pid, parent)| candidate(pid, parent, pid == 1 || settled.contains(&pid)));
+            let chosen = choose(&candidates, holders).map(|owner| owner.task.pid);
+            assert_eq!(chosen, expected, "{settled:?} {holders:?}");
+        }
+    }
+
+    #[test]
+    fn late_looks_are_apart() {
+        let mut handlers = Handlers::new(16);
+        let key = SocketKey {
+            address: 1,
+            cookie: None,
+        };
+        handlers.plan(key, BootTime::from_nanos(0));
+        let late = BootTime::from_nanos(0).plus(Duration::from_mins(1));
+        let mut now = late;
+        let mut pauses = Vec::new();
+        for number in 1..=CHECKS.len() {
+            let due = handlers.due(now);
+            assert_eq!(due.len(), 1, "look {number}");
+            assert_eq!(
+                due.first().map(|due| due.is_last),
+                Some(number == CHECKS.len())
+            );
+            if let Some(next) = handlers.deadline() {
+                pauses.push(next.since(now).as_millis());
+                now = next;
+            }
+        }
+        assert_eq!(pauses, [230, 750, 2_000]);
+    }
+
+    #[test]
+    fn checks_come_four_times_and_not_all_at_once() {
         let mut handlers = Handlers::new(16);
         let accepted = BootTime::from_nanos(0);
         for address in 0..100 {
@@ -254,15 +378,10 @@ mod tests {
         assert_eq!(handlers.due(later).len(), CHECKS_AT_ONCE);
         assert_eq!(handlers.due(later).len(), 100 - CHECKS_AT_ONCE);
         let mut total = 100;
-        let end = accepted.plus(Duration::from_secs(2));
-        loop {
-            let due = handlers.due(end).len();
-            if due == 0 {
-                break;
-            }
-            total += due;
+        while let Some(next) = handlers.deadline() {
+            total += handlers.due(next).len();
         }
-        assert_eq!(total, 300);
+        assert_eq!(total, 400);
         assert_eq!(handlers.deadline(), None);
     }
 }

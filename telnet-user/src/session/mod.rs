@@ -18,7 +18,7 @@ use std::{collections::HashSet, net::SocketAddr, sync::Arc};
 pub use self::{
     activity::{Activity, Program},
     authentication::is_login,
-    handlers::Check,
+    handlers::{Candidate, Check},
 };
 pub use crate::probe::filter::Direction;
 use crate::{

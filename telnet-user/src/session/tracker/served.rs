@@ -31,10 +31,12 @@ impl Tracker {
     pub fn checks(&mut self, now: BootTime) -> Vec<Check> {
         let due = self.handlers.due(now);
         due.into_iter()
-            .filter_map(|(key, accepted)| {
-                let entry = self.sessions.get(&key.address)?;
-                let is_same = is_same_socket(entry.session.key, key);
-                let check = || self.handlers.check(&entry.session, accepted);
+            // The last one is for those that were undecided.
+            .filter(|due| !due.is_last || !self.trees.is_confirmed(due.key))
+            .filter_map(|due| {
+                let entry = self.sessions.get(&due.key.address)?;
+                let is_same = is_same_socket(entry.session.key, due.key);
+                let check = || self.handlers.check(&entry.session, due.accepted, now);
                 is_same.then(check).flatten()
             })
             .collect()
@@ -45,12 +47,7 @@ impl Tracker {
         if let Some(handler) = handlers::choose(&check.candidates, holders) {
             let task = Arc::clone(&handler.task);
             self.set_handler(check.key, handler);
-            // A child that both are seen to hold it may just not have come to exec yet.
-            let acceptor = check.candidates.first().map(|acceptor| acceptor.pid);
-            let is_shared = acceptor.is_some_and(|pid| pid != task.pid && holders.contains(&pid));
-            if !is_shared || self.trees.suspect(check.key, task.pid) {
-                self.confirm(check.key, &task, out);
-            }
+            self.confirm(check.key, &task, out);
         }
     }
 

@@ -77,8 +77,6 @@ pub(super) struct Family {
     acceptor: Arc<Task>,
     /// Who serves the session, once that is known.
     pub(super) handler: Option<Arc<Task>>,
-    /// Who seemed to serve it at the last look.
-    pub(super) suspected: Option<u32>,
     /// Steps of processes that may be of this session.
     pending: Vec<(BootTime, Input)>,
     people: HashMap<u32, Person>,
@@ -95,7 +93,6 @@ impl Family {
             key,
             acceptor: Arc::clone(acceptor),
             handler: None,
-            suspected: None,
             pending: Vec::new(),
             people: HashMap::new(),
             activity: Activity {

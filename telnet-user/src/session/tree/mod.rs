@@ -133,10 +133,9 @@ impl Trees {
         (steps, end)
     }
 
-    /// `pid` seems to serve a session. Whether it seemed so at the last look too.
-    pub(super) fn suspect(&mut self, key: SocketKey, pid: u32) -> bool {
-        let family = self.families.get_mut(&key);
-        family.is_some_and(|family| family.suspected.replace(pid) == Some(pid))
+    /// Whether it is known who serves a session.
+    pub(super) fn is_confirmed(&self, key: SocketKey) -> bool {
+        self.families.get(&key).is_some_and(Family::is_confirmed)
     }
 
     /// It is known who serves a session: what its processes did so far can be told.

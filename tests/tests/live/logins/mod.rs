@@ -1,6 +1,7 @@
 //! Who logs in, how, and what they run.
 
 mod bypass;
+mod many;
 mod secrets;
 mod shown;
 mod told;

@@ -67,11 +67,16 @@ fn who_holds_the_socket_is_asked_of_the_acceptor_and_its_children_only() {
     let [check] = checks.as_slice() else {
         panic!("one check expected: {checks:?}");
     };
-    let mut pids: Vec<u32> = check.candidates.iter().map(|task| task.pid).collect();
+    let mut pids: Vec<u32> = check.candidates.iter().map(|one| one.task.pid).collect();
     pids.sort_unstable();
     assert_eq!((check.inode, pids), (1_000, vec![7, 8, 9]));
     let mut out = Vec::new();
     tracker.settle(check, &[7, 8, 9], &mut out);
+    let session = tracker.session(socket(1).key).expect("open");
+    assert_eq!(session.owners.handler, None, "all of them have copies yet");
+    let checks = tracker.checks(at(252));
+    let check = checks.first().expect("a second look");
+    tracker.settle(check, &[8, 9], &mut out);
     assert_eq!(out, [], "a fork says nothing");
     let session = tracker.session(socket(1).key).expect("open");
     let handler = session.owners.handler.as_ref().expect("settled");
