@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::process;
+use crate::{process, target::Target};
 
 /// The folders of this checkout and the cargo that works on it.
 #[derive(Debug)]
@@ -71,6 +71,13 @@ impl Workspace {
     pub(crate) fn agent(&self, release: bool) -> PathBuf {
         let profile = if release { "release" } else { "debug" };
         self.target.join(profile).join("telnet-monitor")
+    }
+
+    /// The same of another target than the host's.
+    pub(crate) fn agent_for(&self, release: bool, target: Target) -> PathBuf {
+        let profile = if release { "release" } else { "debug" };
+        let folder = self.target.join(target.triple()).join(profile);
+        folder.join("telnet-monitor")
     }
 
     /// A cargo call in the repository root that shares this checkout's output folder.

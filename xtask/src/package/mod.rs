@@ -71,7 +71,7 @@ fn deb(workspace: &Workspace, stage: &Stage) -> anyhow::Result<PathBuf> {
             "--no-build",
             "--no-strip",
             "--target",
-            TARGET,
+            TARGET.triple(),
         ])
         .args(["--package", "telnet-user", "--output"])
         .arg(&stage.folder)
@@ -120,7 +120,7 @@ fn generate_rpm(workspace: &Workspace) -> Command {
     let mut command = workspace.command(workspace.tool("cargo-generate-rpm"));
     command
         .args(["generate-rpm", "--package", "telnet-user"])
-        .args(["--target", TARGET, "--payload-compress", "zstd"]);
+        .args(["--target", TARGET.triple(), "--payload-compress", "zstd"]);
     command
 }
 

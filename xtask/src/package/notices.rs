@@ -36,7 +36,7 @@ pub(super) fn write(workspace: &Workspace) -> anyhow::Result<String> {
     let folders = folders(workspace)?;
     let mut parts = BTreeSet::new();
     for (package, target) in [
-        ("telnet-user", TARGET),
+        ("telnet-user", TARGET.triple()),
         ("telnet-ebpf", "bpfel-unknown-none"),
     ] {
         parts.extend(linked(workspace, package, target)?);
@@ -102,7 +102,7 @@ fn folders(workspace: &Workspace) -> anyhow::Result<BTreeMap<String, String>> {
     let mut command = workspace.cargo();
     command
         .args(["metadata", "--locked", "--format-version", "1"])
-        .args(["--filter-platform", TARGET]);
+        .args(["--filter-platform", TARGET.triple()]);
     let metadata: Value = serde_json::from_str(&process::capture(&mut command)?)?;
     let packages = metadata.get("packages").and_then(Value::as_array);
     let packages = packages.context("cargo metadata names no packages")?;

@@ -9,10 +9,10 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use super::notices;
-use crate::{probe, process, toolchain::Toolchain, workspace::Workspace};
+use crate::{probe, process, target::Target, toolchain::Toolchain, workspace::Workspace};
 
-/// One binary for every distribution.
-pub(super) const TARGET: &str = "x86_64-unknown-linux-musl";
+/// What packages are made for.
+pub(super) const TARGET: Target = Target::X86_64;
 
 /// The folders and the time of a run.
 #[derive(Debug)]
@@ -125,8 +125,8 @@ impl Stage {
                     .arg(self.files.join(to)),
             )?;
         }
-        let arch = TARGET.split('-').next().unwrap_or_default();
-        let name = format!("telnet-monitor-{}-{arch}", env!("CARGO_PKG_VERSION"));
+        let (version, arch) = (env!("CARGO_PKG_VERSION"), TARGET.arch());
+        let name = format!("telnet-monitor-{version}-{arch}");
         let tarball = self.folder.join(format!("{name}.tar.gz"));
         let mut tar = workspace.command("tar");
         tar.args([
@@ -167,7 +167,7 @@ fn compile(
     build: &Path,
     epoch: &str,
 ) -> anyhow::Result<PathBuf> {
-    let probe = probe::build(workspace, toolchain)?;
+    let probe = probe::build_for(workspace, toolchain, TARGET.arch())?;
     let mut command = workspace.cargo();
     let home = std::env::var_os("CARGO_HOME").map_or_else(
         || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
@@ -180,14 +180,7 @@ fn compile(
     ]
     .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
     command
-        .args([
-            "build",
-            "--release",
-            "--quiet",
-            "--locked",
-            "--target",
-            TARGET,
-        ])
+        .args(["build", "--release", "--quiet", "--locked"])
         .args([
             "--package",
             "telnet-user",
@@ -198,12 +191,11 @@ fn compile(
         .arg(build)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
         .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
-        .env("SOURCE_DATE_EPOCH", epoch)
-        // The little C among the dependencies is freestanding: no compiler of musl's own.
-        .env("CC_x86_64_unknown_linux_musl", "cc");
+        .env("SOURCE_DATE_EPOCH", epoch);
+    TARGET.choose(&mut command);
     probe::embed(&mut command, &probe);
     process::run(&mut command)?;
-    Ok(build.join(TARGET).join("release/telnet-monitor"))
+    Ok(build.join(TARGET.triple()).join("release/telnet-monitor"))
 }
 
 fn remove_ending(folder: &Path, ending: &str) -> anyhow::Result<()> {

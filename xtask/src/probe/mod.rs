@@ -35,9 +35,19 @@ const FOREIGN_VARIABLES: [&str; 7] = [
     "RUSTFLAGS",
 ];
 
-/// Builds the probe and returns its ELF object.
+/// Builds the probe for this machine's kernel and returns its ELF object.
 pub(crate) fn build(workspace: &Workspace, toolchain: Toolchain) -> anyhow::Result<PathBuf> {
-    let folder = folder(workspace, toolchain);
+    build_for(workspace, toolchain, env::consts::ARCH)
+}
+
+/// Builds it for a processor by rustc's name: where a kprobe finds the arguments of a function
+/// depends on that.
+pub(crate) fn build_for(
+    workspace: &Workspace,
+    toolchain: Toolchain,
+    arch: &str,
+) -> anyhow::Result<PathBuf> {
+    let folder = folder(workspace, toolchain, arch);
     let mut command = workspace.cargo();
     process::scrub(&mut command, &FOREIGN_VARIABLES);
     command
@@ -46,7 +56,7 @@ pub(crate) fn build(workspace: &Workspace, toolchain: Toolchain) -> anyhow::Resu
         .arg(&folder)
         // `-Z build-std` is the one unstable flag.
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(&workspace.tool("bpf-linker")));
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(arch, &workspace.tool("bpf-linker")));
     if toolchain == Toolchain::Debian {
         command.env("RUSTC", DEBIAN_RUSTC);
     }
@@ -60,7 +70,7 @@ pub(crate) fn build(workspace: &Workspace, toolchain: Toolchain) -> anyhow::Resu
 
 /// The object of an earlier build, if there was one.
 pub(crate) fn last_built(workspace: &Workspace) -> Option<PathBuf> {
-    let object = object(&folder(workspace, Toolchain::Rustup));
+    let object = object(&folder(workspace, Toolchain::Rustup, env::consts::ARCH));
     object.is_file().then_some(object)
 }
 
@@ -69,10 +79,15 @@ pub(crate) fn embed(command: &mut Command, object: &Path) {
     command.env(OBJECT_VARIABLE, object);
 }
 
-fn folder(workspace: &Workspace, toolchain: Toolchain) -> PathBuf {
-    workspace.target().join(match toolchain {
+fn folder(workspace: &Workspace, toolchain: Toolchain, arch: &str) -> PathBuf {
+    let name = match toolchain {
         Toolchain::Rustup => "ebpf",
         Toolchain::Debian => "ebpf-debian",
+    };
+    workspace.target().join(if arch == env::consts::ARCH {
+        name.to_owned()
+    } else {
+        format!("{name}-{arch}")
     })
 }
 
@@ -81,10 +96,9 @@ fn object(folder: &Path) -> PathBuf {
 }
 
 /// In cargo's encoding, whose separator occurs in no path.
-fn flags(linker: &Path) -> OsString {
+fn flags(arch: &str, linker: &Path) -> OsString {
     let mut flags = OsString::from(format!(
-        "--cfg=bpf_target_arch=\"{}\"\u{1f}-Cdebuginfo=2\u{1f}-Clink-arg=--btf\u{1f}-Clinker=",
-        env::consts::ARCH
+        "--cfg=bpf_target_arch=\"{arch}\"\u{1f}-Cdebuginfo=2\u{1f}-Clink-arg=--btf\u{1f}-Clinker="
     ));
     flags.push(linker);
     flags
@@ -96,9 +110,10 @@ mod tests {
 
     #[test]
     fn flags_keep_a_path_with_spaces_whole() {
-        let flags = flags(Path::new("/my tools/bpf-linker"));
+        let flags = flags("aarch64", Path::new("/my tools/bpf-linker"));
         let flags = flags.to_str().unwrap().split('\u{1f}').collect::<Vec<_>>();
         assert_eq!(flags.len(), 4);
+        assert_eq!(flags.first(), Some(&"--cfg=bpf_target_arch=\"aarch64\""));
         assert_eq!(flags.last(), Some(&"-Clinker=/my tools/bpf-linker"));
     }
 }

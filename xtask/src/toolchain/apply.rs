@@ -5,7 +5,7 @@ use std::{env, iter, process::Command};
 use super::{
     apt,
     facts::Facts,
-    plan::{BPF_LINKER, CARGO_DENY, MUSL, Step},
+    plan::{BPF_LINKER, CARGO_DENY, Step},
     test_tools,
 };
 use crate::{process, workspace::Workspace};
@@ -24,9 +24,9 @@ pub(crate) fn step(workspace: &Workspace, facts: &Facts, step: &Step) -> anyhow:
             // With optimisation: they compress.
             process::run(&mut cargo_install(workspace, name, version)?)
         }
-        Step::MuslTarget => {
+        Step::Target(target) => {
             let mut command = workspace.command("rustup");
-            process::run(command.args(["target", "add", MUSL]))
+            process::run(command.args(["target", "add", target.triple()]))
         }
         Step::TestTools => test_tools::unpack(workspace),
     }

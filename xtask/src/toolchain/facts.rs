@@ -2,13 +2,15 @@
 
 use std::{env, fs, path::Path};
 
+use clap::ValueEnum as _;
+
 use super::{
     apt,
-    plan::{MUSL, PACKAGERS},
+    plan::PACKAGERS,
     test_tools,
     version::{Installed, Rustc, ask_rustc, host_rustc},
 };
-use crate::{process, vm, workspace::Workspace};
+use crate::{process, target::Target, vm, workspace::Workspace};
 
 /// Where Debian installs the compiler. The bare name is rustup's proxy on most machines.
 pub(crate) const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
@@ -56,8 +58,10 @@ pub(crate) struct Facts {
     pub(crate) cargo_deny: Option<String>,
     /// Those of [`PACKAGERS`] that are installed in their version.
     pub(crate) packagers: Vec<(&'static str, &'static str)>,
-    /// Targets beside the host's that the agent can be built for.
-    pub(crate) targets: Vec<&'static str>,
+    /// Those whose standard library is there.
+    pub(crate) targets: Vec<Target>,
+    /// Those whose compiler, with its headers, is there.
+    pub(crate) compilers: Vec<Target>,
     /// Whether the telnet servers and clients are unpacked.
     pub(crate) test_tools: bool,
     /// Whether `LLVM_PREFIX` names an LLVM to build against.
@@ -82,6 +86,7 @@ impl Facts {
             cargo_deny: cargo_deny(workspace, &record),
             packagers: packagers(workspace, &record),
             targets: targets(workspace)?,
+            compilers: compilers(workspace),
             test_tools: test_tools::are_unpacked(workspace),
             llvm_prefix: env::var_os("LLVM_PREFIX").is_some(),
             machine_packages: machine_packages(),
@@ -139,10 +144,30 @@ fn packagers(workspace: &Workspace, record: &str) -> Vec<(&'static str, &'static
     PACKAGERS.into_iter().filter(is_there).collect()
 }
 
-fn targets(workspace: &Workspace) -> anyhow::Result<Vec<&'static str>> {
+fn targets(workspace: &Workspace) -> anyhow::Result<Vec<Target>> {
     let sysroot = process::capture(workspace.command("rustc").args(["--print", "sysroot"]))?;
-    let targets = Path::new(sysroot.trim()).join("lib/rustlib");
-    Ok(Vec::from_iter(targets.join(MUSL).is_dir().then_some(MUSL)))
+    let libraries = Path::new(sysroot.trim()).join("lib/rustlib");
+    let mut targets = Target::value_variants().to_vec();
+    targets.retain(|target| libraries.join(target.triple()).is_dir());
+    Ok(targets)
+}
+
+/// Tried: a compiler without headers is no use.
+fn compilers(workspace: &Workspace) -> Vec<Target> {
+    let mut targets = Target::value_variants().to_vec();
+    targets.retain(|target| {
+        let mut command = workspace.command(target.compiler());
+        command.args([
+            "-fsyntax-only",
+            "-include",
+            "stdint.h",
+            "-x",
+            "c",
+            "/dev/null",
+        ]);
+        process::capture(&mut command).is_ok()
+    });
+    targets
 }
 
 fn cargo_deny(workspace: &Workspace, record: &str) -> Option<String> {

@@ -4,10 +4,9 @@ use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 
 use anyhow::{Context as _, Result};
-use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 
-use crate::report;
+use crate::{report, socket};
 
 /// Connects, sends a line and ends at once.
 pub(crate) fn once(server: SocketAddr, text: &str) -> Result<()> {
@@ -19,9 +18,7 @@ pub(crate) fn once(server: SocketAddr, text: &str) -> Result<()> {
 
 /// Opens `count` sessions and holds them until standard input ends.
 pub(crate) fn many(server: SocketAddr, count: usize) -> Result<()> {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit)?;
+    socket::hold_as_many_as_allowed()?;
     let mut held = Vec::with_capacity(count);
     for _ in 0..count {
         let stream = TcpStream::connect(server).with_context(|| server.to_string())?;

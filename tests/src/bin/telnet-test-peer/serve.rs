@@ -19,6 +19,7 @@ use crate::{report, socket};
 
 /// Runs a server until standard input ends.
 pub(crate) fn run(kind: &str, address: SocketAddr, count: usize) -> Result<()> {
+    socket::hold_as_many_as_allowed()?;
     match kind {
         // Accepts and serves in one process, each session in a thread of its own; the
         // thread that accepts is not the main one.

@@ -7,6 +7,15 @@ use anyhow::{Context as _, Result};
 use rustix::net::{
     self, AddressFamily, SocketFlags, SocketType, getpeername, getsockname, ipproto,
 };
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+/// Lets this process have as many sockets as the hard limit says: the soft one is 1024 where no
+/// service manager raised it.
+pub(crate) fn hold_as_many_as_allowed() -> Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).context("RLIMIT_NOFILE")
+}
 
 /// A stream socket of the address's family.
 pub(crate) fn stream(address: SocketAddr, mptcp: bool, flags: SocketFlags) -> Result<OwnedFd> {

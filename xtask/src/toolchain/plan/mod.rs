@@ -9,6 +9,7 @@ use super::{
     facts::{Facts, Linker, Privilege},
     test_tools,
 };
+use crate::target::Target;
 
 /// The version that this workspace is built with.
 pub(crate) const BPF_LINKER: &str = "0.13.0";
@@ -20,9 +21,6 @@ pub(crate) const PACKAGERS: [(&str, &str); 2] =
     [("cargo-deb", "3.8.0"), ("cargo-generate-rpm", "0.21.1")];
 /// Debian's backport of a current compiler, and the source of its standard library.
 const DEBIAN_RUST: [&str; 2] = ["rustc-web", "rust-web-src"];
-
-/// The target of the static agent.
-pub(crate) const MUSL: &str = "x86_64-unknown-linux-musl";
 
 /// A purpose that tools are wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +35,23 @@ pub(crate) enum Need {
     Machines,
     /// Making packages. Not part of a set-up: its tools take minutes to build.
     Packages,
+    /// Building the static agent for this target. Not part of a set-up either.
+    Target(Target),
 }
 
 impl Need {
     /// What `cargo xtask setup` provides.
     pub(crate) const ALL: [Self; 4] =
         [Self::Probe, Self::LiveTests, Self::Licences, Self::Machines];
+
+    const fn target(self) -> Option<Target> {
+        match self {
+            Self::Target(target) => Some(target),
+            Self::Probe | Self::LiveTests | Self::Licences | Self::Machines | Self::Packages => {
+                None
+            }
+        }
+    }
 }
 
 /// One change to the machine or to `target/tools`.
@@ -59,7 +68,7 @@ pub(crate) enum Step {
     /// `cargo install` of one of [`PACKAGERS`].
     Packager(&'static str, &'static str),
     /// `rustup target add`, for the static agent.
-    MuslTarget,
+    Target(Target),
     /// Download and unpack telnet servers and clients.
     TestTools,
 }
@@ -84,7 +93,10 @@ impl fmt::Display for Step {
             Self::Packager(name, version) => {
                 write!(f, "build {name} {version} into target/tools")
             }
-            Self::MuslTarget => write!(f, "add the target {MUSL} to the rustup toolchain"),
+            Self::Target(target) => {
+                let triple = target.triple();
+                write!(f, "add the target {triple} to the rustup toolchain")
+            }
             Self::TestTools => write!(
                 f,
                 "unpack (not install) into target/tools/root: {}",
@@ -122,13 +134,14 @@ impl Plan {
             steps.push(Step::CargoDeny);
         }
         if needs.contains(&Need::Packages) {
-            if !facts.targets.contains(&MUSL) {
-                steps.push(Step::MuslTarget);
-            }
+            static_target(facts, Target::X86_64, &mut packages, &mut steps);
             let missing = PACKAGERS
                 .iter()
                 .filter(|one| !facts.packagers.contains(one));
             steps.extend(missing.map(|(name, version)| Step::Packager(name, version)));
+        }
+        for target in needs.iter().filter_map(|need| need.target()) {
+            static_target(facts, target, &mut packages, &mut steps);
         }
         if needs.contains(&Need::LiveTests) && !facts.test_tools {
             steps.push(Step::TestTools);
@@ -171,7 +184,7 @@ fn possible(facts: &Facts, steps: &[Step]) -> anyhow::Result<()> {
             | Step::BpfLinker(_)
             | Step::CargoDeny
             | Step::Packager(..)
-            | Step::MuslTarget => continue,
+            | Step::Target(_) => continue,
         };
         if facts.packages.is_none() {
             bail!(
@@ -188,6 +201,21 @@ fn possible(facts: &Facts, steps: &[Step]) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn static_target(facts: &Facts, target: Target, packages: &mut Vec<String>, steps: &mut Vec<Step>) {
+    if !facts.compilers.contains(&target) {
+        packages.extend(
+            target
+                .compiler_packages()
+                .iter()
+                .copied()
+                .map(str::to_owned),
+        );
+    }
+    if !facts.targets.contains(&target) {
+        steps.push(Step::Target(target));
+    }
 }
 
 fn automatic(facts: &Facts) -> Toolchain {

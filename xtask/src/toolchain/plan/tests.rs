@@ -26,7 +26,8 @@ fn fresh() -> Facts {
         linker: None,
         cargo_deny: None,
         packagers: PACKAGERS.to_vec(),
-        targets: vec![MUSL],
+        targets: vec![Target::X86_64],
+        compilers: vec![Target::X86_64],
         test_tools: false,
         llvm_prefix: false,
         machine_packages: vec!["qemu-system-x86".to_owned()],
@@ -55,8 +56,18 @@ fn packagers_are_built_only_for_packages() {
     };
     assert_eq!(steps(&facts, &Need::ALL, None), []);
     let (name, version) = PACKAGERS[1];
-    let expected = [Step::MuslTarget, Step::Packager(name, version)];
+    let expected = [Step::Target(Target::X86_64), Step::Packager(name, version)];
     assert_eq!(steps(&facts, &[Need::Packages], None), expected);
+}
+
+#[test]
+fn another_processor_needs_its_library_and_a_compiler() {
+    let needs = [Need::Target(Target::Aarch64)];
+    let expected = match Target::Aarch64.compiler_packages() {
+        [] => vec![Step::Target(Target::Aarch64)],
+        names => vec![packages(names), Step::Target(Target::Aarch64)],
+    };
+    assert_eq!(steps(&complete(), &needs, None), expected);
 }
 
 fn steps(facts: &Facts, needs: &[Need], choice: Option<Toolchain>) -> Vec<Step> {

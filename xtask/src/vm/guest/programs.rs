@@ -6,15 +6,13 @@ use serde_json::Value;
 
 use crate::{
     probe, process,
+    target::Target,
     toolchain::{self, Toolchain},
     workspace::Workspace,
 };
 
 /// Statically linked, so that the agent that is tested runs on any distribution.
-const MUSL: &str = "x86_64-unknown-linux-musl";
-
-/// Read by the build scripts of dependencies with C in them.
-const C_COMPILER_FOR_MUSL: &str = "CC_x86_64_unknown_linux_musl";
+const MUSL: &str = Target::X86_64.triple();
 
 /// Tests of a whole system from inside.
 pub(crate) const SYSTEM_TESTS: &str = "system";
@@ -90,8 +88,8 @@ impl<'a> Compiler<'a> {
             .args(arguments.split(' '))
             .args(["--quiet", "--target", target])
             .args(["--message-format", "json-render-diagnostics"])
-            // The little C among the dependencies is freestanding: no compiler of musl's own.
-            .env(C_COMPILER_FOR_MUSL, "cc")
+            // As in Target: no compiler of musl's own.
+            .env("CC_x86_64_unknown_linux_musl", "cc")
             // A fifth of the size, and a backtrace still has names.
             .env("CARGO_PROFILE_DEV_STRIP", "debuginfo")
             // Emulation multiplies what unoptimised code costs. Overflow checks stay.

@@ -1,0 +1,89 @@
+//! What the static agent is built for, on this machine or across.
+
+use std::{env, ffi::OsString, process::Command};
+
+use clap::ValueEnum;
+
+/// A processor, with musl: one binary for every distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Target {
+    #[value(name = "x86_64-unknown-linux-musl")]
+    X86_64,
+    #[value(name = "aarch64-unknown-linux-musl")]
+    Aarch64,
+}
+
+impl Target {
+    /// Name for cargo and rustup.
+    pub(crate) const fn triple(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64-unknown-linux-musl",
+            Self::Aarch64 => "aarch64-unknown-linux-musl",
+        }
+    }
+
+    /// The processor, as rustc calls it.
+    pub(crate) const fn arch(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        }
+    }
+
+    /// Compiles the little C among the dependencies, and links. That C is freestanding: no
+    /// compiler of musl's own.
+    pub(crate) fn compiler(self) -> &'static str {
+        match self {
+            _ if self.arch() == env::consts::ARCH => "cc",
+            Self::X86_64 => "x86_64-linux-gnu-gcc",
+            Self::Aarch64 => "aarch64-linux-gnu-gcc",
+        }
+    }
+
+    /// Debian's packages of [`Self::compiler`] and the headers that even freestanding C includes;
+    /// none for this machine's own.
+    pub(crate) fn compiler_packages(self) -> &'static [&'static str] {
+        match self {
+            _ if self.arch() == env::consts::ARCH => &[],
+            Self::X86_64 => &["gcc-x86-64-linux-gnu", "libc6-dev-amd64-cross"],
+            Self::Aarch64 => &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
+        }
+    }
+
+    /// Has `command`, a cargo call, build for this target.
+    pub(crate) fn choose(self, command: &mut Command) {
+        let triple = self.triple().replace('-', "_");
+        let linker = format!("CARGO_TARGET_{}_LINKER", triple.to_uppercase());
+        command
+            .args(["--target", self.triple()])
+            .env(format!("CC_{triple}"), self.compiler());
+        // An explicit choice stays.
+        if env::var_os(&linker).is_none() {
+            command.env(linker, OsString::from(self.compiler()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_other_processors_need_a_compiler_of_their_own() {
+        for target in Target::value_variants() {
+            let is_own = target.arch() == env::consts::ARCH;
+            assert_eq!(target.compiler_packages().is_empty(), is_own);
+            assert_eq!(target.compiler() == "cc", is_own);
+        }
+    }
+
+    #[test]
+    fn cargo_is_told_target_compiler_and_linker() {
+        let mut command = Command::new("cargo");
+        Target::Aarch64.choose(&mut command);
+        let arguments: Vec<_> = command.get_args().collect();
+        assert_eq!(arguments, ["--target", "aarch64-unknown-linux-musl"]);
+        let names: Vec<_> = command.get_envs().map(|(name, _)| name).collect();
+        assert!(names.contains(&"CC_aarch64_unknown_linux_musl".as_ref()));
+    }
+}
