@@ -7,7 +7,8 @@ use crate::{
     clock::BootTime,
     probe::record::{Exit, SocketKey, Task},
     session::{
-        Fact, Observation, Session,
+        Ending, Fact, Observation, Session,
+        activity::Progress,
         tree::{End, Step, What},
     },
 };
@@ -87,6 +88,25 @@ impl Tracker {
 }
 
 /// The end of a session as it is reported.
-pub(super) fn ended(end: End) -> Observation {
+pub(super) fn ended(mut end: End) -> Observation {
+    let login = &mut end.session.activity.login;
+    if is_hung_up(&end.fact) && login.progress == Progress::Failed {
+        // A terminal that is hung up ends login(1) by a signal, or by an error of its next read: a
+        // failure that nobody tried for. One that was is closed from this side.
+        login.progress = Progress::Asking;
+    }
     observed(&end.session, end.fact, end.time)
+}
+
+/// Whether the peer ended it.
+const fn is_hung_up(fact: &Fact) -> bool {
+    matches!(
+        fact,
+        Fact::Closed(
+            Ending::Fin {
+                local_first: Some(false)
+            },
+            _
+        )
+    )
 }

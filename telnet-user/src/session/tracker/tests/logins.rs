@@ -120,7 +120,7 @@ fn what_a_super_server_forks_for_others_is_told_of_nobody() {
         (9, run_as(22, 21, "login", "login -p -h x", None)),
         (10, exit(22, ExitStatus::Code(1))),
         (11, exit(21, ExitStatus::Code(0))),
-        (12, state(socket(1), LastAck, Close)),
+        (12, state(socket(1), FinWait2, Close)),
     ]);
     assert_eq!(
         words(&out),
@@ -129,12 +129,35 @@ fn what_a_super_server_forks_for_others_is_told_of_nobody() {
             "login Started",
             "login Ended(Code(1))",
             "login failed by Some(21)",
-            "fin Some(false) by Some(21)",
+            "fin Some(true) by Some(21)",
         ]
     );
     let activity = activity_of(&out, 1);
     assert_eq!(activity.login.progress, Progress::Failed);
     assert!(activity.is_followed && activity.survivors.is_empty());
+}
+
+/// The next read of login(1) fails when its terminal is hung up, and it may be sooner than the
+/// signal.
+#[test]
+fn a_login_that_was_hung_up_did_not_fail() {
+    for (last, expected) in [(LastAck, Progress::Asking), (FinWait2, Progress::Failed)] {
+        let (out, _) = run(vec![
+            (1, state(socket(1), SynRecv, Established)),
+            (2, accept(1, 7)),
+            (3, fork(child(8, 7))),
+            (
+                4,
+                run_as(8, 7, "telnetd", "telnetd", Some(socket(1).key.address)),
+            ),
+            (5, fork(child(9, 8))),
+            (6, run_as(9, 8, "login", "login", None)),
+            (7, exit(9, ExitStatus::Code(1))),
+            (8, exit(8, ExitStatus::Code(0))),
+            (9, state(socket(1), last, Close)),
+        ]);
+        assert_eq!(activity_of(&out, 1).login.progress, expected, "{last:?}");
+    }
 }
 
 #[test]
