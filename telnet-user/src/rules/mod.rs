@@ -32,4 +32,5 @@ pub use self::rule::{
     MissingFields, Origin, Reference, Rule, Severity, SeverityMapping, Suppression, Technique,
     Threat,
 };
+pub use self::shipped::FILES as SHIPPED;
 pub use crate::source::{Level, Position, Problem};

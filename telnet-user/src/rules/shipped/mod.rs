@@ -4,7 +4,7 @@
 mod tests;
 
 /// Name for messages and content of every shipped rule file.
-pub(crate) const FILES: [(&str, &str); 10] = [
+pub const FILES: [(&str, &str); 10] = [
     (
         "shipped/accepted_telnet_port_connection.toml",
         include_str!("../../../rules/accepted_telnet_port_connection.toml"),

@@ -9,11 +9,12 @@ mod told;
 use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use telnet_tests::agent::Agent;
 use telnet_tests::lab::{Lab, V4};
+use telnet_user::rules::SHIPPED;
 
 /// A port of these tests' own: logins take seconds, and others flood port 23 meanwhile.
 const PORT: u16 = 2_399;
@@ -23,11 +24,10 @@ const SERVER: SocketAddr = SocketAddr::new(V4, PORT);
 fn shipped_rules(lab: &Lab) -> Result<PathBuf> {
     let folder = lab.dir().join("rules");
     fs::create_dir_all(&folder)?;
-    for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../telnet-user/rules"))? {
-        let entry = entry?;
-        let text = fs::read_to_string(entry.path())?;
+    for (name, text) in SHIPPED {
+        let file = Path::new(name).file_name().context("a rule file's name")?;
         let text = text.replace("port:23", &format!("port:{PORT}"));
-        fs::write(folder.join(entry.file_name()), text)?;
+        fs::write(folder.join(file), text)?;
     }
     Ok(folder)
 }

@@ -3,7 +3,7 @@
 # /vm/case says what to do: MODE, and what that mode needs.
 
 bb=/bin/busybox
-$bb mkdir -p /proc /sys /dev /tmp /run /root /etc /var/run
+$bb mkdir -p /proc /sys /dev /tmp /run /root /etc /var/log /var/run
 $bb mount -t proc proc /proc
 $bb --install -s /bin
 export PATH=/bin:/vm HOME=/root LC_ALL=C
@@ -17,6 +17,14 @@ mount -t tmpfs tmpfs /tmp
 mount -t tmpfs tmpfs /run
 for module in /vm/modules/*.ko; do
     [ -e "$module" ] && insmod "$module"
+done
+# Libraries and PAM's modules that are unpacked and not installed: telnetd hands LD_LIBRARY_PATH on
+# to nobody.
+for libraries in /lib/x86_64-linux-gnu /usr/lib/x86_64-linux-gnu; do
+    mkdir -p $libraries
+    for file in /vm/root$libraries/*; do
+        [ ! -e "$file" ] || [ -e "$libraries/${file##*/}" ] || ln -s "$file" $libraries/
+    done
 done
 hostname guest
 ip link set lo up

@@ -20,10 +20,12 @@ use crate::{process, toolchain, workspace::Workspace};
 
 const INIT: &str = include_str!("init.sh");
 
-/// What programs look up: users, and for the inetds the names of protocol and service.
-const ETC: [(&str, &str); 5] = [
+/// What programs look up: users, the machine's id for journald, and for the inetds the names of
+/// protocol and service.
+const ETC: [(&str, &str); 6] = [
     ("/etc/group", "root:x:0:\ntty:x:5:\n"),
     ("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+    ("/etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
     ("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"),
     ("/etc/protocols", "tcp 6 TCP\nudp 17 UDP\n"),
     ("/etc/services", "telnet 23/tcp\n"),
