@@ -8,6 +8,7 @@ use std::{
     io::{Read as _, Seek as _, SeekFrom},
     os::fd::OwnedFd,
     path::Path,
+    sync::OnceLock,
 };
 
 use rustix::fs::{self, Mode, OFlags};
@@ -47,6 +48,8 @@ pub(super) struct Books {
     root: OwnedFd,
     /// The id of the process in its own pid namespace, which is what it writes down.
     pid: u32,
+    /// Who logged in, once that was read: the terminal is soon another login's.
+    user: OnceLock<Said>,
 }
 
 /// A user name, and which file said it.
@@ -64,11 +67,20 @@ impl Books {
             .lines()
             .find_map(|line| line.strip_prefix("NSpid:"))?;
         let pid = ids.split_whitespace().next_back()?.parse().ok()?;
-        Some(Self { root, pid })
+        let user = OnceLock::new();
+        Some(Self { root, pid, user })
     }
 
-    /// Who logged in.
+    /// Who logged in; to be asked for the first time while the login lasts.
     pub(super) fn user(&self, wanted: Wanted<'_>) -> Option<Said> {
+        if self.user.get().is_none() {
+            let said = self.read_user(wanted)?;
+            return Some(self.user.get_or_init(|| said).clone());
+        }
+        self.user.get().cloned()
+    }
+
+    fn read_user(&self, wanted: Wanted<'_>) -> Option<Said> {
         [
             ("run/utmp", "utmp"),
             ("var/run/utmp", "utmp"),
@@ -231,6 +243,16 @@ mod tests {
             assert_eq!(books.user(ALICE), Some(("alice".to_owned(), name)));
             assert_eq!(books.failures(ALICE), None, "no book, no number");
         }
+    }
+
+    #[test]
+    fn whoever_gets_the_terminal_next_is_somebody_else() {
+        let entry = |user| record(USER_PROCESS, 70, "pts/3", user, 1_002);
+        let (proc, books) = books(&[("run/utmp", entry("alice"))]);
+        let alice = Some(("alice".to_owned(), "utmp"));
+        assert_eq!(books.user(ALICE), alice);
+        fs::write(proc.path().join("7/root/run/utmp"), entry("bob")).expect("written");
+        assert_eq!(books.user(ALICE), alice);
     }
 
     #[test]
