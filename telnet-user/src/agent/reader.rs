@@ -11,11 +11,11 @@ use tokio::{
     sync::oneshot,
     time::{Instant, sleep},
 };
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use super::{
     Reload, Reloaded, Reloader, Scope,
-    repair::Repair,
+    repair::{Cause, Repair},
     vitals::{Beat, Pulse, Vitals},
     watch::{Step, Watch},
 };
@@ -90,12 +90,17 @@ impl Reader {
         probe
     }
 
-    /// Finds out what happened to sessions whose records were lost, if any were.
+    /// Finds out what happened to sessions whose records were lost, if any may have been.
     pub(super) async fn repair(&mut self) -> anyhow::Result<()> {
         let ledger = self.probe.ledger();
         let ledger = ledger.context("cannot read the kernel's counters")?;
-        if self.repair.is_needed(&ledger, Instant::now()) {
-            info!(%ledger, "records were lost: comparing with the sockets that are open");
+        if let Some(cause) = self.repair.is_needed(&ledger, Instant::now()) {
+            match cause {
+                Cause::Loss => {
+                    info!(%ledger, "records were lost: comparing with the sockets that are open");
+                }
+                Cause::Time => debug!("comparing with the sockets that are open"),
+            }
             let filter = self.scope.filter.clone();
             take_in_open(&mut self.probe, &self.inputs, filter).await?;
         }

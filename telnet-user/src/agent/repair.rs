@@ -1,7 +1,8 @@
-//! When to compare what is tracked with what is open: whenever records were lost.
+//! When to compare what is tracked with what is open: whenever records were lost, and now and then.
 //!
 //! Nobody is told of a loss, so the ledger is read: a moment after records came in, and with each
-//! heartbeat. A host without telnet sessions is not woken for it.
+//! heartbeat. Some events a kernel loses without counting them; so while records come there is a
+//! comparison every few minutes as well.
 
 use std::time::Duration;
 
@@ -16,6 +17,17 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 const COMPARE_EVERY: Duration = Duration::from_secs(10);
 /// A socket can outlast its session by `TCP_TIMEWAIT_LEN`, one minute, and only then be found gone.
 const COMPARE_AGAIN: Duration = Duration::from_secs(70);
+/// From the first record after a comparison to the next one, when no loss was counted.
+const COMPARE_ANYWAY: Duration = Duration::from_mins(5);
+
+/// Why a comparison is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Records were lost since the last one.
+    Loss,
+    /// The last one is long ago, or was too soon to see everything gone.
+    Time,
+}
 
 /// The losses that were answered, and what is due.
 #[derive(Debug, Default)]
@@ -25,7 +37,7 @@ pub(super) struct Repair {
     look: Option<Instant>,
     /// When the last comparison was.
     compared: Option<Instant>,
-    /// When to compare again although nothing more was lost.
+    /// When to compare although nothing more was lost.
     again: Option<Instant>,
 }
 
@@ -34,6 +46,9 @@ impl Repair {
     pub(super) fn note_records(&mut self, now: Instant) {
         if self.look.is_none() {
             self.look = now.checked_add(LOOK_AFTER);
+        }
+        if self.again.is_none() {
+            self.again = now.checked_add(COMPARE_ANYWAY);
         }
     }
 
@@ -45,27 +60,29 @@ impl Repair {
         }
     }
 
-    /// Whether a comparison is due, which the caller then makes.
-    pub(super) fn is_needed(&mut self, ledger: &Ledger, now: Instant) -> bool {
+    /// Why a comparison is due, which the caller then makes; none when none is.
+    pub(super) fn is_needed(&mut self, ledger: &Ledger, now: Instant) -> Option<Cause> {
         self.look = None;
         let losses = losses(ledger);
-        if losses > self.answered {
+        let cause = if losses > self.answered {
             let earliest = self
                 .compared
                 .and_then(|last| last.checked_add(COMPARE_EVERY));
             if let Some(earliest) = earliest.filter(|earliest| *earliest > now) {
                 self.look = Some(earliest);
-                return false;
+                return None;
             }
             self.answered = losses;
             self.again = now.checked_add(COMPARE_AGAIN);
+            Cause::Loss
         } else if self.again.is_some_and(|again| again <= now) {
             self.again = None;
+            Cause::Time
         } else {
-            return false;
-        }
+            return None;
+        };
         self.compared = Some(now);
-        true
+        Some(cause)
     }
 }
 
@@ -93,14 +110,14 @@ mod tests {
             repair.is_needed(&ledger, start + Duration::from_secs(seconds))
         };
         let needed = [
-            (0, 0, false),
-            (1, 2, true),
-            (2, 2, false),
-            (3, 3, false),
-            (11, 3, true),
-            (30, 3, false),
-            (81, 3, true),
-            (300, 3, false),
+            (0, 0, None),
+            (1, 2, Some(Cause::Loss)),
+            (2, 2, None),
+            (3, 3, None),
+            (11, 3, Some(Cause::Loss)),
+            (30, 3, None),
+            (81, 3, Some(Cause::Time)),
+            (400, 3, None),
         ];
         for (seconds, missed, expected) in needed {
             assert_eq!(at(seconds, missed), expected, "after {seconds} s");
@@ -116,7 +133,12 @@ mod tests {
         repair.note_records(now);
         repair.due().await;
         assert_eq!(now.elapsed(), LOOK_AFTER);
-        assert!(!repair.is_needed(&Ledger::default(), Instant::now()));
+        assert_eq!(repair.is_needed(&Ledger::default(), Instant::now()), None);
+        // What was lost without being counted is found a little later.
+        repair.due().await;
+        assert_eq!(now.elapsed(), COMPARE_ANYWAY);
+        let cause = repair.is_needed(&Ledger::default(), Instant::now());
+        assert_eq!(cause, Some(Cause::Time));
         let never = tokio::time::timeout(Duration::from_hours(1), repair.due());
         assert!(never.await.is_err());
     }

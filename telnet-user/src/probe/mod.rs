@@ -229,7 +229,10 @@ impl Probe {
     /// Detaches the programs: nothing is counted or submitted any more. What is in the ring
     /// buffer can still be read.
     pub fn detach(&mut self) {
-        self.missed = self.count_missed();
+        match self.count_missed() {
+            Ok(missed) => self.missed = missed,
+            Err(error) => warn!(%error, "events that the kernel missed are not counted to the end"),
+        }
         self.attached = None;
     }
 
@@ -243,7 +246,7 @@ impl Probe {
             received: self.received,
             undecodable: self.undecodable,
             lost: self.sequences.missing(),
-            missed: self.count_missed(),
+            missed: self.count_missed()?,
             ..Ledger::default()
         };
         for words in self.counters.get(&0, 0)?.iter() {
@@ -267,13 +270,12 @@ impl Probe {
 
     /// `recursion_misses` of the attached programs, from the kernel's description of their file
     /// descriptors (5.12 and newer).
-    fn count_missed(&self) -> u64 {
+    fn count_missed(&self) -> io::Result<u64> {
         let Some(ebpf) = &self.attached else {
-            return self.missed;
+            return Ok(self.missed);
         };
-        ebpf.programs()
-            .filter_map(|(_, program)| recursion_misses(program))
-            .sum()
+        let programs = ebpf.programs();
+        programs.map(|(_, program)| recursion_misses(program)).sum()
     }
 }
 
@@ -286,14 +288,19 @@ pub struct Runs {
     pub time: Duration,
 }
 
-fn recursion_misses(program: &Program) -> Option<u64> {
-    let fd = program.fd().ok()?.as_fd().as_raw_fd();
-    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
-    text.lines()
-        .find_map(|line| line.strip_prefix("recursion_misses:"))?
-        .trim()
-        .parse()
-        .ok()
+fn recursion_misses(program: &Program) -> io::Result<u64> {
+    let Ok(fd) = program.fd() else {
+        // Not loaded: another hook tells the same.
+        return Ok(0);
+    };
+    let fd = fd.as_fd().as_raw_fd();
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}"))?;
+    let mut lines = text.lines();
+    match lines.find_map(|line| line.strip_prefix("recursion_misses:")) {
+        Some(count) => count.trim().parse().map_err(io::Error::other),
+        // Kernels that do not tell skip no run.
+        None => Ok(0),
+    }
 }
 
 #[expect(
