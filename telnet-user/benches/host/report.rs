@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::{
     agent::{Latency, Memory},
     processes,
-    rounds::{Books, Cost, PORTS, Row},
+    rounds::{Books, Cost, PORTS, Row, Spread},
 };
 
 /// Writes `report.md` and `rate.svg`.
@@ -101,17 +101,19 @@ fn row_text(out: &mut String, row: &Row) -> anyhow::Result<()> {
         .map_or_else(String::new, |cpu| format!("{:.2}", cpu.median));
     writeln!(
         out,
-        "| {} | {:.0} | {:.3} ({:.3}-{:.3}) | {:.0} ({:.0}-{:.0}) | {run} | {cpu} |",
+        "| {} | {} | {run} | {cpu} |",
         row.subject.name(),
-        row.rate.median,
-        row.ratio.median,
-        row.ratio.low,
-        row.ratio.high,
-        row.added.median,
-        row.added.low,
-        row.added.high,
+        cells(&row.rate, &row.ratio, &row.added)
     )?;
     Ok(())
+}
+
+/// A rate, its ratio to that of no probe, and the nanoseconds that were added.
+fn cells(rate: &Spread, ratio: &Spread, added: &Spread) -> String {
+    format!(
+        "{:.0} | {:.3} ({:.3}-{:.3}) | {:.0} ({:.0}-{:.0})",
+        rate.median, ratio.median, ratio.low, ratio.high, added.median, added.low, added.high,
+    )
 }
 
 fn process_costs(out: &mut String, cost: &Cost, rows: &[processes::Row]) -> anyhow::Result<()> {
@@ -131,15 +133,9 @@ fn process_costs(out: &mut String, cost: &Cost, rows: &[processes::Row]) -> anyh
     for row in rows {
         writeln!(
             out,
-            "| {} | {:.0} | {:.3} ({:.3}-{:.3}) | {:.0} ({:.0}-{:.0}) |",
+            "| {} | {} |",
             row.name,
-            row.rate.median,
-            row.ratio.median,
-            row.ratio.low,
-            row.ratio.high,
-            row.added.median,
-            row.added.low,
-            row.added.high,
+            cells(&row.rate, &row.ratio, &row.added)
         )?;
     }
     writeln!(out)?;

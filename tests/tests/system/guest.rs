@@ -107,6 +107,12 @@ impl Documents {
         })
     }
 
+    /// The event of an inbound session that was accepted since.
+    pub(crate) fn accepted(&self) -> Result<Value> {
+        let what = "the accepted session";
+        self.wait_for(what, event("connection_accepted", "ingress"))
+    }
+
     /// The first of them that `wanted` accepts; waits for it.
     pub(crate) fn wait_for(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
         let found = wait::until(what, || {

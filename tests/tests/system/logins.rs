@@ -54,10 +54,7 @@ fn log_in_through(server: &Server) -> Result<()> {
     let mut user = User::connect()?;
     let client = user.pid();
     user.log_in()?;
-    let accepted = documents.wait_for(
-        "the accepted session",
-        event("connection_accepted", "ingress"),
-    )?;
+    let accepted = documents.accepted()?;
     server.is_named_in(&accepted, false)?;
     documents.wait_for("its alert", |document| {
         text(document, "event.kind") == Some("signal")
@@ -150,10 +147,7 @@ fn telnetd_in_a_container_is_named_with_it() -> Result<()> {
         wait_for_listener()?;
         let mut user = User::connect()?;
         user.log_in()?;
-        let accepted = documents.wait_for(
-            "the accepted session",
-            event("connection_accepted", "ingress"),
-        )?;
+        let accepted = documents.accepted()?;
         let checked = Check::of(&accepted)
             .is("container.id", ID)
             .is("container.runtime", "docker")

@@ -107,10 +107,7 @@ fn log_in_and_look_into_the_journal() -> Result<SignedDuration> {
     let documents = Documents::from_now()?;
     let mut user = User::connect()?;
     user.log_in()?;
-    let accepted = documents.wait_for(
-        "the accepted session",
-        event("connection_accepted", "ingress"),
-    )?;
+    let accepted = documents.accepted()?;
     let port = number(&accepted, "source.port").context("no source.port")?;
     let alert = wait::until("the alert in the journal", || journal_entry(port))?;
     Check::of(&alert)
@@ -202,10 +199,7 @@ fn a_restart_of_the_service_tells_no_session_twice_and_misses_no_end() -> Result
         serve_by("telnet.socket")?;
         let mut user = User::connect()?;
         user.log_in()?;
-        let accepted = documents.wait_for(
-            "the accepted session",
-            event("connection_accepted", "ingress"),
-        )?;
+        let accepted = documents.accepted()?;
         // Returns once the agent says that it monitors.
         run("systemctl", &["restart", NAME])?;
         ensure!(agent::is_active()?);
