@@ -39,9 +39,9 @@ impl Tracker {
     /// Takes in what is open, as far as it passes the `filter`, and what an earlier run of the agent
     /// knew of it. Reported by [`Self::report_found`], or before if there is no room for all.
     ///
-    /// Returns the sessions that pass and are tracked and not listed. A list can miss a
-    /// socket while others come and go, so each should be asked for; those that are gone go to
-    /// [`Self::ended`].
+    /// Returns the sessions that are tracked and not listed. A list can miss a socket while others
+    /// come and go, and has none of what no longer passes since a reload, so each should be asked
+    /// for; those that are gone go to [`Self::ended`].
     pub fn found(
         &mut self,
         mut listing: Listing,
@@ -66,12 +66,11 @@ impl Tracker {
                     kept.complete_listener(&mut listener);
                     listeners.push(listener);
                 }
-                Found::Session(session) if !passes(&session) => {}
                 Found::Session(mut session) => {
                     if let Some(address) = self.tracked(&index, &session) {
                         listed.insert(address);
                         self.connected(address);
-                    } else {
+                    } else if passes(&session) {
                         kept.complete_session(&mut session);
                         sessions.push(session);
                     }
@@ -90,12 +89,11 @@ impl Tracker {
         for listener in listeners {
             self.listeners.found(listener);
         }
-        let would_be_listed = |session: &Session| listing.covers(session.netns) && passes(session);
         let tracked = index.0.into_values().flatten();
         let mut missing: Vec<Session> = tracked
             .filter(|address| !listed.contains(address))
             .filter_map(|address| self.sessions.get(&address))
-            .filter(|entry| entry.closed.is_none() && would_be_listed(&entry.session))
+            .filter(|entry| entry.closed.is_none() && listing.covers(entry.session.netns))
             .map(|entry| entry.session.clone())
             .collect();
         for session in sessions {
@@ -103,7 +101,7 @@ impl Tracker {
         }
         // What an earlier run left open and is not open any more.
         for session in kept.into_sessions() {
-            if would_be_listed(&session) {
+            if listing.covers(session.netns) && passes(&session) {
                 missing.push(session.clone());
                 self.track_found(session, State::Open, time, out);
             } else {

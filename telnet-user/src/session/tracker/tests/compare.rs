@@ -164,7 +164,11 @@ fn what_was_not_listed_stays() {
         assert_eq!(compare(&mut tracker, unlisted, Vec::new()), [""; 0]);
         assert_eq!(tracker.sessions().count(), 2);
     }
-    // Nor what is on ports that were not asked for.
+}
+
+/// The kernel no longer tells of its end.
+#[test]
+fn what_no_longer_passes_is_asked_for() {
     let mut tracker = with_sessions(2);
     let mut out = Vec::new();
     let list = listing(Vec::new());
@@ -175,7 +179,7 @@ fn what_was_not_listed_stays() {
         at(500),
         &mut out,
     );
-    assert_eq!(gone, []);
+    assert_eq!(gone.len(), 2);
 }
 
 #[test]
