@@ -52,6 +52,7 @@ impl<'d> From<&'d Indexed> for Node<'d> {
 
 impl<'d> Node<'d> {
     /// What it is.
+    #[inline]
     pub fn view(self) -> View<'d> {
         match self.0 {
             Place::Tree(Value::Null) => View::Null,
@@ -189,6 +190,26 @@ impl<'d> Iterator for Elements<'d> {
 /// The members of an object.
 #[derive(Clone, Debug)]
 pub struct Members<'d>(Siblings<'d>);
+
+impl<'d> Members<'d> {
+    /// Whether some member passes.
+    ///
+    /// It asks once how the document is kept, where the iterator asks at every member: queries
+    /// look at each key of an event for each of their fields.
+    #[inline]
+    pub fn any_pair(self, mut test: impl FnMut(&'d str, Node<'d>) -> bool) -> bool {
+        match self.0 {
+            Siblings::None | Siblings::Tree(_) => false,
+            Siblings::Members(mut members) => {
+                members.any(|(key, value)| test(key, Node(Place::Tree(value))))
+            }
+            Siblings::Text { .. } => {
+                let mut members = self;
+                members.any(|(key, value)| test(key, value))
+            }
+        }
+    }
+}
 
 impl<'d> Iterator for Members<'d> {
     type Item = (&'d str, Node<'d>);

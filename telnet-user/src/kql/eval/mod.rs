@@ -9,7 +9,7 @@ use jiff::Timestamp;
 pub use self::explain::{Clause, ClauseKind, Explanation, FieldValue};
 use super::compile::{Expr, ExprKind, Field, Predicate, Test, ValueTest};
 use super::fields::{self, FieldType};
-use crate::json::Node;
+use crate::json::{Node, View};
 
 impl Predicate {
     /// Whether `event` satisfies the query. `now` is what date math starts from.
@@ -52,7 +52,7 @@ impl Context<'_> {
                     .any(|found| inner.holds(query, found.node()))
             }
             ExprKind::Free(untyped) => path::any_leaf(object, self.prefix, &mut |name, value| {
-                scalar::untyped(untyped, fields::lookup(name), value, self.now)
+                scalar::untyped(untyped, fields::lookup(name), &value.view(), self.now)
             }),
         }
     }
@@ -82,14 +82,14 @@ impl Context<'_> {
     }
 
     fn any_value(self, field: &Field, tests: &[Test], object: Node<'_>) -> bool {
-        let any = |field_type, value: Node<'_>| {
+        let any = |field_type, value: &View<'_>| {
             tests
                 .iter()
                 .any(|test| scalar::matches(test, field_type, value, self.now))
         };
         match field {
             Field::Pattern(pattern) => path::any_leaf(object, self.prefix, &mut |name, value| {
-                pattern.matches(name) && any(fields::lookup(name), value)
+                pattern.matches(name) && any(fields::lookup(name), &value.view())
             }),
             Field::Path {
                 path,
@@ -103,7 +103,7 @@ impl Context<'_> {
                 parent,
                 field_type,
             } => {
-                let mut any = |value: Node<'_>| any(*field_type, value);
+                let mut any = |value: &View<'_>| any(*field_type, value);
                 path::any(object, path, &mut any)
                     || parent
                         .as_ref()

@@ -44,11 +44,11 @@ fn relate<'p>(key: &str, path: &'p str) -> Key<'p> {
 pub(in crate::kql) fn any(
     object: Node<'_>,
     path: &str,
-    test: &mut impl FnMut(Node<'_>) -> bool,
+    test: &mut impl FnMut(&View<'_>) -> bool,
 ) -> bool {
     object
         .members()
-        .any(|(key, value)| match relate(key, path) {
+        .any_pair(|key, value| match relate(key, path) {
             Key::Whole => elements(value, test),
             Key::Start(rest) => match value.view() {
                 View::Array(list) => inside(list, &mut |inner| any(inner, rest, test)),
@@ -63,10 +63,10 @@ pub(in crate::kql) fn any(
 pub(super) fn any_below(
     object: Node<'_>,
     path: &str,
-    test: &mut impl FnMut(Node<'_>) -> bool,
+    test: &mut impl FnMut(&View<'_>) -> bool,
 ) -> bool {
     // The recursion is over one concrete closure type, so that it can be compiled.
-    fn walk(object: Node<'_>, path: &str, test: &mut dyn FnMut(Node<'_>) -> bool) -> bool {
+    fn walk(object: Node<'_>, path: &str, test: &mut dyn FnMut(&View<'_>) -> bool) -> bool {
         object
             .members()
             .any(|(key, value)| match relate(key, path) {
@@ -93,21 +93,21 @@ fn inside(list: Elements<'_>, visit: &mut dyn FnMut(Node<'_>) -> bool) -> bool {
 }
 
 /// The scalars in `value` that are at its own path: itself or the elements of a list.
-fn elements(value: Node<'_>, test: &mut dyn FnMut(Node<'_>) -> bool) -> bool {
+fn elements(value: Node<'_>, test: &mut dyn FnMut(&View<'_>) -> bool) -> bool {
     match value.view() {
         View::Null | View::Object(_) => false,
         View::Array(mut list) => list.any(|element| elements(element, test)),
-        View::Bool(_) | View::Number(_) | View::Text(_) => test(value),
+        scalar @ (View::Bool(_) | View::Number(_) | View::Text(_)) => test(&scalar),
     }
 }
 
 /// The scalars in `value` at any path.
-fn scalars(value: Node<'_>, test: &mut dyn FnMut(Node<'_>) -> bool) -> bool {
+fn scalars(value: Node<'_>, test: &mut dyn FnMut(&View<'_>) -> bool) -> bool {
     match value.view() {
         View::Null => false,
         View::Object(mut members) => members.any(|(_, inner)| scalars(inner, test)),
         View::Array(mut list) => list.any(|element| scalars(element, test)),
-        View::Bool(_) | View::Number(_) | View::Text(_) => test(value),
+        scalar @ (View::Bool(_) | View::Number(_) | View::Text(_)) => test(&scalar),
     }
 }
 

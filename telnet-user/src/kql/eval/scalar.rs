@@ -1,10 +1,12 @@
 //! One value of an event against one literal.
+//!
+//! A value is looked at once ([`View`]) for all literals it is held against.
 
 use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
 
-use crate::json::{Node, View};
+use crate::json::View;
 use crate::kql::ast::RangeOp;
 use crate::kql::compile::{Bound, Test, Untyped, UntypedBound};
 use crate::kql::fields::FieldType;
@@ -17,7 +19,7 @@ use crate::kql::value::text;
 pub(super) fn matches(
     test: &Test,
     field_type: Option<FieldType>,
-    value: Node<'_>,
+    value: &View<'_>,
     now: Timestamp,
 ) -> bool {
     match test {
@@ -38,10 +40,10 @@ pub(super) fn matches(
 pub(super) fn untyped(
     wanted: &Untyped,
     field_type: Option<FieldType>,
-    value: Node<'_>,
+    value: &View<'_>,
     now: Timestamp,
 ) -> bool {
-    match (field_type, value.view()) {
+    match (field_type, value) {
         (Some(FieldType::Keyword | FieldType::Flattened), _) | (None, View::Text(_)) => {
             with_text(value, |text| wanted.keyword.matches(text))
         }
@@ -67,7 +69,7 @@ fn range(
     op: RangeOp,
     bound: &Bound,
     field_type: Option<FieldType>,
-    value: Node<'_>,
+    value: &View<'_>,
     now: Timestamp,
 ) -> bool {
     match bound {
@@ -85,10 +87,10 @@ fn untyped_range(
     op: RangeOp,
     bound: &UntypedBound,
     field_type: Option<FieldType>,
-    value: Node<'_>,
+    value: &View<'_>,
     now: Timestamp,
 ) -> bool {
-    match (field_type, value.view()) {
+    match (field_type, value) {
         (Some(FieldType::Keyword | FieldType::Flattened), _) | (None, View::Text(_)) => {
             keyword_range(op, &bound.keyword, value)
         }
@@ -111,32 +113,32 @@ fn untyped_range(
 }
 
 /// By the bytes of UTF-8.
-fn keyword_range(op: RangeOp, bound: &str, value: Node<'_>) -> bool {
+fn keyword_range(op: RangeOp, bound: &str, value: &View<'_>) -> bool {
     with_text(value, |text| op.holds(text.cmp(bound)))
 }
 
-fn word_range(op: RangeOp, bound: &str, value: Node<'_>) -> bool {
+fn word_range(op: RangeOp, bound: &str, value: &View<'_>) -> bool {
     with_text(value, |text| {
         text::any_word(text, |word| op.holds(word.cmp(bound)))
     })
 }
 
-fn number_range(op: RangeOp, bound: Number, value: Node<'_>) -> bool {
+fn number_range(op: RangeOp, bound: Number, value: &View<'_>) -> bool {
     number(value)
         .and_then(|number| number.compare(bound))
         .is_some_and(|order| op.holds(order))
 }
 
-fn boolean_range(op: RangeOp, bound: bool, value: Node<'_>) -> bool {
+fn boolean_range(op: RangeOp, bound: bool, value: &View<'_>) -> bool {
     boolean(value).is_some_and(|value| op.holds(value.cmp(&bound)))
 }
 
-fn ip_range(op: RangeOp, bound: u128, value: Node<'_>) -> bool {
+fn ip_range(op: RangeOp, bound: u128, value: &View<'_>) -> bool {
     address(value).is_some_and(|address| op.holds(address.cmp(&bound)))
 }
 
 /// `>` and `<=` mean the end of the bound's period, `<` and `>=` its start.
-fn date_range(op: RangeOp, bound: &DateTest, value: Node<'_>, now: Timestamp) -> bool {
+fn date_range(op: RangeOp, bound: &DateTest, value: &View<'_>, now: Timestamp) -> bool {
     let rounding = match op {
         RangeOp::Greater | RangeOp::LessOrEqual => Rounding::Up,
         RangeOp::Less | RangeOp::GreaterOrEqual => Rounding::Down,
@@ -147,7 +149,7 @@ fn date_range(op: RangeOp, bound: &DateTest, value: Node<'_>, now: Timestamp) ->
     }
 }
 
-fn is_date(value: Node<'_>, wanted: &DateTest, now: Timestamp) -> bool {
+fn is_date(value: &View<'_>, wanted: &DateTest, now: Timestamp) -> bool {
     let ends = (
         wanted.millis(now, Rounding::Down),
         wanted.millis(now, Rounding::Up),
@@ -158,41 +160,44 @@ fn is_date(value: Node<'_>, wanted: &DateTest, now: Timestamp) -> bool {
     }
 }
 
-fn is_number(value: Node<'_>, wanted: Number) -> bool {
+fn is_number(value: &View<'_>, wanted: Number) -> bool {
     number(value)
         .and_then(|number| number.compare(wanted))
         .is_some_and(std::cmp::Ordering::is_eq)
 }
 
-fn is_in(value: Node<'_>, network: Network) -> bool {
+fn is_in(value: &View<'_>, network: Network) -> bool {
     address(value).is_some_and(|address| network.contains(address))
 }
 
 /// A value as a number.
-pub(in crate::kql) fn number(value: Node<'_>) -> Option<Number> {
-    match value.view() {
-        View::Number(number) => Number::from_json(&number),
+pub(in crate::kql) fn number(value: &View<'_>) -> Option<Number> {
+    match value {
+        View::Number(number) => Number::from_json(number),
         View::Text(text) => Number::parse(text),
         View::Null | View::Bool(_) | View::Array(_) | View::Object(_) => None,
     }
 }
 
-fn boolean(value: Node<'_>) -> Option<bool> {
-    match value.view() {
-        View::Bool(value) => Some(value),
+fn boolean(value: &View<'_>) -> Option<bool> {
+    match value {
+        View::Bool(value) => Some(*value),
         View::Text(text) => text.parse().ok(),
         View::Null | View::Number(_) | View::Array(_) | View::Object(_) => None,
     }
 }
 
 /// A value as an address.
-pub(in crate::kql) fn address(value: Node<'_>) -> Option<u128> {
-    value.as_str().and_then(parse_address)
+pub(in crate::kql) fn address(value: &View<'_>) -> Option<u128> {
+    match value {
+        View::Text(text) => parse_address(text),
+        View::Null | View::Bool(_) | View::Number(_) | View::Array(_) | View::Object(_) => None,
+    }
 }
 
 /// The value as text, numbers and booleans as JSON writes them.
-pub(in crate::kql) fn with_text(value: Node<'_>, passes: impl FnOnce(&str) -> bool) -> bool {
-    match value.view() {
+pub(in crate::kql) fn with_text(value: &View<'_>, passes: impl FnOnce(&str) -> bool) -> bool {
+    match value {
         View::Text(text) => passes(text),
         View::Bool(true) => passes("true"),
         View::Bool(false) => passes("false"),

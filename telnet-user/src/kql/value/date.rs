@@ -4,7 +4,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::{SignedDuration, Timestamp};
 
 use super::date_math::{self, Step};
-use crate::json::{Node, View};
+use crate::json::View;
 
 /// Which end of a date's period is meant: `2026-03-05` lasts a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +55,8 @@ impl DateTest {
 }
 
 /// Milliseconds since the epoch of an event's date: text, or a number of milliseconds.
-pub(in crate::kql) fn of_event(value: Node<'_>) -> Option<i64> {
-    match value.view() {
+pub(in crate::kql) fn of_event(value: &View<'_>) -> Option<i64> {
+    match value {
         View::Text(text) => parse(text, Rounding::Down),
         View::Number(number) => match number.as_i64() {
             // Elasticsearch reads a number as text: four digits are a year.
