@@ -19,7 +19,6 @@ use crate::{
     maps::{TRACKED, Tracked},
     offsets::HAS_PROBE_READ,
     process::{Process, is_pseudo_terminal},
-    read::{Probed, Sock},
     task,
 };
 
@@ -110,9 +109,8 @@ pub(crate) fn exec(ctx: &BtfTracePointContext) {
         return;
     };
     let process = Process::argument(ctx, 0);
-    let stdin = stdin();
-    let serves = stdin.is_some_and(|sock| Ends::SERVER.may_be_wanted(sock.bound_port()))
-        || is_pseudo_terminal(process.tty());
+    let stdin = Stdin::of_current();
+    let serves = stdin.serves || is_pseudo_terminal(process.tty());
     if known.family != 0 && serves {
         track(
             tgid,
@@ -125,7 +123,7 @@ pub(crate) fn exec(ctx: &BtfTracePointContext) {
     emit(KIND_EXEC, known.family, |record| {
         task::describe(&mut record.task);
         describe(process, record);
-        record.stdin = stdin.map_or(0, Sock::identity);
+        record.stdin = stdin.identity;
     });
 }
 
@@ -167,12 +165,32 @@ fn describe(process: Process, record: &mut ProcessRecord) {
     record.reserved = 0;
 }
 
-#[inline(always)]
-fn stdin() -> Option<Sock<Probed>> {
-    if !HAS_PROBE_READ.get() {
-        return None;
+/// What the standard input of a process says. Plain values: an `Option` of a socket that lives until
+/// the record is written has a payload that the compiler spills whether it is there or not, and
+/// kernels before 6.3 refuse a read of stack that nothing was written to.
+#[derive(Clone, Copy)]
+struct Stdin {
+    /// [`crate::read::Sock::identity`], 0 when it is no socket.
+    identity: u64,
+    /// Whether it is a session, or a listening socket, on a monitored port.
+    serves: bool,
+}
+
+impl Stdin {
+    #[inline(always)]
+    fn of_current() -> Self {
+        let none = Self {
+            identity: 0,
+            serves: false,
+        };
+        if !HAS_PROBE_READ.get() {
+            return none;
+        }
+        files::socket(0).map_or(none, |sock| Self {
+            identity: sock.identity(),
+            serves: Ends::SERVER.may_be_wanted(sock.bound_port()),
+        })
     }
-    files::socket(0)
 }
 
 /// Whether the record went out, or would have but for a full ring.

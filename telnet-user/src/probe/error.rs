@@ -88,16 +88,20 @@ pub(super) fn reason(error: &ProgramError) -> String {
     } = error
     {
         let log = verifier_log.to_string();
-        let words = log
-            .lines()
-            .rev()
-            .find(|line| !line.is_empty() && !line.starts_with("processed "));
-        return words.map_or_else(
+        return last_words(&log).map_or_else(
             || io_error.to_string(),
             |words| format!("{io_error}; verifier: {words}"),
         );
     }
     chain(error)
+}
+
+/// The last line of a verifier's log that is not one of its statistics.
+fn last_words(log: &str) -> Option<&str> {
+    const STATISTICS: [&str; 3] = ["verification time ", "stack depth ", "processed "];
+    let is_statistic = |line: &str| STATISTICS.iter().any(|start| line.starts_with(start));
+    let mut lines = log.lines().rev();
+    lines.find(|line| !line.is_empty() && !is_statistic(line))
 }
 
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
@@ -117,6 +121,14 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_verifiers_statistics_are_not_its_reason() {
+        let log = "1: (95) exit\nR0 !read_ok\nverification time 10 usec\nstack depth 248+0\n\
+                   processed 2 insns (limit 1000000) max_states_per_insn 0\n\n";
+        assert_eq!(last_words(log), Some("R0 !read_ok"));
+        assert_eq!(last_words("processed 2 insns (limit 1000000)\n"), None);
+    }
 
     #[test]
     fn every_refusal_says_what_to_do() {

@@ -131,7 +131,7 @@ fn load_typed(options: Options, data: Vec<u8>) -> Result<Loaded, LoadError> {
     drop(types);
     let kernel = KernelBtf::from_sys_fs().map_err(|error| LoadError::Refused(error.to_string()))?;
 
-    let mut refusal = None;
+    let mut refusals = Vec::new();
     for features in FEATURES {
         let mut ebpf = open(options, &offsets, features)?;
         let attached =
@@ -146,18 +146,16 @@ fn load_typed(options: Options, data: Vec<u8>) -> Result<Loaded, LoadError> {
                 });
             }
             Err(error) => {
-                debug!(
-                    ?features,
-                    error = reason(&error),
-                    "kernel refused the probe"
-                );
-                refusal.get_or_insert(error);
+                let error = reason(&error);
+                debug!(?features, error, "kernel refused the probe");
+                // The first one may be only for what this kernel is known to lack.
+                if !refusals.contains(&error) {
+                    refusals.push(error);
+                }
             }
         }
     }
-    Err(LoadError::Refused(
-        refusal.map_or_else(String::new, |error| reason(&error)),
-    ))
+    Err(LoadError::Refused(refusals.join("; with less: ")))
 }
 
 /// On a kernel without types: no hook that reads a socket or a process can be had.
