@@ -40,7 +40,7 @@ fn prepared_by(
 ) -> Result<()> {
     ensure!(
         env::var_os(GUEST_VAR).is_some(),
-        "this test rearranges the machine it runs on: use `cargo xtask test vm`"
+        "this test rearranges the machine it runs on: use `cargo xtask test vm --kernel 6.1-systemd`"
     );
     stop_servers()?;
     prepare()?;

@@ -9,6 +9,7 @@ use crate::{
     probe::{self, shape},
     process,
     toolchain::{self, Need, Toolchain},
+    vm::{self, Matrix},
     workspace::Workspace,
 };
 
@@ -21,7 +22,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
     let tree = tracked_files(workspace)?;
     stage("fmt", || fmt(workspace))?;
     stage("setup", || {
-        toolchain::ensure(workspace, &Need::ALL, None).map(drop)
+        toolchain::ensure(workspace, &Need::ALL, None)?;
+        vm::fetch(workspace)
     })?;
     stage("licences", || licences(workspace))?;
     let agent = stage("build", || test::agent(workspace))?;
@@ -32,9 +34,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
     stage("clippy of the probe", || clippy_probe(workspace))?;
     stage("doc", || doc(workspace, &agent))?;
     stage("unit tests", || test::unit(workspace, Some(&agent.probe)))?;
-    // Last and without a word after it: the test runner's summary closes the output.
-    heading("live tests");
-    test::live(workspace, &agent)?;
+    stage("live tests", || test::live(workspace, &agent))?;
+    // Last and without a word after it: its summary closes the output.
+    heading("tests on other kernels");
+    Matrix::share().run(workspace)?;
     if tracked_files(workspace)? != tree {
         bail!("the build changed tracked files: see `git status`");
     }

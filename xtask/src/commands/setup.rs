@@ -1,7 +1,8 @@
-//! `cargo xtask setup`: the eBPF toolchain and the test tools.
+//! `cargo xtask setup`: the eBPF toolchain, the test tools, and kernels to test on.
 
 use crate::{
     toolchain::{self, Need, Toolchain},
+    vm,
     workspace::Workspace,
 };
 
@@ -19,6 +20,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
     if let Some(toolchain) = toolchain {
         toolchain::remember(workspace, *toolchain)?;
     }
+    vm::fetch(workspace)?;
     let outcome = if ready.changed {
         "done"
     } else {

@@ -33,15 +33,15 @@ enum Layer {
     Unit,
     /// Tests that need root and this machine's kernel
     Live,
-    /// The live tests in virtual machines, on other kernels
+    /// Live tests on other kernels, in virtual machines
     Vm(VmOptions),
 }
 
-/// Which virtual machines, and what to run in them.
+/// Which virtual machines, and what to run in them. Without any option: what the oldest, the most
+/// installed and the newest kernel give the agent, and who it finds on a socket there.
 #[derive(Debug, Default, clap::Args)]
 struct VmOptions {
-    /// Every kernel series instead of the oldest, the most installed and the newest, and every
-    /// test with every way to learn who accepted, instead of those that it can change
+    /// Every kernel series, and every test with every way to learn who accepted: takes hours
     #[arg(long)]
     all: bool,
     /// Only this kernel series, such as 6.1, 6.1-systemd, newest or newest-lockdown; may be repeated
@@ -69,9 +69,12 @@ impl VmOptions {
             suites,
             filter,
         } = self;
+        if !all && kernels.is_empty() && suites.is_empty() && filter.is_empty() {
+            return Matrix::share();
+        }
         let mut labels: Vec<_> = kernels.iter().map(String::as_str).collect();
         if labels.is_empty() {
-            labels.extend(if *all { &vm::ALL[..] } else { &vm::DEFAULT });
+            labels.extend(vm::ALL);
         }
         let guests = labels.iter().map(|label| Guest::labelled(label));
         let guests: Vec<_> = if suites.is_empty() {
@@ -99,7 +102,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
         None => {
             let agent = agent(workspace)?;
             unit(workspace, Some(&agent.probe))?;
-            live(workspace, &agent)
+            live(workspace, &agent)?;
+            Matrix::share().run(workspace)
         }
     }
 }
@@ -212,6 +216,23 @@ fn sudo_runner(environment: &[(&'static str, OsString)]) -> anyhow::Result<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_kernels_are_tried_unless_one_is_named_or_nothing_is_said() {
+        let count = |options: VmOptions| options.matrix().guests.len();
+        let filter = "owners::".to_owned();
+        let matching = VmOptions {
+            filter,
+            ..VmOptions::default()
+        };
+        let one = VmOptions {
+            kernels: vec!["6.12".to_owned()],
+            ..VmOptions::default()
+        };
+        assert!(count(VmOptions::default()) < vm::ALL.len());
+        assert_eq!(count(matching), vm::ALL.len());
+        assert_eq!(count(one), 1);
+    }
 
     #[test]
     fn runner_variable_is_cargos() {

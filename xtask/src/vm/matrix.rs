@@ -58,6 +58,14 @@ pub(super) struct Outcome {
 }
 
 impl Matrix {
+    /// What every change has to pass.
+    pub(crate) fn share() -> Self {
+        Self {
+            guests: Guest::share().collect(),
+            tests: Tests::Share,
+        }
+    }
+
     /// Boots all guests; an error when one test anywhere did not pass.
     pub(crate) fn run(&self, workspace: &Workspace) -> anyhow::Result<()> {
         let mut needs = vec![Need::Probe, Need::LiveTests, Need::Machines];

@@ -15,7 +15,7 @@ pub(crate) use self::{
     demo::{Telnetd, demo},
     kernel::{KEYRING, NEWEST},
     matrix::Matrix,
-    plan::{ALL, DEFAULT, Guest, Tests, suites},
+    plan::{ALL, Guest, Tests, suites},
 };
 /// What virtual machines are made with, and the Debian packages it is in.
 pub(crate) const PROGRAMS: [(&str, &str); 3] = [
@@ -26,6 +26,14 @@ pub(crate) const PROGRAMS: [(&str, &str); 3] = [
 
 use self::{guest::Base, kernel::Kernel, qemu::Accelerator};
 use crate::workspace::Workspace;
+
+/// Fetches the kernels that every change is tested on, unless they are there already.
+pub(crate) fn fetch(workspace: &Workspace) -> anyhow::Result<()> {
+    for series in plan::SHARE {
+        Kernel::get(workspace, series)?;
+    }
+    Ok(())
+}
 
 fn choose_accelerator(
     workspace: &Workspace,

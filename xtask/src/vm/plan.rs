@@ -1,11 +1,14 @@
 //! What runs where: guests by their labels, and their suites.
 
-use super::expect::Expected;
+use super::{expect::Expected, kernel::NEWEST};
 
 /// Labels of the guests that every change is tested in: the oldest supported kernel, the one most
-/// installed, and whatever is newest, also locked down.
-pub(crate) const DEFAULT: [&str; 5] = ["5.10", "6.1", "6.1-systemd", "newest", "newest-lockdown"];
-/// All of them.
+/// installed, and whatever is newest.
+pub(super) const SHARE: [&str; 3] = ["5.10", "6.1", NEWEST];
+/// What they run of it: enough to see that the probe loads whole and reads the right memory, in
+/// minutes although the processor is emulated.
+const SHARE_SUITES: [&str; 3] = [KERNEL, AUTO, REFUSALS];
+/// Labels of all guests.
 pub(crate) const ALL: [&str; 11] = [
     "5.10",
     "6.1",
@@ -27,8 +30,9 @@ pub(super) const HOOKS: [&str; 5] = [AUTO, "fentry", "kprobe", "syscall-exit", "
 /// The agent's own choice.
 pub(super) const AUTO: &str = "auto";
 
-/// The live tests that a forced way to learn who accepted can change.
-const FORCED_FILTER: &str = "owners::";
+/// The live tests of who is on a socket: what a forced way to learn who accepted can change, and what
+/// reads most of the kernel's memory.
+const OWNERS: &str = "owners::";
 
 /// Sessions in the tests with many of them, where time matters.
 const FEWER_SESSIONS: &str = "250";
@@ -58,6 +62,8 @@ fn live_suites() -> impl Iterator<Item = &'static str> {
 pub(crate) enum Tests {
     /// Those whose name contains this.
     Matching(String),
+    /// Those of the share of every change.
+    Share,
     /// All with the agent's own choice of a hook, and with a forced one those it can change.
     Relevant,
     /// All of them each time.
@@ -69,7 +75,7 @@ impl Tests {
     /// emulated one minutes for each test.
     pub(super) fn sessions(&self) -> &str {
         match self {
-            Self::Matching(_) | Self::Relevant => FEWER_SESSIONS,
+            Self::Matching(_) | Self::Share | Self::Relevant => FEWER_SESSIONS,
             Self::All => "",
         }
     }
@@ -78,7 +84,8 @@ impl Tests {
     pub(super) fn filters(&self) -> (&str, &str) {
         match self {
             Self::Matching(text) => (text, text),
-            Self::Relevant => ("", FORCED_FILTER),
+            Self::Share => (OWNERS, OWNERS),
+            Self::Relevant => ("", OWNERS),
             Self::All => ("", ""),
         }
     }
@@ -135,6 +142,13 @@ impl Guest {
         }
     }
 
+    /// The guests that every change is tested in, and what they run of it.
+    pub(super) fn share() -> impl Iterator<Item = Self> {
+        let suites = SHARE_SUITES.map(str::to_owned);
+        let guests = SHARE.into_iter().map(Self::labelled);
+        guests.filter_map(move |guest| guest.limited_to(&suites))
+    }
+
     /// Only what it has of these suites; none for a guest that has none of them.
     pub(crate) fn limited_to(mut self, suites: &[String]) -> Option<Self> {
         self.suites.retain(|suite| suites.contains(suite));
@@ -180,6 +194,12 @@ impl Guest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn share_is_every_kernel_of_it_with_all_its_suites() {
+        let suites: Vec<_> = Guest::share().map(|guest| guest.suites).collect();
+        assert_eq!(suites, [SHARE_SUITES; SHARE.len()]);
+    }
 
     #[test]
     fn guests_run_only_what_they_have() {

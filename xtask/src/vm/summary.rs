@@ -34,7 +34,9 @@ pub(super) fn print(outcomes: &[Outcome]) -> anyhow::Result<()> {
         defects += outcome.defects.len();
     }
     println!();
-    println!("{passed} passed, {} failed", failed + defects);
+    let failures = failed + defects;
+    let verdict = if failures == 0 { "ok" } else { "FAILED" };
+    println!("test result: {verdict}. {passed} passed; {failures} failed, in virtual machines");
     if failed + defects > 0 {
         bail!("{failed} tests failed in virtual machines, and {defects} other defects were found");
     }
