@@ -23,6 +23,7 @@ pub mod lock;
 pub mod pipeline;
 pub mod probe;
 pub mod replay;
+pub mod response;
 pub mod rules;
 pub mod sandbox;
 pub mod session;

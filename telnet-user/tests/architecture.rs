@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Which modules each module may use: data flows one way, see ARCHITECTURE.md.
-const ARROWS: [(&str, &[&str]); 23] = [
+const ARROWS: [(&str, &[&str]); 24] = [
     ("clock", &[]),
     ("canary", &["sandbox", "session"]),
     ("json", &[]),
@@ -28,29 +28,39 @@ const ARROWS: [(&str, &[&str]); 23] = [
     ("rules", &["alert", "json", "kql", "source", "state"]),
     ("alert", &["json", "rules"]),
     ("sink", &["alert", "config", "lock", "sandbox", "source"]),
-    ("health", &["probe", "rules", "sandbox", "session", "sink"]),
+    (
+        "response",
+        &[
+            "alert", "clock", "config", "json", "kql", "probe", "rules", "session",
+        ],
+    ),
+    (
+        "health",
+        &["probe", "response", "rules", "sandbox", "session", "sink"],
+    ),
     ("sandbox", &[]),
     ("state", &["lock"]),
     ("replay", &["alert", "input", "rules"]),
     (
         "pipeline",
         &[
-            "canary", "clock", "health", "json", "probe", "rules", "session", "sink", "state",
+            "alert", "canary", "clock", "config", "health", "json", "probe", "response", "rules",
+            "session", "sink", "state",
         ],
     ),
     (
         "agent",
         &[
             "canary", "clock", "config", "ecs", "enrich", "health", "json", "pipeline", "probe",
-            "rules", "sandbox", "session", "sink", "state",
+            "response", "rules", "sandbox", "session", "sink", "state",
         ],
     ),
     (
         "cli",
         &[
             "agent", "alert", "canary", "config", "ecs", "enrich", "health", "input", "json",
-            "kql", "pipeline", "probe", "replay", "rules", "sandbox", "session", "sink", "source",
-            "state",
+            "kql", "pipeline", "probe", "replay", "response", "rules", "sandbox", "session",
+            "sink", "source", "state",
         ],
     ),
     ("main", &["cli"]),

@@ -19,6 +19,7 @@ use telnet_user::{
         decode::decode,
         record::{Hook, Task},
     },
+    response::Outcome,
     rules::{self, Engine, Limits, Memory, Retention, Rule, Source},
     session::{Attribution, Check, Listing, Observation, Owner, Session, kept::Kept, tracker},
 };
@@ -294,6 +295,10 @@ impl Enrich for Facing {
 
     fn found(&mut self, _is_monitored: &dyn Fn(u16) -> bool) -> Listing {
         Listing::default()
+    }
+
+    fn close(&mut self, _session: &Session) -> Outcome {
+        Outcome::Gone
     }
 
     fn gone(&mut self, sessions: &[Session]) -> Vec<bool> {

@@ -122,6 +122,8 @@ pub struct Reload {
     pub sinks: Vec<config::Sink>,
     /// All rules, enabled or not.
     pub rules: Vec<Rule>,
+    /// What may be done on an alert.
+    pub response: config::Response,
     /// Which documents are made.
     pub making: Making,
 }

@@ -15,6 +15,7 @@ use crate::{
     json::Indexed,
     pipeline::{Enrich, Now},
     probe::record::Task,
+    response::Outcome,
     session::{Check, Listing, Observation, Owner, Session, Traffic},
 };
 
@@ -110,6 +111,14 @@ impl Enrich for System {
 
     fn gone(&mut self, sessions: &[Session]) -> Vec<bool> {
         self.enricher.gone(sessions)
+    }
+
+    fn close(&mut self, session: &Session) -> Outcome {
+        match self.enricher.close(session) {
+            Ok(true) => Outcome::Closed,
+            Ok(false) => Outcome::Gone,
+            Err(error) => Outcome::Failed(error.to_string()),
+        }
     }
 
     fn learn(&mut self, task: &Task) {

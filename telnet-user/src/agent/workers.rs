@@ -31,8 +31,9 @@ const BATCHES: usize = 16;
 const ORDERS: usize = 4_096;
 /// Longest sleep of the pipeline: the wall clock, which rule windows end by, may be set.
 const IDLE: Duration = Duration::from_mins(1);
-/// How long the writer may take to finish at the end.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long the last documents may take at the end: on a host without a free processor it takes
+/// seconds alone to look who serves the sessions that wait. Service managers wait longer.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// The pipeline's thread and the writer's.
 pub(super) struct Workers {
@@ -86,7 +87,7 @@ impl Workers {
     /// Waits for the last documents to be written; the number of all of them.
     pub(super) async fn finish(mut self) -> anyhow::Result<u64> {
         if timeout(GRACE, self.ended()).await.is_err() {
-            bail!("standard output did not take the last documents within {GRACE:?}");
+            bail!("the last documents were not written within {GRACE:?}");
         }
         match self.ended {
             Some(Ok(Ok(written))) => {
@@ -183,6 +184,7 @@ impl<E: Enrich> Conveyor<E> {
         let Reload {
             sinks,
             rules,
+            response,
             making,
         } = reload;
         let (reply, replaced) = sync_channel(1);
@@ -194,7 +196,7 @@ impl<E: Enrich> Conveyor<E> {
             .recv()
             .map_err(|_gone| gone())?
             .map_err(|error| error.to_string())?;
-        self.pipeline.replace(rules, making, now, out);
+        self.pipeline.replace(rules, response, making, now, out);
         Ok(())
     }
 

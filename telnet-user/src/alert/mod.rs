@@ -112,6 +112,8 @@ pub struct Context<'a> {
 pub struct Alert {
     /// Its JSON text.
     pub text: String,
+    /// `rule_id` of the rule that made it.
+    pub rule_id: String,
     /// When what it is about happened; absent when that is unknown or was before the agent started.
     pub happened: Option<Timestamp>,
 }
@@ -165,6 +167,7 @@ pub fn build<'e>(
     let is_old = field::first(event, "telnet.session.preexisting").is_some();
     Alert {
         text,
+        rule_id: rule.rule_id.clone(),
         happened: happened
             .filter(|_| !is_old)
             .and_then(|time| time.parse().ok()),

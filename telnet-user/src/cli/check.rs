@@ -89,11 +89,16 @@ fn place(target: &Target) -> String {
 
 fn sentence(rule: &Rule) -> String {
     format!(
-        "{} ({}, version {}, {}): {}",
+        "{} ({}, version {}, {}): {}{}",
         rule.name,
         rule.rule_id,
         rule.version,
         if rule.enabled { "enabled" } else { "disabled" },
         rule.wanted(),
+        if rule.response.is_some() {
+            "; wants its sessions closed"
+        } else {
+            ""
+        },
     )
 }

@@ -56,7 +56,19 @@ pub(super) fn report(config: &Config, trusted: bool) -> LoadReport {
         trusted,
         ..options(rules, false)
     };
-    load(&rules.paths, &options, Level::Warning)
+    let report = load(&rules.paths, &options, Level::Warning);
+    let named = [
+        ("rules.enable", &rules.enable),
+        ("rules.disable", &rules.disable),
+        ("response.rules", &config.response.rules),
+    ];
+    for (key, ids) in named {
+        let is_unknown = |id: &&String| report.rules.iter().all(|rule| rule.rule_id != **id);
+        for id in ids.iter().filter(is_unknown) {
+            complain(&format!("warning: {key}: no rule has the id {id:?}"));
+        }
+    }
+    report
 }
 
 /// [`report`] for a run as this user; `None` when a problem is an error.

@@ -17,6 +17,7 @@ use std::{
 };
 
 use clap::ValueEnum;
+use ipnet::IpNet;
 
 pub use self::{
     read::{DEFAULT_FILE, Loaded},
@@ -39,6 +40,8 @@ pub struct Config {
     pub attempts: bool,
     /// The rules.
     pub rules: Rules,
+    /// What may be done on an alert.
+    pub response: Response,
     /// What the agent says about itself.
     pub health: Health,
     /// Where documents wait for sinks that may be out of reach.
@@ -55,6 +58,7 @@ impl Default for Config {
             probe: Probe::default(),
             attempts: false,
             rules: Rules::default(),
+            response: Response::default(),
             health: Health::default(),
             spool: Spool::default(),
             sinks: vec![Sink::stdout(Streams::only(Stream::Alerts))],
@@ -175,6 +179,41 @@ pub struct Rules {
     pub disable: Vec<String>,
     /// Accept queries that hardly mean what they say.
     pub lenient: bool,
+}
+
+/// What may be done on an alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// Whether sessions are closed.
+    pub mode: ResponseMode,
+    /// Ids of rules that ask for it, besides those whose files do.
+    pub rules: Vec<String>,
+    /// Peers whose sessions are never closed.
+    pub allow: Vec<IpNet>,
+    /// Most sessions that are closed within a minute.
+    pub max_per_minute: u32,
+}
+
+impl Default for Response {
+    fn default() -> Self {
+        Self {
+            mode: ResponseMode::Off,
+            rules: Vec::new(),
+            allow: Vec::new(),
+            max_per_minute: 10,
+        }
+    }
+}
+
+/// Whether sessions are closed when rules ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseMode {
+    /// No, and nothing is said about it.
+    Off,
+    /// No, but documents say which would be.
+    DryRun,
+    /// Yes.
+    Enforce,
 }
 
 /// What the agent says about itself.

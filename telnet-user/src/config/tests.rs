@@ -83,6 +83,22 @@ fn a_mistake_is_shown_where_it_is_with_the_nearest_name() {
 }
 
 #[test]
+fn a_response_that_cannot_be_meant_is_refused() {
+    let text = "[response]\nmode = \"on\"\nallow = [\"10.0.0.0/8\", \"10.0.0.0/33\"]\n\
+                max_per_minute = 0\n";
+    let found = Config::parse("c.toml", text).expect_err("wrong");
+    let mut found: Vec<String> = found.iter().map(ToString::to_string).collect();
+    found.sort_unstable();
+    let expected = [
+        "c.toml:2:8: response.mode: mode must be one of off, dry-run, enforce (value \"on\")",
+        "c.toml:3:9: response.allow: \"10.0.0.0/33\" is no address and no network such as 192.0.2.0/24 \
+         (value [\"10.0.0.0/8\",\"10.0.0.0/33\"])",
+        "c.toml:4:18: response.max_per_minute: max_per_minute must be 1 at least (value 0)",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn everything_wrong_is_found_at_once() {
     let text = r#"
 log = 3

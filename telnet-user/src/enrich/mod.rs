@@ -195,6 +195,11 @@ impl Enricher {
             .collect()
     }
 
+    /// Closes a session's socket, for whoever holds it; `false` when it is gone.
+    pub fn close(&mut self, session: &Session) -> Result<bool, socket::Error> {
+        self.sockets.close(&Connection::of(session))
+    }
+
     /// As [`Self::open_sockets`], with their traffic so far: see
     /// [`SocketFinder::list_with_counters`].
     pub fn open_sockets_with_counters(&mut self, ports: &dyn Fn(u16) -> bool) -> OpenSockets {

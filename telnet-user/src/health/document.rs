@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{CanaryReport, PipelineReport, ProbeReport, Report, RuleReport, hook_name};
 use crate::{
     probe::Ledger,
+    response,
     sandbox::{self, Wall},
     session::tracker::Counters,
     sink::SinkReport,
@@ -40,6 +41,7 @@ impl Report {
                 "probe": probe(&self.probe),
                 "canary": canary(&self.probe.canary),
                 "sessions": sessions(&self.pipeline),
+                "responses": responses(&self.pipeline),
                 "rules": self.pipeline.rules.iter().map(rule).collect::<Value>(),
                 "sinks": self.sinks.iter().map(sink).collect::<Value>(),
             }},
@@ -145,6 +147,23 @@ fn sessions(report: &PipelineReport) -> Value {
         "unmatched_accepts": unmatched_accepts,
         "unseen_ends": unseen_ends,
         "unknown_closes": unknown_closes,
+    })
+}
+
+fn responses(report: &PipelineReport) -> Value {
+    let response::Counters {
+        closed,
+        gone,
+        failed,
+        dry_run,
+        refused,
+    } = report.response;
+    json!({
+        "closed": closed,
+        "gone": gone,
+        "failed": failed,
+        "dry_run": dry_run,
+        "refused": refused,
     })
 }
 

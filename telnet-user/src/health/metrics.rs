@@ -13,7 +13,7 @@ use super::{
     Report, hook_name,
     latency::{BOUNDS, as_f64},
 };
-use crate::{probe::Ledger, sink::SinkReport};
+use crate::{probe::Ledger, response, sink::SinkReport};
 
 /// Media type of [`Report::metrics`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -167,12 +167,30 @@ fn agent(report: &Report) -> Vec<Family> {
             "listening sockets open now",
             plain(count(report.pipeline.open_listeners)),
         ),
+        responses(report.pipeline.response),
         Family::counter(
             "lost",
             "documents and records lost on the whole way",
             plain(report.lost()),
         ),
     ]
+}
+
+fn responses(counters: response::Counters) -> Family {
+    Family::counter(
+        "responses",
+        "sessions that rules wanted closed",
+        by(
+            "outcome",
+            [
+                ("closed", counters.closed),
+                ("gone", counters.gone),
+                ("failed", counters.failed),
+                ("dry_run", counters.dry_run),
+                ("refused", counters.refused),
+            ],
+        ),
+    )
 }
 
 fn kernel(ledger: Ledger) -> Family {

@@ -14,6 +14,7 @@ use std::time::Duration;
 pub use self::latency::Latency;
 use crate::{
     probe::{Ledger, record::Hook},
+    response,
     rules::Numbers,
     sandbox,
     session::tracker::Counters,
@@ -76,6 +77,8 @@ pub struct PipelineReport {
     pub open_listeners: usize,
     /// What the session table could not do.
     pub counters: Counters,
+    /// What became of sessions that rules wanted closed.
+    pub response: response::Counters,
     /// Each rule that runs.
     pub rules: Vec<RuleReport>,
 }

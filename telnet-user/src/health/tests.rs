@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{CanaryReport, Latency, PipelineReport, ProbeReport, Report, RuleReport};
 use crate::{
     probe::{Ledger, record::Hook},
+    response,
     rules::Numbers,
     session::tracker::Counters,
     sink::{SinkReport, spool},
@@ -42,6 +43,7 @@ fn report() -> Report {
             open_sessions: 3,
             open_listeners: 1,
             counters: Counters::default(),
+            response: response::Counters::default(),
             rules: vec![RuleReport {
                 id: "r1".to_owned(),
                 name: "A \"rule\"".to_owned(),
@@ -53,23 +55,27 @@ fn report() -> Report {
             }],
         },
         latency,
-        sinks: vec![SinkReport {
-            name: "es".to_owned(),
-            kind: "elasticsearch",
-            accepted: 9,
-            delivered: 4,
-            rejected: 1,
-            lost: 0,
-            errors: 3,
-            is_down: true,
-            last_error: Some("refused".to_owned()),
-            spool: Some(spool::Numbers {
-                pending: 2,
-                bytes: 100,
-                lost_events: 2,
-                ..spool::Numbers::default()
-            }),
-        }],
+        sinks: vec![sink()],
+    }
+}
+
+fn sink() -> SinkReport {
+    SinkReport {
+        name: "es".to_owned(),
+        kind: "elasticsearch",
+        accepted: 9,
+        delivered: 4,
+        rejected: 1,
+        lost: 0,
+        errors: 3,
+        is_down: true,
+        last_error: Some("refused".to_owned()),
+        spool: Some(spool::Numbers {
+            pending: 2,
+            bytes: 100,
+            lost_events: 2,
+            ..spool::Numbers::default()
+        }),
     }
 }
 

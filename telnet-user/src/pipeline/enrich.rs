@@ -7,6 +7,7 @@ use crate::{
     clock::{BootTime, ClockPair},
     json::Indexed,
     probe::record::Task,
+    response::Outcome,
     session::{Check, Listing, Observation, Owner, Session},
 };
 
@@ -24,6 +25,9 @@ pub trait Enrich {
 
     /// For each session, whether its socket is certainly gone.
     fn gone(&mut self, sessions: &[Session]) -> Vec<bool>;
+
+    /// Closes the session's socket, whoever holds it.
+    fn close(&mut self, session: &Session) -> Outcome;
 
     /// Reads what only the running process tells, before it is asked for: the process may be gone
     /// by then.

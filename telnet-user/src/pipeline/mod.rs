@@ -7,6 +7,7 @@
 mod enrich;
 mod holders;
 mod options;
+mod respond;
 
 use std::collections::HashMap;
 
@@ -19,11 +20,13 @@ pub use self::{
 use crate::{
     canary::{Sighting, Whose},
     clock::BootTime,
+    config::Response,
     health::{PipelineReport, Report, RuleReport},
     probe::{
         filter::Filter,
         record::{Exec, KernelEvent, Record, SocketKey},
     },
+    response::Responder,
     rules::{Engine, Evaluation, Rule},
     session::{
         Fact, Observation,
@@ -61,6 +64,7 @@ pub struct Pipeline<E> {
     enrich: E,
     engine: Engine,
     options: Options,
+    responder: Responder,
     memories: Memories,
     next_look: Option<BootTime>,
     /// Who held the socket of each waiting session at the last look.
@@ -77,11 +81,18 @@ impl<E: Enrich> Pipeline<E> {
             enrich,
             engine,
             options,
+            responder: Responder::default(),
             memories,
             next_look: None,
             holders: HashMap::new(),
             observations: Vec::new(),
         }
+    }
+
+    /// Closes sessions for rules as `responder` decides.
+    #[must_use]
+    pub fn responding(self, responder: Responder) -> Self {
+        Self { responder, ..self }
     }
 
     /// Takes in what is open and passes the filter: once the probe is attached, and after records were lost. What is
@@ -164,7 +175,15 @@ impl<E: Enrich> Pipeline<E> {
 
     /// Runs other rules from now on, and makes other documents. A rule that is the same as before
     /// keeps its windows and its open alerts; one that is gone says its numbers.
-    pub fn replace(&mut self, rules: Vec<Rule>, making: Making, now: &Now, out: &mut Vec<Output>) {
+    pub fn replace(
+        &mut self,
+        rules: Vec<Rule>,
+        response: Response,
+        making: Making,
+        now: &Now,
+        out: &mut Vec<Output>,
+    ) {
+        self.responder.replace(response, &rules);
         let evaluation = self.engine.replace(rules, now.wall);
         // Before: what a rule that is gone has to say goes where its alerts went.
         self.deliver(evaluation, out);
@@ -181,6 +200,7 @@ impl<E: Enrich> Pipeline<E> {
             open_sessions: self.tracker.sessions().count(),
             open_listeners: self.tracker.listeners().count(),
             counters: self.tracker.counters(),
+            response: self.responder.counters(),
             rules: self
                 .engine
                 .totals()
@@ -241,11 +261,13 @@ impl<E: Enrich> Pipeline<E> {
         }
         // Even if it was reported before: the rules may be others now, and they remember their alerts.
         let evaluation = self.engine.evaluate(&event, now.wall);
+        let responses = self.respond(observation, &event, &evaluation.alerts, now);
         if self.options.making.emit.events && !observation.was_reported() {
             let document = Document::new(Kind::Event, event.into_text());
             out.push(Output::Document(document));
         }
         self.deliver(evaluation, out);
+        out.extend(responses);
         if let Some(keeper) = &mut self.memories.keeper {
             keeper.note(observation);
         }

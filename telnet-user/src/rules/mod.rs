@@ -29,8 +29,8 @@ pub use self::filter::Filter;
 pub use self::load::{LoadReport, Options, Source, load, load_with};
 pub use self::period::{Interval, Offset, OffsetError};
 pub use self::rule::{
-    MissingFields, Origin, Reference, Rule, Severity, SeverityMapping, Suppression, Technique,
-    Threat,
+    MissingFields, Origin, Reference, ResponseAction, Rule, Severity, SeverityMapping, Suppression,
+    Technique, Threat,
 };
 pub use self::shipped::FILES as SHIPPED;
 pub use crate::source::{Level, Position, Problem};

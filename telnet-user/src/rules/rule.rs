@@ -100,6 +100,13 @@ pub struct Suppression {
     pub missing_fields: MissingFields,
 }
 
+/// What a rule can ask the agent to do on an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseAction {
+    /// Close the session that the alert is about.
+    CloseSession,
+}
+
 /// Severity for events whose `field` equals `value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeverityMapping {
@@ -165,6 +172,8 @@ pub struct Rule {
     pub suppression: Option<Suppression>,
     /// Whether alerts are building blocks, hidden by default in Kibana.
     pub building_block: bool,
+    /// What it asks the agent to do on an alert.
+    pub response: Option<ResponseAction>,
     /// ATT&CK mapping.
     pub threat: Vec<Threat>,
     /// The query as written.

@@ -34,6 +34,11 @@ pub(super) fn keep(wanted: CapabilitySet) -> io::Result<()> {
     set_capabilities(None, sets)
 }
 
+/// Whether all of `wanted` are in effect.
+pub(super) fn has(wanted: CapabilitySet) -> bool {
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(wanted))
+}
+
 /// Names of those in effect, as in capabilities(7).
 pub(super) fn names() -> Vec<String> {
     let Ok(sets) = capabilities(None) else {

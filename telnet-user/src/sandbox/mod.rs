@@ -74,6 +74,14 @@ const KEPT: CapabilitySet = CapabilitySet::SYS_ADMIN
     .union(CapabilitySet::SYS_PTRACE)
     .union(CapabilitySet::DAC_READ_SEARCH);
 
+/// What it takes to close sockets of other processes.
+const CLOSING: CapabilitySet = CapabilitySet::NET_ADMIN;
+
+/// Whether this thread may close the sockets of others.
+pub fn can_close_sessions() -> bool {
+    capabilities::has(CLOSING)
+}
+
 /// Where writing is allowed; nothing as long as the process is not in the sandbox.
 static WRITABLE: OnceLock<Vec<PathBuf>> = OnceLock::new();
 
@@ -85,7 +93,8 @@ static WRITABLE: OnceLock<Vec<PathBuf>> = OnceLock::new();
 /// - `CAP_SYS_PTRACE`: `/proc/PID/exe` of other users
 /// - `CAP_DAC_READ_SEARCH`: `/proc/PID/fd` of other users, programs and secrets only their owner
 ///   may read
-pub fn enter(writable: &[PathBuf]) -> Report {
+/// - `CAP_NET_ADMIN`, only when it `closes_sessions`: closing the sockets of others
+pub fn enter(writable: &[PathBuf], closes_sessions: bool) -> Report {
     for folder in writable {
         // Whoever writes there says what is wrong with it.
         let _made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
@@ -94,7 +103,11 @@ pub fn enter(writable: &[PathBuf]) -> Report {
     let no_new_privileges = wall(set_no_new_privs(true));
     // On a thread that ends at once, to know what this kernel does.
     let landlock = thread::spawn(|| landlock::restrict(writable)).join();
-    let dropped = wall(capabilities::keep(KEPT));
+    let dropped = wall(capabilities::keep(if closes_sessions {
+        KEPT.union(CLOSING)
+    } else {
+        KEPT
+    }));
     Report {
         capabilities: capabilities::names(),
         dropped,

@@ -70,15 +70,18 @@ pub enum Kind {
     Summary,
     /// What the agent did and could not do.
     Health,
+    /// What was decided on a session that a rule wants closed, and what came of it.
+    Response,
 }
 
 impl Kind {
     /// The stream of such documents. Summaries go where the alerts go: without them a reader
-    /// would not know that there were more matches than alerts.
+    /// would not know that there were more matches than alerts. So do responses: who reads the
+    /// alert has to know that its session was closed.
     pub const fn stream(self) -> Stream {
         match self {
             Self::Event => Stream::Events,
-            Self::Alert | Self::Update | Self::Summary => Stream::Alerts,
+            Self::Alert | Self::Update | Self::Summary | Self::Response => Stream::Alerts,
             Self::Health => Stream::Health,
         }
     }
@@ -91,6 +94,7 @@ impl Kind {
             Self::Update => 3,
             Self::Summary => 4,
             Self::Health => 5,
+            Self::Response => 6,
         }
     }
 
@@ -102,6 +106,7 @@ impl Kind {
             3 => Some(Self::Update),
             4 => Some(Self::Summary),
             5 => Some(Self::Health),
+            6 => Some(Self::Response),
             _ => None,
         }
     }

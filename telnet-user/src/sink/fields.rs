@@ -24,7 +24,7 @@ impl Severity {
                 Some("low") => Self::Notice,
                 Some(_) | None => Self::Warning,
             },
-            Kind::Summary => Self::Notice,
+            Kind::Summary | Kind::Response => Self::Notice,
             Kind::Event | Kind::Health => Self::Informational,
         }
     }

@@ -12,6 +12,7 @@ pub(super) fn line(kind: Kind, document: &Value) -> String {
     let line = match kind {
         Kind::Alert | Kind::Update => alert_line(document),
         Kind::Event => event_line(document),
+        Kind::Response => response_line(document),
         Kind::Summary | Kind::Health => match text(document, "/message") {
             Some(message) => format!("{} {message}", time(document)),
             None => format!("{} health {document}", time(document)),
@@ -33,6 +34,11 @@ fn event_line(event: &Value) -> String {
     let mut line = format!("{} {action}", time(event));
     push_session(&mut line, event);
     line
+}
+
+fn response_line(response: &Value) -> String {
+    let reason = text(response, "/event/reason").unwrap_or("no reason given");
+    format!("{}; {reason}", event_line(response))
 }
 
 fn push_session(line: &mut String, document: &Value) {

@@ -30,6 +30,8 @@ mod owners;
 #[cfg(test)]
 mod pretty;
 #[cfg(test)]
+mod response;
+#[cfg(test)]
 mod restart;
 #[cfg(test)]
 mod sandbox;

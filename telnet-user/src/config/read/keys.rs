@@ -1,7 +1,7 @@
 //! The keys there are.
 
 /// What each table may hold, by its place; a sink's by its type, next to [`COMMON`].
-pub(in crate::config) const KEYS: [(&str, &[&str]); 11] = [
+pub(in crate::config) const KEYS: [(&str, &[&str]); 12] = [
     (
         "",
         &[
@@ -10,6 +10,7 @@ pub(in crate::config) const KEYS: [(&str, &[&str]); 11] = [
             "probe",
             "events",
             "rules",
+            "response",
             "health",
             "spool",
             "sinks",
@@ -18,6 +19,7 @@ pub(in crate::config) const KEYS: [(&str, &[&str]); 11] = [
     ("probe", &["acceptor", "acceptor_wait", "ring_bytes"]),
     ("events", &["attempts"]),
     ("rules", &["paths", "enable", "disable", "lenient"]),
+    ("response", &["mode", "rules", "allow", "max_per_minute"]),
     ("health", &["interval", "metrics"]),
     ("spool", &["dir", "max_bytes", "sync"]),
     ("stdout", &["format"]),

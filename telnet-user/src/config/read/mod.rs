@@ -6,15 +6,17 @@ mod sinks;
 mod values;
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path as FilePath, PathBuf},
     time::Duration,
 };
 
 #[cfg(test)]
 pub(super) use self::keys::{COMMON, KEYS};
+use ipnet::IpNet;
+
 use self::values::{bytes, duration, only, path, section, sync, text};
-use super::{Acceptor, Config, Health, Probe, Rules, Spool};
+use super::{Acceptor, Config, Health, Probe, Response, ResponseMode, Rules, Spool};
 use crate::source::{Document, Findings, Level, Path, Problem, Table, TrustError, read_trusted};
 
 /// Where the configuration is unless another file is named.
@@ -90,6 +92,7 @@ fn read(root: &Table<'_>) -> Config {
             table.boolean("attempts").unwrap_or(default.attempts)
         }),
         rules: section(root, "rules").map_or(default.rules, |table| rules(&table)),
+        response: section(root, "response").map_or(default.response, |table| response(&table)),
         health: section(root, "health").map_or(default.health, |table| health(&table)),
         spool: section(root, "spool").map_or(default.spool, |table| spool(&table)),
         sinks: if root.has("sinks") {
@@ -132,6 +135,49 @@ fn rules(table: &Table<'_>) -> Rules {
         enable: table.strings("enable"),
         disable: table.strings("disable"),
         lenient: table.boolean("lenient").unwrap_or(false),
+    }
+}
+
+fn response(table: &Table<'_>) -> Response {
+    let default = Response::default();
+    only(table, "response", &[]);
+    let modes = [
+        ("off", ResponseMode::Off),
+        ("dry-run", ResponseMode::DryRun),
+        ("enforce", ResponseMode::Enforce),
+    ];
+    let network = |text: &str| {
+        let network = text.parse::<IpNet>();
+        let network = network.or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        if network.is_err() {
+            let message = format!("{text:?} is no address and no network such as 192.0.2.0/24");
+            table.error("allow", message);
+        }
+        network.ok()
+    };
+    let max_per_minute = table.integer("max_per_minute").map(u32::try_from);
+    if max_per_minute
+        .as_ref()
+        .is_some_and(|count| !count.as_ref().is_ok_and(|count| *count > 0))
+    {
+        table.error(
+            "max_per_minute",
+            "max_per_minute must be 1 at least".to_owned(),
+        );
+    }
+    Response {
+        mode: table
+            .optional_one_of("mode", &modes)
+            .unwrap_or(default.mode),
+        rules: table.strings("rules"),
+        allow: table
+            .strings("allow")
+            .iter()
+            .filter_map(|text| network(text))
+            .collect(),
+        max_per_minute: max_per_minute
+            .and_then(Result::ok)
+            .unwrap_or(default.max_per_minute),
     }
 }
 

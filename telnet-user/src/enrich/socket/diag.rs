@@ -1,27 +1,23 @@
 //! Sockets by `sock_diag` (man page 7): what `ss` uses.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, time::Duration};
 
 use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_sock_diag::{
     SockDiagMessage,
-    constants::{
-        AF_INET, AF_INET6, IPPROTO_TCP, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED,
-        TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT,
-    },
-    inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags, nlas::Nla},
+    constants::{AF_INET, AF_INET6},
+    inet::{ExtensionFlags, InetRequest, SocketId, StateFlags},
 };
 use netlink_sys::{Socket, SocketAddr as NetlinkAddr, protocols::NETLINK_SOCK_DIAG};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
-use super::Error;
-use crate::probe::record::{TcpCounters, TcpState};
+use super::{
+    Error,
+    wire::{Entry, NO_COOKIE, canonical, cookie_bytes, ends, entry, family, interface, request},
+};
+use crate::probe::record::TcpState;
 
 /// Longest datagram that the kernel makes of a dump.
 const BUFFER: usize = 64 * 1024;
@@ -29,21 +25,10 @@ const BUFFER: usize = 64 * 1024;
 /// The kernel answers at once; this only keeps a surprise from blocking for ever.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// `INET_DIAG_NOCOOKIE`: any cookie will do.
-const NO_COOKIE: [u8; 8] = [0xff; 8];
-
-/// A socket as the kernel lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) local: SocketAddr,
-    pub(super) remote: SocketAddr,
-    pub(super) state: TcpState,
-    pub(super) cookie: Option<u64>,
-    /// Inode number in sockfs; 0 while nobody has accepted the connection.
-    pub(super) inode: u32,
-    /// Traffic counters of a connection, when they were asked for.
-    pub(super) counters: Option<TcpCounters>,
-}
+/// `SOCK_DESTROY` (`include/uapi/linux/sock_diag.h`), and where a message has its type
+/// (`struct nlmsghdr`).
+const SOCK_DESTROY: u16 = 21;
+const TYPE: std::ops::Range<usize> = 4..6;
 
 /// A `sock_diag` socket in one network namespace.
 #[derive(Debug)]
@@ -74,16 +59,7 @@ impl Diag {
         remote: SocketAddr,
         cookie: Option<u64>,
     ) -> Result<Option<Entry>, Error> {
-        let mut ends = vec![(local, remote)];
-        // The same connection when its socket is an IPv6 one.
-        if let (IpAddr::V4(here), IpAddr::V4(there)) = (local.ip(), remote.ip()) {
-            let mapped = |ip, port| SocketAddr::new(IpAddr::V6(ip), port);
-            ends.push((
-                mapped(here.to_ipv6_mapped(), local.port()),
-                mapped(there.to_ipv6_mapped(), remote.port()),
-            ));
-        }
-        for (here, there) in ends {
+        for (here, there) in ends(local, remote) {
             let id = SocketId {
                 source_port: here.port(),
                 destination_port: there.port(),
@@ -104,6 +80,39 @@ impl Diag {
             }
         }
         Ok(None)
+    }
+
+    /// Ends a connection as if its process had aborted it (`tcp_abort`): the peer gets a reset, the
+    /// process `ECONNABORTED`. `false` when it is gone. By its ends
+    /// alone the kernel would take the listening socket on the port in its place: the cookie says
+    /// which socket is meant.
+    ///
+    /// Fails without `CAP_NET_ADMIN` and on a kernel without `CONFIG_INET_DIAG_DESTROY`.
+    pub(super) fn destroy(&mut self, entry: &Entry) -> Result<bool, Error> {
+        let Some(cookie) = entry.cookie else {
+            return Err(Error::Unsupported);
+        };
+        for (here, there) in ends(entry.local, entry.remote) {
+            let id = SocketId {
+                source_port: here.port(),
+                destination_port: there.port(),
+                source_address: here.ip(),
+                destination_address: there.ip(),
+                interface_id: entry.interface,
+                cookie: cookie_bytes(cookie),
+            };
+            let request = request(family(here), StateFlags::all(), id);
+            let mut message = self.message(request, NLM_F_REQUEST | NLM_F_ACK);
+            // The same request by another name, which the library does not know.
+            if let Some(kind) = message.get_mut(TYPE) {
+                kind.copy_from_slice(&SOCK_DESTROY.to_ne_bytes());
+            }
+            match self.exchange(&message, false, |_| {})? {
+                Answer::Given => return Ok(true),
+                Answer::NotFound => {}
+            }
+        }
+        Ok(false)
     }
 
     /// Fails on a kernel without `sock_diag` for TCP, where [`Self::find`] finds nothing and
@@ -168,8 +177,14 @@ impl Diag {
         &mut self,
         request: InetRequest,
         flags: u16,
-        mut each: impl FnMut(Entry),
+        each: impl FnMut(Entry),
     ) -> Result<Answer, Error> {
+        let bytes = self.message(request, flags);
+        self.exchange(&bytes, flags & NLM_F_DUMP == NLM_F_DUMP, each)
+    }
+
+    /// A request as it is sent.
+    fn message(&mut self, request: InetRequest, flags: u16) -> Vec<u8> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         header.flags = flags;
@@ -178,13 +193,21 @@ impl Diag {
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
         message.serialize(&mut bytes);
-        self.socket.send(&bytes, 0).map_err(Error::Request)?;
-        let dump = flags & NLM_F_DUMP == NLM_F_DUMP;
+        bytes
+    }
+
+    fn exchange(
+        &self,
+        bytes: &[u8],
+        is_dump: bool,
+        mut each: impl FnMut(Entry),
+    ) -> Result<Answer, Error> {
+        self.socket.send(bytes, 0).map_err(Error::Request)?;
         let mut buffer = Vec::with_capacity(BUFFER);
         loop {
             buffer.clear();
             self.socket.recv(&mut buffer, 0).map_err(Error::Request)?;
-            if let Some(answer) = self.read(&buffer, dump, &mut each)? {
+            if let Some(answer) = self.read(&buffer, is_dump, &mut each)? {
                 return Ok(answer);
             }
         }
@@ -223,6 +246,10 @@ impl Diag {
                     return refusal(error).map(Some);
                 }
                 NetlinkPayload::Done(_) => return Ok(Some(Answer::Given)),
+                // The acknowledgement.
+                NetlinkPayload::Error(error) if error.code.is_none() => {
+                    return Ok(Some(Answer::Given));
+                }
                 NetlinkPayload::Error(error) => return refusal(error.to_io()).map(Some),
                 NetlinkPayload::Noop
                 | NetlinkPayload::Overrun(_)
@@ -250,120 +277,10 @@ fn refusal(error: io::Error) -> Result<Answer, Error> {
     }
 }
 
-fn request(family: u8, states: StateFlags, socket_id: SocketId) -> InetRequest {
-    InetRequest {
-        family,
-        protocol: IPPROTO_TCP,
-        extensions: ExtensionFlags::empty(),
-        states,
-        socket_id,
-    }
-}
-
-const fn family(address: SocketAddr) -> u8 {
-    match address {
-        SocketAddr::V4(_) => AF_INET,
-        SocketAddr::V6(_) => AF_INET6,
-    }
-}
-
-/// Sockets with link-local addresses are bound to an interface and found only with its number.
-fn interface(local: SocketAddr, remote: SocketAddr) -> u32 {
-    [local, remote]
-        .into_iter()
-        .find_map(|address| match address {
-            SocketAddr::V6(v6) if v6.scope_id() != 0 => Some(v6.scope_id()),
-            SocketAddr::V4(_) | SocketAddr::V6(_) => None,
-        })
-        .unwrap_or(0)
-}
-
-/// IPv4-mapped addresses as IPv4, without scope: how the probe reports them.
-pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-fn entry(response: &InetResponse) -> Option<Entry> {
-    let header = &response.header;
-    let id = &header.socket_id;
-    let state = tcp_state(header.state)?;
-    let end = |ip, port| canonical(SocketAddr::new(ip, port));
-    let info = response.nlas.iter().find_map(|nla| {
-        if let Nla::TcpInfo(info) = nla {
-            Some(info)
-        } else {
-            None
-        }
-    });
-    Some(Entry {
-        local: end(id.source_address, id.source_port),
-        remote: end(id.destination_address, id.destination_port),
-        state,
-        cookie: Some(cookie_number(id.cookie)).filter(|cookie| *cookie != 0),
-        inode: header.inode,
-        counters: info
-            .filter(|_| state != TcpState::Listen)
-            .and_then(|info| counters(info, state)),
-    })
-}
-
-/// From `struct tcp_info` (`include/uapi/linux/tcp.h`), which only ever grew at its end; these
-/// members are there since Linux 4.2.
-fn counters(info: &[u8], state: TcpState) -> Option<TcpCounters> {
-    let number = |at: usize| Some(u32::from_ne_bytes(*info.get(at..)?.first_chunk()?));
-    let long = |at: usize| Some(u64::from_ne_bytes(*info.get(at..)?.first_chunk()?));
-    Some(TcpCounters {
-        bytes_acked: long(120)?,
-        bytes_received: long(128)?,
-        segments_out: number(136)?,
-        segments_in: number(140)?,
-        fin_received: matches!(
-            state,
-            TcpState::CloseWait | TcpState::LastAck | TcpState::Closing
-        ),
-    })
-}
-
-/// States as in `include/net/tcp_states.h`.
-pub(super) const fn tcp_state(number: u8) -> Option<TcpState> {
-    Some(match number {
-        TCP_ESTABLISHED => TcpState::Established,
-        TCP_SYN_SENT => TcpState::SynSent,
-        TCP_SYN_RECV => TcpState::SynRecv,
-        TCP_FIN_WAIT1 => TcpState::FinWait1,
-        TCP_FIN_WAIT2 => TcpState::FinWait2,
-        TCP_CLOSE => TcpState::Close,
-        TCP_CLOSE_WAIT => TcpState::CloseWait,
-        TCP_LAST_ACK => TcpState::LastAck,
-        TCP_LISTEN => TcpState::Listen,
-        TCP_CLOSING => TcpState::Closing,
-        _ => return None,
-    })
-}
-
-/// Two words of host order, the low one first.
-fn cookie_bytes(cookie: u64) -> [u8; 8] {
-    let word = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(0);
-    let words = [word(cookie), word(cookie >> 32)];
-    let mut bytes = [0; 8];
-    for (to, from) in bytes
-        .iter_mut()
-        .zip(words.iter().flat_map(|w| w.to_ne_bytes()))
-    {
-        *to = from;
-    }
-    bytes
-}
-
-fn cookie_number(bytes: [u8; 8]) -> u64 {
-    let (words, _) = bytes.as_chunks::<4>();
-    words.iter().rev().fold(0, |number, word| {
-        number << 32 | u64::from(u32::from_ne_bytes(*word))
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use netlink_packet_sock_diag::constants::IPPROTO_TCP;
+
     use super::*;
 
     #[test]
@@ -384,13 +301,6 @@ mod tests {
             assert_eq!(answer, Answer::NotFound);
             let answer = ask(IPPROTO_TCP, StateFlags::empty()).expect("an answer");
             assert_eq!(answer, Answer::Given);
-        }
-    }
-
-    #[test]
-    fn a_cookie_survives_its_form_on_the_wire() {
-        for cookie in [0, 1, u64::from(u32::MAX), 1 << 32, 0x0123_4567_89ab_cdef] {
-            assert_eq!(cookie_number(cookie_bytes(cookie)), cookie);
         }
     }
 }

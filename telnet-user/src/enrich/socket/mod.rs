@@ -7,14 +7,16 @@ mod holders;
 mod namespace;
 mod open;
 mod table;
+mod wire;
 
 use std::{collections::HashSet, net::SocketAddr, path::PathBuf};
 
 use tracing::warn;
 
 use self::{
-    diag::{Diag, Entry, canonical},
+    diag::Diag,
     namespace::{Namespaces, Way},
+    wire::{Entry, canonical},
 };
 pub use self::{
     error::Error,
@@ -203,6 +205,22 @@ impl SocketFinder {
     /// Whether a connection has certainly ended: it could be asked for, and it is not there.
     pub(super) fn is_gone(&mut self, connection: &Connection) -> bool {
         self.ask_for(connection).is_ok_and(|found| found.is_none())
+    }
+
+    /// Closes a connection, for whoever holds it: [`Diag::destroy`]. `false` when it is gone.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be asked, or refuses.
+    pub(super) fn close(&mut self, connection: &Connection) -> Result<bool, Error> {
+        let gone = || Error::Gone {
+            netns: connection.netns.unwrap_or_default(),
+        };
+        let way = self.way_to(connection.netns).ok_or_else(gone)?;
+        let Ok(Some(entry)) = self.ask_for(connection) else {
+            return Ok(false);
+        };
+        self.with_diag(connection.netns, &way, |diag| diag.destroy(&entry))
     }
 
     fn look_up(&mut self, connection: &Connection) -> Option<Entry> {

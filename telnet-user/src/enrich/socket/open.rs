@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, net::SocketAddr};
 
-use super::diag::Entry;
+use super::wire::Entry;
 use crate::{
     probe::record::{TcpCounters, TcpState},
     session::Session,

@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use super::diag::{Entry, canonical, tcp_state};
+use super::wire::{Entry, canonical, tcp_state};
 
 /// Most that is read of a table: room for a million sockets.
 const MAX_TABLE: u64 = 192 * 1024 * 1024;
@@ -46,6 +46,7 @@ fn parse(line: &str) -> Option<Entry> {
         state,
         cookie: None,
         inode,
+        interface: 0,
         counters: None,
     })
 }
@@ -111,6 +112,7 @@ mod tests {
                 state,
                 cookie: None,
                 inode,
+                interface: 0,
                 counters: None,
             };
             assert_eq!(parse(line), Some(expected), "{line}");

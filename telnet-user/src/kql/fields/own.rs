@@ -53,7 +53,7 @@ static TELNET: Set = Set {
             Keyword,
             "attribution login.command_line login.executable login.failures_source login.method \
              login.reason login.source login.state login.user.id login.user.name \
-             login.user_source login.verdict session.closed_by session.id session.last_command \
+             login.user_source login.verdict response.alert_id response.verdict session.closed_by session.id session.last_command \
              session.outcome session.survivors.command_line session.survivors.name \
              terminal.name",
         ),

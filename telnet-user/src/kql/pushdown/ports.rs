@@ -11,8 +11,7 @@ pub struct Ports(pub(super) Ranges<u16>);
 impl Ports {
     /// Whether a port is one of them.
     pub fn contains(&self, port: u16) -> bool {
-        let mut ranges = self.0.ranges().iter();
-        ranges.any(|&(first, last)| (first..=last).contains(&port))
+        self.0.contains(port)
     }
 
     /// Whether it is none.

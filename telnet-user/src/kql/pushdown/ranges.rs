@@ -78,6 +78,12 @@ impl<T: Whole> Ranges<T> {
         self.0 == [T::ENDS]
     }
 
+    /// Whether it has this one.
+    pub fn contains(&self, one: T) -> bool {
+        let mut ranges = self.0.iter();
+        ranges.any(|&(first, last)| (first..=last).contains(&one))
+    }
+
     /// Whether it is nothing.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

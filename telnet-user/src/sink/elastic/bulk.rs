@@ -51,14 +51,17 @@ impl Streams {
     pub(super) fn item(&self, entry: &Entry) -> serde_json::Result<Item> {
         let mut document: Value = serde_json::from_slice(&entry.body)?;
         let stream = match entry.kind {
-            Kind::Event => &self.events,
+            // A response is no alert, and has the fields of the event.
+            Kind::Event | Kind::Response => &self.events,
             Kind::Alert | Kind::Update => &self.alerts,
             // A record about matches is no alert: it would be one more in every count.
             Kind::Summary | Kind::Health => &self.health,
         };
         let id = match entry.kind {
             Kind::Alert | Kind::Update => text(&document, "/kibana/alert/uuid"),
-            Kind::Event | Kind::Summary | Kind::Health => text(&document, "/event/id"),
+            Kind::Event | Kind::Summary | Kind::Health | Kind::Response => {
+                text(&document, "/event/id")
+            }
         };
         let id = id.map_or_else(|| content_id(&entry.body), str::to_owned);
         if let Value::Object(fields) = &mut document {
@@ -70,7 +73,9 @@ impl Streams {
             document,
             action: match entry.kind {
                 Kind::Update => Action::CreateOrUpdate,
-                Kind::Event | Kind::Alert | Kind::Summary | Kind::Health => Action::Create,
+                Kind::Event | Kind::Alert | Kind::Summary | Kind::Health | Kind::Response => {
+                    Action::Create
+                }
             },
         })
     }

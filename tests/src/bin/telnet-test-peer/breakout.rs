@@ -24,11 +24,11 @@ pub(crate) fn run(role: &str, folder: &str, victim: &str) -> Result<()> {
     match role {
         "free" => {}
         "looks" => {
-            drop(sandbox::enter(std::slice::from_ref(&folder)));
+            drop(sandbox::enter(std::slice::from_ref(&folder), false));
             sandbox::only_look();
         }
         "writes" => {
-            drop(sandbox::enter(std::slice::from_ref(&folder)));
+            drop(sandbox::enter(std::slice::from_ref(&folder), false));
             sandbox::only_write();
         }
         _ => bail!("no role {role}"),

@@ -92,6 +92,7 @@ pub(super) fn read(
     let severity_mapping = options::severity_mapping(table);
     let risk_score_field = options::risk_score_field(table);
     let suppression = options::suppression(table, format);
+    let response = options::response(table);
     let threat = threat::read(table);
     let max_signals = max_signals(table);
     let (version, revision) = (counter(table, "version", 1), counter(table, "revision", 0));
@@ -122,6 +123,7 @@ pub(super) fn read(
         index,
         suppression,
         building_block: building_block.unwrap_or(false),
+        response,
         threat,
         query: table.string("query").unwrap_or_default().to_owned(),
         predicate: detection.predicate,

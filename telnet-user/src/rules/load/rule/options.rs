@@ -2,7 +2,7 @@
 
 use super::Format;
 use crate::rules::period::Interval;
-use crate::rules::rule::{MissingFields, Severity, SeverityMapping, Suppression};
+use crate::rules::rule::{MissingFields, ResponseAction, Severity, SeverityMapping, Suppression};
 use crate::source::{Level, Table, nearest};
 
 /// Items of `severity_mapping`.
@@ -39,6 +39,27 @@ pub(super) fn risk_score_field(table: &Table<'_>) -> Option<String> {
 
 fn operator(entry: &Table<'_>) {
     entry.one_of("operator", &[("equals", ())]);
+}
+
+/// `action_type_id` of what this agent does; those of Kibana's are for its own agents.
+const OWN_ACTION: &str = ".telnet-monitor";
+
+/// What of `response_actions` is for this agent. Actions of other agents are carried.
+pub(super) fn response(table: &Table<'_>) -> Option<ResponseAction> {
+    let commands = [("close-session", ResponseAction::CloseSession)];
+    let is_own = |action: &&Table<'_>| action.string("action_type_id") == Some(OWN_ACTION);
+    let read = |action: &Table<'_>| {
+        let params = action.table("params");
+        if params.is_none() && !action.has("params") {
+            let message = "the action lacks its params: { command = \"close-session\" }";
+            action.report_self(Level::Error, message.to_owned());
+        }
+        params?.one_of("command", &commands)
+    };
+    let actions = table.tables("response_actions");
+    // All are read, to report everything that is wrong at once.
+    let own: Vec<_> = actions.iter().filter(is_own).map(read).collect();
+    own.into_iter().flatten().next()
 }
 
 /// `alert_suppression`.

@@ -154,6 +154,16 @@ const BROKEN_OPTIONS: &[(&str, &str, &str)] = &[
     ("interval = \"0m\"", "rule.interval", "greater than 0"),
     ("interval = 5", "rule.interval", "expected a string"),
     ("to = \"tomorrow\"", "rule.to", "invalid date math"),
+    (
+        "response_actions = [{ action_type_id = \".telnet-monitor\" }]",
+        "rule.response_actions[0]",
+        "lacks its params",
+    ),
+    (
+        "response_actions = [{ action_type_id = \".telnet-monitor\", params = { command = \"isolate\" } }]",
+        "rule.response_actions[0].params.command",
+        "command must be one of close-session",
+    ),
     ("max_signals = 0", "rule.max_signals", "at least 1"),
     (
         "max_signals = 1.5",

@@ -16,7 +16,7 @@ use crate::{
 fn entry(kind: Kind, id: &str, extra: &Value) -> Entry {
     let mut body = match kind {
         Kind::Alert | Kind::Update => json!({"kibana": {"alert": {"uuid": id}}}),
-        Kind::Event | Kind::Summary | Kind::Health => json!({"event": {"id": id}}),
+        Kind::Event | Kind::Summary | Kind::Health | Kind::Response => json!({"event": {"id": id}}),
     };
     body["@timestamp"] = json!("2026-03-05T12:00:00.000Z");
     body["extra"] = extra.clone();

@@ -1,5 +1,7 @@
 //! `telnet-monitor run`: monitor this host.
 
+mod reload;
+
 use std::{
     io::{self, IsTerminal as _},
     path::{Path, PathBuf},
@@ -17,15 +19,16 @@ use super::{
 };
 use crate::{
     agent::{
-        self, Agent, Reload, Reloaded, Reloader, Scope,
+        self, Agent, Scope,
         system::{NAME, System},
     },
     alert,
     canary::{Canary, Mark, Namespace, Sighting},
-    config::{Acceptor, Config, Health, Stream, units},
+    config::{Acceptor, Config, Health, ResponseMode, Stream, units},
     enrich,
     pipeline::{self, Emit, Making, Memories, Pipeline},
     probe::{AcceptorHook, LoadError, Probe, record::Hook},
+    response::Responder,
     rules::{Engine, Limits, Memory, Retention, Rule},
     sandbox::{self, Wall},
     session::{
@@ -180,11 +183,19 @@ async fn run(
     scope: Scope,
     namespace: io::Result<Namespace>,
 ) -> u8 {
+    let closes_sessions = config.response.mode == ResponseMode::Enforce;
+    if closes_sessions && !sandbox::can_close_sessions() {
+        error!(
+            "[response] mode = \"enforce\" takes CAP_NET_ADMIN, which this process does not have: \
+             give it to the service in a drop-in (systemctl edit telnet-monitor)"
+        );
+        return exit::UNSUPPORTED;
+    }
     let probe = match load(&config) {
         Ok(probe) => probe,
         Err(error) => return refuse(&error),
     };
-    let sandbox = (!args.no_sandbox).then(|| enter_sandbox(&config.writable()));
+    let sandbox = (!args.no_sandbox).then(|| enter_sandbox(&config.writable(), closes_sessions));
     if sandbox.is_none() {
         warn!("no sandbox: whoever takes the agent over has all its privileges");
     }
@@ -199,6 +210,7 @@ async fn run(
     let canary = canary(&probe, namespace, scope.canary)
         .map(|(canary, seen)| (canary.with_pause(args.canary_pause), seen));
     let acceptor_wait = config.probe.acceptor_wait;
+    let responder = Responder::new(config.response.clone(), &rules);
     let pipeline = Pipeline::new(
         System::new(),
         engine(rules, memory),
@@ -214,7 +226,8 @@ async fn run(
                 ..tracker::Limits::default()
             },
         },
-    );
+    )
+    .responding(responder);
     let agent = Agent {
         probe,
         pipeline,
@@ -225,7 +238,7 @@ async fn run(
         health: health(&config),
         sandbox,
         duration: args.duration,
-        reloader: reloader(args.clone(), config),
+        reloader: reload::reloader(args.clone(), config),
     };
     finish(agent.run().await)
 }
@@ -252,8 +265,8 @@ fn open(config: &Config) -> Option<Sinks> {
 }
 
 /// Gives up what is no longer needed, and says what this kernel has no wall for.
-fn enter_sandbox(writable: &[PathBuf]) -> sandbox::Report {
-    let report = sandbox::enter(writable);
+fn enter_sandbox(writable: &[PathBuf], closes_sessions: bool) -> sandbox::Report {
+    let report = sandbox::enter(writable, closes_sessions);
     for (wall, state) in report.walls() {
         match state {
             Wall::Enforced => {}
@@ -314,50 +327,6 @@ fn health(config: &Config) -> Health {
         health.interval = Duration::ZERO;
     }
     health
-}
-
-/// Reads configuration and rules again, as this run did at its start.
-fn reloader(args: Args, at_start: Config) -> Reloader {
-    let folders = at_start.writable();
-    let is_writable = move |folder: &PathBuf| {
-        args.no_sandbox || folders.iter().any(|allowed| folder.starts_with(allowed))
-    };
-    Reloader::new(move || {
-        let config = args.config()?;
-        let (rules, scope) = rules(&config)?;
-        let fixed = |config: &Config| {
-            let spool = &config.spool;
-            let spool = (spool.dir.clone(), spool.max_bytes, spool.sync);
-            (
-                config.log.clone(),
-                config.state_dir.clone(),
-                config.probe,
-                spool,
-            )
-        };
-        let outside: Vec<_> = config
-            .writable()
-            .into_iter()
-            .filter(|f| !is_writable(f))
-            .collect();
-        if let Some(folder) = outside.first() {
-            let folder = folder.display();
-            error!(%folder, "the agent gave up writing there at its start: restart it instead");
-            return None;
-        }
-        if fixed(&config) != fixed(&at_start) {
-            warn!("log, state_dir, [probe] and [spool] take effect at the next start");
-        }
-        Some(Reloaded {
-            scope,
-            health: health(&config),
-            reload: Reload {
-                making: making(&config),
-                sinks: config.sinks,
-                rules,
-            },
-        })
-    })
 }
 
 fn finish(outcome: anyhow::Result<agent::Summary>) -> u8 {
