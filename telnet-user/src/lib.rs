@@ -15,6 +15,7 @@ pub mod clock;
 pub mod config;
 pub mod ecs;
 pub mod enrich;
+pub mod flood;
 pub mod health;
 pub mod input;
 pub mod json;

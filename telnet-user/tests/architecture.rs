@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Which modules each module may use: data flows one way, see ARCHITECTURE.md.
-const ARROWS: [(&str, &[&str]); 24] = [
+const ARROWS: [(&str, &[&str]); 25] = [
     ("clock", &[]),
     ("canary", &["sandbox", "session"]),
     ("json", &[]),
@@ -24,7 +24,11 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ("probe", &["clock"]),
     ("session", &["clock", "probe", "state"]),
     ("enrich", &["clock", "probe", "sandbox", "session"]),
-    ("ecs", &["clock", "enrich", "json", "probe", "session"]),
+    ("flood", &["clock", "probe", "session"]),
+    (
+        "ecs",
+        &["clock", "enrich", "flood", "json", "probe", "session"],
+    ),
     ("rules", &["alert", "json", "kql", "source", "state"]),
     ("alert", &["json", "rules"]),
     ("sink", &["alert", "config", "lock", "sandbox", "source"]),
@@ -36,7 +40,9 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ),
     (
         "health",
-        &["probe", "response", "rules", "sandbox", "session", "sink"],
+        &[
+            "flood", "probe", "response", "rules", "sandbox", "session", "sink",
+        ],
     ),
     ("sandbox", &[]),
     ("state", &["lock"]),
@@ -44,23 +50,23 @@ const ARROWS: [(&str, &[&str]); 24] = [
     (
         "pipeline",
         &[
-            "alert", "canary", "clock", "config", "health", "json", "probe", "response", "rules",
-            "session", "sink", "state",
+            "alert", "canary", "clock", "config", "flood", "health", "json", "probe", "response",
+            "rules", "session", "sink", "state",
         ],
     ),
     (
         "agent",
         &[
-            "canary", "clock", "config", "ecs", "enrich", "health", "json", "pipeline", "probe",
-            "response", "rules", "sandbox", "session", "sink", "state",
+            "canary", "clock", "config", "ecs", "enrich", "flood", "health", "json", "pipeline",
+            "probe", "response", "rules", "sandbox", "session", "sink", "state",
         ],
     ),
     (
         "cli",
         &[
-            "agent", "alert", "canary", "config", "ecs", "enrich", "health", "input", "json",
-            "kql", "pipeline", "probe", "replay", "response", "rules", "sandbox", "session",
-            "sink", "source", "state",
+            "agent", "alert", "canary", "config", "ecs", "enrich", "flood", "health", "input",
+            "json", "kql", "pipeline", "probe", "replay", "response", "rules", "sandbox",
+            "session", "sink", "source", "state",
         ],
     ),
     ("main", &["cli"]),

@@ -92,7 +92,8 @@ pub(crate) fn agent(words: &[&str]) -> anyhow::Result<Command> {
     let state = std::env::temp_dir().join(format!("telnet-bench-{}", std::process::id()));
     fs::create_dir_all(&state)?;
     let mut command = Command::new(traffic::named(AGENT)?);
-    command.arg("run").args(words);
+    // What everything costs: with a budget a flood would be counted, not told.
+    command.args(["run", "--flood-burst=0"]).args(words);
     command.env("TELNET_MONITOR_STATE_DIR", state);
     Ok(command)
 }

@@ -13,6 +13,7 @@ use telnet_user::{
     clock::BootTime,
     ecs::{AgentInfo, Builder},
     enrich::facts::{Ancestor, Facts, Host, Named, Os, OwnerFacts, OwnersFacts, Process},
+    flood::Flood,
     json::Indexed,
     pipeline::{Emit, Enrich, Making, Memories, Now, Options, Output, Pipeline},
     probe::{
@@ -83,6 +84,7 @@ impl Load {
                     events,
                 },
                 attempts: false,
+                budget: None,
             },
             canary: Mark::default(),
             limits: tracker::Limits::default(),
@@ -287,6 +289,14 @@ impl Enrich for Facing {
         };
         let clocks = now.clocks();
         Some(self.builder.event(observation, &facts, &clocks, now.wall))
+    }
+
+    fn flood(&mut self, flood: &Flood, now: &Now) -> Indexed {
+        let facts = Facts {
+            host: Arc::clone(&self.host),
+            ..Facts::default()
+        };
+        self.builder.flood(flood, &facts, &now.clocks(), now.wall)
     }
 
     fn find_owners(&mut self, sessions: &[Session]) -> Vec<Option<Owner>> {

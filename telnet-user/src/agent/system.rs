@@ -12,6 +12,7 @@ use crate::{
         Enricher, Roots,
         facts::{Facts, Host},
     },
+    flood::Flood,
     json::Indexed,
     pipeline::{Enrich, Now},
     probe::record::Task,
@@ -60,6 +61,13 @@ impl System {
         &mut self.enricher
     }
 
+    fn refresh(&mut self, now: &Now) {
+        if now.boot >= self.refresh {
+            self.enricher.refresh_host();
+            self.refresh = now.boot.plus(REFRESH_EVERY);
+        }
+    }
+
     /// The event of a session or listener that is open at `now`, with what went over it so far.
     pub fn open_event(
         &self,
@@ -89,16 +97,19 @@ fn agent_id(host: &Host) -> Uuid {
 
 impl Enrich for System {
     fn event(&mut self, observation: &Observation, now: &Now) -> Option<Indexed> {
-        if now.boot >= self.refresh {
-            self.enricher.refresh_host();
-            self.refresh = now.boot.plus(REFRESH_EVERY);
-        }
+        self.refresh(now);
         let facts = self.enricher.facts(observation);
         let event = || {
             self.builder
                 .event(observation, &facts, &now.clocks(), now.wall)
         };
         facts.tell_of(observation).then(event)
+    }
+
+    fn flood(&mut self, flood: &Flood, now: &Now) -> Indexed {
+        self.refresh(now);
+        let facts = self.enricher.facts_of(&flood.owners);
+        self.builder.flood(flood, &facts, &now.clocks(), now.wall)
     }
 
     fn find_owners(&mut self, sessions: &[Session]) -> Vec<Option<Owner>> {

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 use jiff::Timestamp;
 use tokio::{sync::oneshot, time::timeout};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::{
     Input, Pulse, Reload,
@@ -243,6 +243,11 @@ const fn happened(output: &Output) -> Option<Timestamp> {
 }
 
 fn log_counters<E: Enrich>(pipeline: &Pipeline<E>) {
+    let observations = pipeline.observations();
+    info!("observations: {observations}");
+    if !observations.balances() {
+        warn!("the observations do not balance");
+    }
     let counters = pipeline.counters();
     if counters != Counters::default() {
         warn!(?counters, "not everything could be joined");

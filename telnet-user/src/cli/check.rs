@@ -7,7 +7,7 @@ use super::{
     settings::{self, ConfigArgs},
 };
 use crate::{
-    config::{Loaded, Sink, Stream, Target},
+    config::{Flood, Loaded, Sink, Stream, Target},
     rules::Rule,
     sink::Sinks,
 };
@@ -30,6 +30,7 @@ pub(super) fn main(args: &Args) -> u8 {
     };
     // What the agent, which runs as root, would refuse.
     let report = settings::report(&config, file.is_some());
+    let flood = file.as_ref().map(|_| config.flood);
     let sinks = file.map_or_else(Vec::new, |_| config.sinks);
     let broken = sinks
         .iter()
@@ -47,18 +48,31 @@ pub(super) fn main(args: &Args) -> u8 {
         rules: report.rules,
     };
     print(
-        describe(&rules, &counts, &sinks).map(|()| code),
+        describe(&rules, &counts, flood, &sinks).map(|()| code),
         exit::INVALID,
     )
 }
 
-fn describe(rules: &Rules, counts: &str, sinks: &[Sink]) -> io::Result<()> {
+fn describe(rules: &Rules, counts: &str, flood: Option<Flood>, sinks: &[Sink]) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     for rule in &rules.rules {
         writeln!(out, "{}", printable(&sentence(rule)))?;
     }
     writeln!(out, "{counts}")?;
     writeln!(out, "kernel filter: {}", rules.wanted())?;
+    match flood {
+        Some(Flood { burst: 0, .. }) => writeln!(out, "flood: every connection is told")?,
+        Some(Flood {
+            burst,
+            per_minute,
+            sources,
+        }) => writeln!(
+            out,
+            "flood: {burst} connections of an address are told at once, then {per_minute} a minute; \
+             {sources} addresses apart"
+        )?,
+        None => {}
+    }
     for sink in sinks {
         let Sink {
             name,

@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{complain, events, exit, load, print, printable};
+use super::{complain, events, exit, load, print, printable, sources};
 use crate::{
     kql::{Clause, ClauseKind, FieldValue},
     rules::{self, Level, Rule, recorded_at},
@@ -49,7 +49,7 @@ pub(super) fn main(args: &Args) -> u8 {
         ..rules::Options::default()
     };
     let paths: Vec<PathBuf> = args.rule.iter().cloned().collect();
-    let report = load(&paths, &options, Level::Unsupported);
+    let report = load(&sources(&paths), &options, Level::Unsupported);
     let mut rules = report.rules;
     if args.rule.is_none() {
         rules.retain(|rule| rule.enabled);

@@ -156,7 +156,11 @@ impl RuleArgs {
     /// worse are on standard error by then.
     fn report(&self, foreign_events: bool, least: Level) -> LoadReport {
         let rules = self.over(config::Rules::default());
-        load(&rules.paths, &options(&rules, foreign_events), least)
+        load(
+            &sources(&rules.paths),
+            &options(&rules, foreign_events),
+            least,
+        )
     }
 
     /// What is typed, laid over what is configured: paths replace paths, and what is enabled or
@@ -196,15 +200,18 @@ fn options(rules: &config::Rules, foreign_events: bool) -> rules::Options {
     }
 }
 
-/// Loads the rules at `paths`, or the embedded ones. Problems of `least` or worse are on standard
-/// error by then.
-fn load(paths: &[PathBuf], options: &rules::Options, least: Level) -> LoadReport {
-    let sources: Vec<Source> = if paths.is_empty() {
+/// The rules at `paths`, or the embedded ones.
+fn sources(paths: &[PathBuf]) -> Vec<Source> {
+    if paths.is_empty() {
         vec![Source::Shipped]
     } else {
         paths.iter().cloned().map(Source::Path).collect()
-    };
-    let report = rules::load_with(&sources, options);
+    }
+}
+
+/// Loads rules. Problems of `least` or worse are on standard error by then.
+fn load(sources: &[Source], options: &rules::Options, least: Level) -> LoadReport {
+    let report = rules::load_with(sources, options);
     for problem in report
         .problems
         .iter()

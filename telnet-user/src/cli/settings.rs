@@ -5,10 +5,10 @@ use std::{env, os::fd::AsFd, path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
 
-use super::{RuleArgs, Rules, complain, load, options};
+use super::{RuleArgs, Rules, complain, load, options, sources};
 use crate::{
     config::{Acceptor, Config, Format, Loaded, Stream, Streams, units},
-    rules::{Level, LoadReport},
+    rules::{Level, LoadReport, Source},
 };
 
 /// Which configuration, and which of its rules.
@@ -56,7 +56,12 @@ pub(super) fn report(config: &Config, trusted: bool) -> LoadReport {
         trusted,
         ..options(rules, false)
     };
-    let report = load(&rules.paths, &options, Level::Warning);
+    let mut sources = sources(&rules.paths);
+    if !rules.paths.is_empty() {
+        // Whatever the rules, what the agent holds back is an alert.
+        sources.push(Source::Flood);
+    }
+    let report = load(&sources, &options, Level::Warning);
     let named = [
         ("rules.enable", &rules.enable),
         ("rules.disable", &rules.disable),
@@ -114,6 +119,9 @@ pub(super) struct Overrides {
     /// [default: 100ms]
     #[arg(long, value_name = "TIME", value_parser = units::duration, hide_short_help = true)]
     acceptor_wait: Option<Duration>,
+    /// Connections of one address that are told at once; 0 to tell all there are. [default: 50]
+    #[arg(long, value_name = "NUMBER", hide_short_help = true)]
+    flood_burst: Option<u32>,
 }
 
 impl Overrides {
@@ -128,6 +136,7 @@ impl Overrides {
             ring_bytes,
             acceptor,
             acceptor_wait,
+            flood_burst,
         } = self;
         if let Some(emit) = *emit {
             config.emit(emit.into());
@@ -141,6 +150,7 @@ impl Overrides {
         set(&mut config.probe.ring_bytes, ring_bytes.as_ref());
         set(&mut config.probe.acceptor, acceptor.as_ref());
         set(&mut config.probe.acceptor_wait, acceptor_wait.as_ref());
+        set(&mut config.flood.burst, flood_burst.as_ref());
     }
 }
 
@@ -213,6 +223,7 @@ mod tests {
     fn what_is_typed_is_stronger_than_the_file() {
         let file = "log = \"debug\"\nstate_dir = \"/f\"\n[probe]\nacceptor = \"kprobe\"\n\
                     ring_bytes = \"8KiB\"\nacceptor_wait = \"1s\"\n\
+                    [flood]\nburst = 9\n\
                     [rules]\npaths = [\"/f\"]\nenable = [\"a\", \"b\"]\ndisable = [\"c\", \"d\"]";
         let plain = config(file, &[]);
         assert_eq!(plain.log, "debug");
@@ -225,6 +236,7 @@ mod tests {
             "--acceptor=userspace",
             "--ring-bytes=4096",
             "--acceptor-wait=2s",
+            "--flood-burst=7",
             "--attempts",
             "--rules=/t",
             "--enable=c",
@@ -237,6 +249,7 @@ mod tests {
         assert_eq!(typed.probe.acceptor, Acceptor::Userspace);
         assert_eq!(typed.probe.ring_bytes, 4096);
         assert_eq!(typed.probe.acceptor_wait, Duration::from_secs(2));
+        assert_eq!((plain.flood.burst, typed.flood.burst), (9, 7));
         assert!(typed.attempts && typed.rules.lenient);
         assert_eq!(typed.rules.paths, [PathBuf::from("/t")]);
         assert_eq!(typed.rules.enable, ["b", "c"]);

@@ -38,6 +38,8 @@ pub struct Config {
     pub probe: Probe,
     /// Make an event of each connection attempt too.
     pub attempts: bool,
+    /// How much of a flood is told.
+    pub flood: Flood,
     /// The rules.
     pub rules: Rules,
     /// What may be done on an alert.
@@ -57,6 +59,7 @@ impl Default for Config {
             state_dir: PathBuf::from("/run/telnet-monitor"),
             probe: Probe::default(),
             attempts: false,
+            flood: Flood::default(),
             rules: Rules::default(),
             response: Response::default(),
             health: Health::default(),
@@ -166,6 +169,29 @@ pub enum Acceptor {
     SyscallExit,
     /// `sock_diag` and `/proc`.
     Userspace,
+}
+
+/// How many connections of each source are told before they are only counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flood {
+    /// Connections at once; 0 to tell all there are.
+    pub burst: u32,
+    /// Connections a minute from then on.
+    pub per_minute: u32,
+    /// Sources that are told apart at the same time.
+    pub sources: u32,
+}
+
+impl Default for Flood {
+    fn default() -> Self {
+        Self {
+            // A flood takes 80 of the 100 alerts that the default rule may make in five minutes: the
+            // others are left for other addresses.
+            burst: 50,
+            per_minute: 6,
+            sources: 4_096,
+        }
+    }
 }
 
 /// Which rules run.

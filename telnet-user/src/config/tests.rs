@@ -197,6 +197,10 @@ fn mistakes_outside_sinks_have_their_sentence() {
             "expected a boolean, found a string",
         ),
         ("[rules]\npaths = \"a\"", "expected an array"),
+        ("[flood]\nburst = -1", "burst must be 0 to 1000000"),
+        ("[flood]\nper_minute = 0", "per_minute must be 1 to 1000000"),
+        ("[flood]\nsources = 0", "sources must be 1 to 1000000"),
+        ("[flood]\nburst = \"many\"", "expected an integer"),
         ("health = 1", "expected a table"),
         ("sinks = 1", "expected an array"),
     ] {

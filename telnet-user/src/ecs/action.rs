@@ -11,12 +11,14 @@ use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::{
+    flood::Outcome,
     probe::record::SocketError,
     session::{Ending, Fact, Failure, activity::ProgramStep},
 };
 
 const NETWORK: &[&str] = &["network"];
 const LOGIN: &[&str] = &["authentication", "session"];
+const INTRUSION: &[&str] = &["intrusion_detection"];
 const PROCESS: &[&str] = &["process"];
 const START: &[&str] = &["connection", "start"];
 const END: &[&str] = &["connection", "end"];
@@ -76,6 +78,25 @@ pub(super) const LISTENER_CLOSED: Verdict = Verdict {
     is_end: true,
     fact: "listener_closed",
 };
+
+/// What the connections of a flood came to; whether it is over, and the fact in `event.id`, are the
+/// caller's. Without category `network`, so that no rule on sessions takes it for one.
+pub(super) const fn flood(outcome: Outcome) -> Verdict {
+    Verdict {
+        category: INTRUSION,
+        action: "connection_flood",
+        types: &["info"],
+        outcome: match outcome {
+            Outcome::Unknown => "unknown",
+            Outcome::Success => "success",
+            Outcome::Failure => "failure",
+        },
+        reason: None,
+        error: None,
+        is_end: false,
+        fact: "flood",
+    }
+}
 
 impl Verdict {
     /// The words for what happened to a session.

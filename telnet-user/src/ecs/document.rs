@@ -86,9 +86,9 @@ pub(super) struct Document<'a> {
     event: Event,
     network: Network,
     #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<Endpoint>,
+    pub(super) source: Option<Endpoint>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    destination: Option<Endpoint>,
+    pub(super) destination: Option<Endpoint>,
     #[serde(skip_serializing_if = "Option::is_none")]
     server: Option<Endpoint>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,7 +105,7 @@ pub(super) struct Document<'a> {
     error: Option<ErrorFields>,
     #[serde(skip_serializing_if = "Related::is_empty")]
     related: Related<'a>,
-    telnet: Telnet<'a>,
+    pub(super) telnet: Telnet<'a>,
 }
 
 impl<'a> Document<'a> {
@@ -236,7 +236,7 @@ impl<'a> Document<'a> {
             time,
             is_measured: verdict.is_end,
         };
-        let network = Network::tcp(listener.local.ip());
+        let network = Network::listener(listener.local.ip());
         let mut document = Self::new(context, verdict.clone(), ids.event, &span, network);
         document.server = Some(Endpoint::bound(listener.local));
         document.telnet.netns = listener.netns;
@@ -248,7 +248,7 @@ impl<'a> Document<'a> {
     }
 
     /// What all events have.
-    fn new(
+    pub(super) fn new(
         context: &Context<'a>,
         verdict: Verdict,
         id: String,
@@ -293,7 +293,7 @@ impl<'a> Document<'a> {
     }
 
     /// Fills `related.*` from the other field sets.
-    fn relate(&mut self, context: &Context<'a>) {
+    pub(super) fn relate(&mut self, context: &Context<'a>) {
         let ends = [&self.source, &self.destination, &self.server];
         for end in ends.into_iter().flatten() {
             // A wildcard names no host.
@@ -330,11 +330,11 @@ impl<'a> Document<'a> {
 }
 
 /// When an event happened, and since when it lasts.
-struct Span {
-    start: Option<BootTime>,
-    time: BootTime,
+pub(super) struct Span {
+    pub(super) start: Option<BootTime>,
+    pub(super) time: BootTime,
     /// Whether the event tells how long it took.
-    is_measured: bool,
+    pub(super) is_measured: bool,
 }
 
 impl Span {

@@ -10,6 +10,7 @@ use sha2::Sha256;
 
 use crate::{
     clock::BootTime,
+    flood::{Flood, Source},
     probe::record::SocketKey,
     session::{Listener, Session},
 };
@@ -62,9 +63,15 @@ impl<'a> Scope<'a> {
         self.ids(&socket, fact)
     }
 
+    /// Identities of a flood and of this summary of it.
+    pub(super) fn flood(self, flood: &Flood) -> Ids {
+        let source = Whose(flood);
+        self.ids(&source, &flood.number.to_string())
+    }
+
     /// SHA-256 over `BOOT|SOCKET` for the object and `BOOT|SOCKET|FACT` for the event, each cut
     /// to 128 bits: far beyond any number of events, and half the size in every index.
-    fn ids(self, socket: &Socket, fact: &str) -> Ids {
+    fn ids(self, socket: &impl fmt::Display, fact: &str) -> Ids {
         let mut text = Hashed(Sha256::new());
         // Hashing never fails.
         let written = write!(text, "{}|{socket}", self.boot);
@@ -105,6 +112,25 @@ impl fmt::Display for Socket {
             Some(time) => write!(f, "|{}", time.as_nanos()),
             None => Ok(()),
         }
+    }
+}
+
+/// What names a flood in one boot: its source and when it began.
+struct Whose<'a>(&'a Flood);
+
+impl fmt::Display for Whose<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Source {
+            direction,
+            netns,
+            ip,
+            outcome,
+        } = self.0.source;
+        write!(f, "flood|{direction:?}|{outcome:?}|{}|", netns.unwrap_or(0))?;
+        if let Some(ip) = ip {
+            write!(f, "{ip}")?;
+        }
+        write!(f, "|{}", self.0.start.as_nanos())
     }
 }
 

@@ -24,6 +24,11 @@
 //! | `telnet.listener.preexisting` | `true`: it was found listening, likewise |
 //! | `telnet.ancestors` | processes above `process.parent`, nearest first |
 //! | `telnet.unit`, `telnet.slice` | systemd unit and slice of the process in `process.*` |
+//! | `telnet.flood.id` | the same in all summaries of one flood |
+//! | `telnet.flood.phase` | `began`, `ongoing` or `ended` |
+//! | `telnet.flood.connections`, `.rate` | connections since the source began to draw on its budget, and how many a second |
+//! | `telnet.flood.shed` | those of which nothing else was told |
+//! | `telnet.flood.failed_logins` | failed logins in those, when there are any |
 //! | `telnet.netns` | inode number of the network namespace |
 //!
 //! What is unknown is absent: a document never holds null, an empty string, list or object.
@@ -31,6 +36,7 @@
 mod action;
 mod constant;
 mod document;
+mod flood;
 mod identity;
 mod login;
 mod network;
@@ -51,6 +57,7 @@ use self::{constant::Constant, document::Document, identity::Scope};
 use crate::{
     clock::ClockPair,
     enrich::facts::{Facts, Host},
+    flood::Flood,
     json::Indexed,
     session::{Observation, Traffic},
 };
@@ -135,6 +142,19 @@ impl Builder {
         self.document(observation, &context)
     }
 
+    /// The document that sums up a flood: `facts` is what is known of the process that its
+    /// connections have in common.
+    pub fn flood(
+        &self,
+        flood: &Flood,
+        facts: &Facts,
+        clocks: &ClockPair,
+        now: Timestamp,
+    ) -> Indexed {
+        let context = self.context(None, facts, clocks, (now, Some(now)));
+        self.complete(&Document::flood(&context, flood), facts)
+    }
+
     fn context<'a>(
         &'a self,
         traffic: Option<Traffic>,
@@ -171,8 +191,12 @@ impl Builder {
                 Document::listener(context, listener, &action::LISTENER_CLOSED, *time)
             }
         };
-        let mut document = indexed(&fields);
-        document.extend(&self.constant(&context.facts.host));
+        self.complete(&fields, context.facts)
+    }
+
+    fn complete(&self, fields: &Document<'_>, facts: &Facts) -> Indexed {
+        let mut document = indexed(fields);
+        document.extend(&self.constant(&facts.host));
         document
     }
 

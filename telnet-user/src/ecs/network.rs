@@ -13,8 +13,8 @@ pub(super) struct Network {
     #[serde(skip_serializing_if = "Option::is_none")]
     direction: Option<&'static str>,
     transport: &'static str,
-    #[serde(rename = "type")]
-    kind: &'static str,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
     iana_number: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     community_id: Option<String>,
@@ -25,13 +25,19 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// A TCP flow to or from `ip`.
-    pub(super) fn tcp(ip: IpAddr) -> Self {
-        let is_ipv4 = ip.to_canonical().is_ipv4();
+    /// A socket that listens on `ip`.
+    pub(super) fn listener(ip: IpAddr) -> Self {
+        Self {
+            kind: Some(kind(ip)),
+            ..Self::tcp()
+        }
+    }
+
+    const fn tcp() -> Self {
         Self {
             direction: None,
             transport: "tcp",
-            kind: if is_ipv4 { "ipv4" } else { "ipv6" },
+            kind: None,
             iana_number: "6",
             community_id: None,
             bytes: None,
@@ -39,19 +45,41 @@ impl Network {
         }
     }
 
+    /// Connections of this direction, to or from `ip`.
+    pub(super) fn connections(direction: Direction, ip: Option<IpAddr>) -> Self {
+        Self {
+            direction: Some(word(direction)),
+            kind: ip.map(kind),
+            ..Self::tcp()
+        }
+    }
+
     /// The flow of a session.
     pub(super) fn session(session: &Session, ends: &Ends, traffic: Option<Traffic>) -> Self {
         Self {
-            direction: Some(match session.direction {
-                Direction::Ingress => "ingress",
-                Direction::Egress => "egress",
-            }),
             community_id: ends.community_id(),
             bytes: traffic.map(|sum| long(sum.bytes_received.saturating_add(sum.bytes_sent))),
             packets: traffic
                 .map(|sum| u64::from(sum.segments_received) + u64::from(sum.segments_sent)),
-            ..Self::tcp(session.remote.ip())
+            ..Self::connections(session.direction, Some(session.remote.ip()))
         }
+    }
+}
+
+/// `network.direction`.
+const fn word(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ingress => "ingress",
+        Direction::Egress => "egress",
+    }
+}
+
+/// `network.type` of a flow to or from `ip`.
+fn kind(ip: IpAddr) -> &'static str {
+    if ip.to_canonical().is_ipv4() {
+        "ipv4"
+    } else {
+        "ipv6"
     }
 }
 
@@ -84,6 +112,17 @@ impl Endpoint {
             address: ip,
             bytes: sent.map(|(bytes, _)| long(bytes)),
             packets: sent.map(|(_, packets)| u64::from(packets)),
+        })
+    }
+
+    /// What is known of the end of several connections.
+    pub(super) fn common(ip: Option<IpAddr>, port: Option<u16>) -> Option<Self> {
+        (ip.is_some() || port.is_some()).then_some(Self {
+            ip,
+            port,
+            address: ip,
+            bytes: None,
+            packets: None,
         })
     }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{
     document::optional,
+    flood::FloodFields,
     login::{Login, Summary, Terminal},
     process::User,
 };
@@ -19,6 +20,8 @@ const UNATTRIBUTED: &str = "none";
 pub(super) struct Telnet<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session: Option<SessionFields>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) flood: Option<FloodFields>,
     attribution: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) netns: Option<u32>,
@@ -95,6 +98,7 @@ impl<'a> Telnet<'a> {
         let process = closest.map(|owner| owner.process.as_ref());
         Self {
             session: None,
+            flood: None,
             attribution: closest.map_or(UNATTRIBUTED, |owner| owner.source.as_str()),
             netns: None,
             unit: process.and_then(|process| optional(process.unit.as_ref())),

@@ -130,6 +130,15 @@ impl Enricher {
         facts
     }
 
+    /// What is known of these owners, and of the host.
+    pub fn facts_of(&mut self, owners: &Owners) -> Facts {
+        Facts {
+            host: Arc::clone(&self.host),
+            owners: self.owners(owners),
+            ..Facts::default()
+        }
+    }
+
     /// Who holds a session's socket now. Of several holders it is the one that the others are
     /// ancestors of, such as the child that a server forked; none when that leaves several.
     pub fn find_owner(&mut self, session: &Session) -> Option<Owner> {

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{CanaryReport, PipelineReport, ProbeReport, Report, RuleReport, hook_name};
 use crate::{
+    flood,
     probe::Ledger,
     response,
     sandbox::{self, Wall},
@@ -42,6 +43,7 @@ impl Report {
                 "canary": canary(&self.probe.canary),
                 "sessions": sessions(&self.pipeline),
                 "responses": responses(&self.pipeline),
+                "observations": observations(&self.pipeline),
                 "rules": self.pipeline.rules.iter().map(rule).collect::<Value>(),
                 "sinks": self.sinks.iter().map(sink).collect::<Value>(),
             }},
@@ -164,6 +166,25 @@ fn responses(report: &PipelineReport) -> Value {
         "failed": failed,
         "dry_run": dry_run,
         "refused": refused,
+    })
+}
+
+fn observations(report: &PipelineReport) -> Value {
+    let flood::Counters {
+        observed,
+        recalled,
+        told,
+        unsaid,
+        shed_source,
+        shed_shared,
+    } = report.observations;
+    json!({
+        "observed": observed,
+        "recalled": recalled,
+        "told": told,
+        "unsaid": unsaid,
+        "shed": {"source": shed_source, "shared": shed_shared},
+        "floods": report.floods,
     })
 }
 

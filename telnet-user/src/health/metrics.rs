@@ -13,7 +13,7 @@ use super::{
     Report, hook_name,
     latency::{BOUNDS, as_f64},
 };
-use crate::{probe::Ledger, response, sink::SinkReport};
+use crate::{flood, probe::Ledger, response, sink::SinkReport};
 
 /// Media type of [`Report::metrics`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -85,7 +85,13 @@ struct Families(Report);
 impl Collector for Families {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let report = &self.0;
-        let families = [agent(report), rules(report), sinks(report), spools(report)];
+        let families = [
+            agent(report),
+            observations(report),
+            rules(report),
+            sinks(report),
+            spools(report),
+        ];
         for family in families.iter().flatten() {
             family.encode(&mut encoder)?;
         }
@@ -210,6 +216,37 @@ fn kernel(ledger: Ledger) -> Family {
             ],
         ),
     )
+}
+
+fn observations(report: &Report) -> Vec<Family> {
+    let flood::Counters {
+        observed,
+        recalled,
+        told,
+        unsaid,
+        shed_source,
+        shed_shared,
+    } = report.pipeline.observations;
+    let floods = u64::try_from(report.pipeline.floods).unwrap_or(u64::MAX);
+    vec![
+        Family::counter(
+            "observations",
+            "what became of what was observed: \
+             observed + recalled = told + unsaid + shed_source + shed_shared",
+            by(
+                "state",
+                [
+                    ("observed", observed),
+                    ("recalled", recalled),
+                    ("told", told),
+                    ("unsaid", unsaid),
+                    ("shed_source", shed_source),
+                    ("shed_shared", shed_shared),
+                ],
+            ),
+        ),
+        Family::gauge("floods", "floods that are not over", plain(floods)),
+    ]
 }
 
 fn rules(report: &Report) -> Vec<Family> {

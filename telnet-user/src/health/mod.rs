@@ -13,6 +13,7 @@ use std::time::Duration;
 
 pub use self::latency::Latency;
 use crate::{
+    flood,
     probe::{Ledger, record::Hook},
     response,
     rules::Numbers,
@@ -79,6 +80,10 @@ pub struct PipelineReport {
     pub counters: Counters,
     /// What became of sessions that rules wanted closed.
     pub response: response::Counters,
+    /// What became of all observations.
+    pub observations: flood::Counters,
+    /// Floods that are not over.
+    pub floods: usize,
     /// Each rule that runs.
     pub rules: Vec<RuleReport>,
 }

@@ -4,11 +4,21 @@ use serde_json::{Map, Value, json};
 
 use super::{CanaryReport, Latency, PipelineReport, ProbeReport, Report, RuleReport};
 use crate::{
+    flood,
     probe::{Ledger, record::Hook},
     response,
     rules::Numbers,
     session::tracker::Counters,
     sink::{SinkReport, spool},
+};
+
+const OBSERVATIONS: flood::Counters = flood::Counters {
+    observed: 9,
+    recalled: 1,
+    told: 4,
+    unsaid: 1,
+    shed_source: 3,
+    shed_shared: 2,
 };
 
 fn report() -> Report {
@@ -44,6 +54,8 @@ fn report() -> Report {
             open_listeners: 1,
             counters: Counters::default(),
             response: response::Counters::default(),
+            observations: OBSERVATIONS,
+            floods: 1,
             rules: vec![RuleReport {
                 id: "r1".to_owned(),
                 name: "A \"rule\"".to_owned(),
@@ -99,6 +111,13 @@ fn the_heartbeat_tells_everything() {
     assert_eq!(health["probe"]["acceptor"], json!("syscall_exit"));
     assert_eq!(health["probe"]["ledger"]["seen"], json!(10));
     assert_eq!(health["canary"], json!({"status": "alive", "took_ms": 12}));
+    assert_eq!(
+        health["observations"],
+        json!({
+            "observed": 9, "recalled": 1, "told": 4, "unsaid": 1,
+            "shed": {"source": 3, "shared": 2}, "floods": 1,
+        })
+    );
     assert_eq!(health["rules"][0]["alerted"], json!(6));
     assert_eq!(health["sinks"][0]["spool"]["lost"]["events"], json!(2));
     assert_eq!(health["sinks"][0]["last_error"], json!("refused"));
@@ -137,6 +156,8 @@ fn metrics_are_openmetrics() {
     for line in [
         "telnet_monitor_kernel_events_total{state=\"seen\"} 10",
         "telnet_monitor_rule_matches_total{rule=\"A \\\"rule\\\"\",rule_id=\"r1\",outcome=\"alerted\"} 6",
+        "telnet_monitor_observations_total{state=\"shed_source\"} 3",
+        "telnet_monitor_floods 1",
         "telnet_monitor_sink_up{sink=\"es\",type=\"elasticsearch\"} 0",
         "telnet_monitor_spool_lost_total{sink=\"es\",type=\"elasticsearch\",stream=\"events\"} 2",
         "telnet_monitor_open_sessions 3",

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     clock::{BootTime, ClockPair},
+    flood::Flood,
     json::Indexed,
     probe::record::Task,
     response::Outcome,
@@ -16,6 +17,9 @@ pub trait Enrich {
     /// The event for one observation, which rules get `now` (`event.ingested`): what their windows
     /// are cut on. None when it turns out that there is nothing to say.
     fn event(&mut self, observation: &Observation, now: &Now) -> Option<Indexed>;
+
+    /// The event that sums up a flood, which rules get `now`.
+    fn flood(&mut self, flood: &Flood, now: &Now) -> Indexed;
 
     /// For each session, the process that holds its socket, as far as userspace can tell.
     fn find_owners(&mut self, sessions: &[Session]) -> Vec<Option<Owner>>;

@@ -8,11 +8,13 @@ mod enrich;
 mod holders;
 mod options;
 mod respond;
+mod shed;
 
 use std::collections::HashMap;
 
 use jiff::Timestamp;
 
+use self::shed::{Fate, Shedder};
 pub use self::{
     enrich::{Enrich, Now},
     options::{Emit, Making, Options},
@@ -21,7 +23,9 @@ use crate::{
     canary::{Sighting, Whose},
     clock::BootTime,
     config::Response,
+    flood::{self, Flood, Floods},
     health::{PipelineReport, Report, RuleReport},
+    json::Indexed,
     probe::{
         filter::Filter,
         record::{Exec, KernelEvent, Record, SocketKey},
@@ -29,7 +33,7 @@ use crate::{
     response::Responder,
     rules::{Engine, Evaluation, Rule},
     session::{
-        Fact, Observation,
+        Fact, Observation, Session,
         kept::{Keeper, Kept},
         tracker::{self, Tracker},
     },
@@ -63,6 +67,7 @@ pub struct Pipeline<E> {
     tracker: Tracker,
     enrich: E,
     engine: Engine,
+    shedder: Shedder,
     options: Options,
     responder: Responder,
     memories: Memories,
@@ -80,6 +85,7 @@ impl<E: Enrich> Pipeline<E> {
             tracker: Tracker::new(options.limits),
             enrich,
             engine,
+            shedder: Shedder::new(Floods::new(options.making.budget), options.limits.sessions),
             options,
             responder: Responder::default(),
             memories,
@@ -143,6 +149,9 @@ impl<E: Enrich> Pipeline<E> {
         self.check_handlers(now);
         self.tracker.tick(now.boot, &mut self.observations);
         self.flush(now, out);
+        for flood in self.shedder.floods.due(now.boot) {
+            self.tell_flood(&flood, now, out);
+        }
         let evaluation = self.engine.tick(now.wall);
         self.deliver(evaluation, out);
         self.remember(out);
@@ -154,6 +163,9 @@ impl<E: Enrich> Pipeline<E> {
         self.look_for_holders(now);
         self.tracker.tick(forever, &mut self.observations);
         self.flush(now, out);
+        for flood in self.shedder.floods.finish() {
+            self.tell_flood(&flood, now, out);
+        }
         let evaluation = self.engine.finish(now.wall);
         self.deliver(evaluation, out);
         self.remember(out);
@@ -165,6 +177,7 @@ impl<E: Enrich> Pipeline<E> {
             .deadline()
             .into_iter()
             .chain(self.next_look)
+            .chain(self.shedder.floods.deadline())
             .min()
     }
 
@@ -188,6 +201,10 @@ impl<E: Enrich> Pipeline<E> {
         // Before: what a rule that is gone has to say goes where its alerts went.
         self.deliver(evaluation, out);
         self.options.making = making;
+        let floods = &mut self.shedder.floods;
+        for flood in floods.set_budget(making.budget, now.boot) {
+            self.tell_flood(&flood, now, out);
+        }
         if let Some(keeper) = &mut self.memories.keeper {
             keeper.set_reports(making.emit.events);
         }
@@ -201,6 +218,8 @@ impl<E: Enrich> Pipeline<E> {
             open_listeners: self.tracker.listeners().count(),
             counters: self.tracker.counters(),
             response: self.responder.counters(),
+            observations: self.shedder.counters,
+            floods: self.shedder.floods.ongoing(),
             rules: self
                 .engine
                 .totals()
@@ -218,6 +237,11 @@ impl<E: Enrich> Pipeline<E> {
         let envelope = self.enrich.envelope();
         let document = report.document(envelope, now.wall);
         Output::Document(Document::new(Kind::Health, document.to_string()))
+    }
+
+    /// What became of all observations.
+    pub const fn observations(&self) -> flood::Counters {
+        self.shedder.counters
     }
 
     /// What the session table could not do.
@@ -252,34 +276,88 @@ impl<E: Enrich> Pipeline<E> {
         if canary == Some(Whose::Other) {
             return;
         }
-        let Some(event) = self.enrich.event(observation, now) else {
-            return;
-        };
         if canary == Some(Whose::Own) {
-            out.extend(Sighting::of(observation).map(Output::Canary));
+            if self.enrich.event(observation, now).is_some() {
+                out.extend(Sighting::of(observation).map(Output::Canary));
+            }
             return;
         }
+        match self.shedder.judge(observation) {
+            Fate::Told => self.tell(observation, now, out),
+            Fate::Recalled(opening) => {
+                self.tell(&opening, now, out);
+                self.tell(observation, now, out);
+            }
+            Fate::Shed(began) => {
+                self.keep_untold(observation);
+                if let Some(flood) = began {
+                    self.tell_flood(&flood, now, out);
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, observation: &Observation, now: &Now, out: &mut Vec<Output>) {
+        let Some(event) = self.enrich.event(observation, now) else {
+            self.shedder.counters.unsaid += 1;
+            return;
+        };
+        self.shedder.counters.told += 1;
         // Even if it was reported before: the rules may be others now, and they remember their alerts.
         let evaluation = self.engine.evaluate(&event, now.wall);
         let responses = self.respond(observation, &event, &evaluation.alerts, now);
-        if self.options.making.emit.events && !observation.was_reported() {
-            let document = Document::new(Kind::Event, event.into_text());
-            out.push(Output::Document(document));
-        }
-        self.deliver(evaluation, out);
+        self.hand_over(event, evaluation, observation.was_reported(), out);
         out.extend(responses);
         if let Some(keeper) = &mut self.memories.keeper {
             keeper.note(observation);
         }
     }
 
+    fn tell_flood(&mut self, flood: &Flood, now: &Now, out: &mut Vec<Output>) {
+        let event = self.enrich.flood(flood, now);
+        let evaluation = self.engine.evaluate(&event, now.wall);
+        self.hand_over(event, evaluation, false, out);
+    }
+
+    fn hand_over(
+        &self,
+        event: Indexed,
+        evaluation: Evaluation,
+        was_reported: bool,
+        out: &mut Vec<Output>,
+    ) {
+        if self.options.making.emit.events && !was_reported {
+            let document = Document::new(Kind::Event, event.into_text());
+            out.push(Output::Document(document));
+        }
+        self.deliver(evaluation, out);
+    }
+
+    /// The next run is to know when the session was opened, and that nobody was told.
+    fn keep_untold(&mut self, observation: &Observation) {
+        let Some(keeper) = &mut self.memories.keeper else {
+            return;
+        };
+        let Observation::Session { session, fact, .. } = observation else {
+            return;
+        };
+        match fact {
+            Fact::Accepted | Fact::Established => keeper.note_untold(session),
+            Fact::Closed(..) => keeper.note(observation),
+            Fact::Attempted
+            | Fact::Failed(_)
+            | Fact::Bypassed
+            | Fact::LoggedIn
+            | Fact::LoginFailed => {}
+        }
+    }
+
     /// Keeps what the documents so far have told, for the next run.
     fn remember(&mut self, out: &mut Vec<Output>) {
-        let open = self
-            .memories
-            .keeper
-            .as_mut()
-            .and_then(|keeper| keeper.take_change(&self.tracker));
+        let open = self.memories.keeper.as_mut().and_then(|keeper| {
+            let is_untold = |session: &Session| self.shedder.is_shed(session);
+            keeper.take_change(&self.tracker, is_untold)
+        });
         let alerted = self.engine.take_change();
         out.extend(open.into_iter().chain(alerted).map(Output::State));
     }

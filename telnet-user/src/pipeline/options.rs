@@ -1,6 +1,6 @@
 //! What the pipeline is told to do.
 
-use crate::{canary::Mark, session::tracker};
+use crate::{canary::Mark, flood::Budget, session::tracker};
 
 /// Which documents anybody takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Making {
     pub emit: Emit,
     /// An event of each connection attempt too.
     pub attempts: bool,
+    /// How many connections of each source are told; absent for all.
+    pub budget: Option<Budget>,
 }
 
 /// What is written, and how far userspace goes to find out who serves a session.

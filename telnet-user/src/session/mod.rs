@@ -9,7 +9,7 @@ mod ending;
 mod handlers;
 pub mod kept;
 mod listeners;
-mod table;
+pub mod table;
 pub mod tracker;
 mod tree;
 

@@ -7,7 +7,7 @@ use std::{
 
 /// A map of at most `capacity` entries, in the order they were put in.
 #[derive(Debug)]
-pub(super) struct Table<K, V> {
+pub struct Table<K, V> {
     capacity: usize,
     entries: HashMap<K, (u64, V)>,
     /// Keys by age; an entry whose number differs was removed meanwhile.
@@ -18,7 +18,7 @@ pub(super) struct Table<K, V> {
 
 impl<K: Copy + Eq + Hash, V> Table<K, V> {
     /// An empty table of at most `capacity` entries (at least one).
-    pub(super) fn new(capacity: usize) -> Self {
+    pub fn new(capacity: usize) -> Self {
         Self {
             capacity: capacity.max(1),
             entries: HashMap::new(),
@@ -29,7 +29,7 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
     }
 
     /// Puts a value in, as the newest; returns what had to give way for it.
-    pub(super) fn insert(&mut self, key: K, value: V) -> Option<V> {
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         let number = self.next;
         self.next += 1;
         self.ages.push_back((number, key));
@@ -43,40 +43,40 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
     }
 
     /// Puts a value in, as [`Self::insert`]; returns the one that the key had.
-    pub(super) fn replace(&mut self, key: K, value: V) -> Option<V> {
+    pub fn replace(&mut self, key: K, value: V) -> Option<V> {
         let old = self.remove(&key);
         self.insert(key, value);
         old
     }
 
     /// The value of a key.
-    pub(super) fn get(&self, key: &K) -> Option<&V> {
+    pub fn get(&self, key: &K) -> Option<&V> {
         self.entries.get(key).map(|(_, value)| value)
     }
 
     /// The value of a key, to change.
-    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         self.entries.get_mut(key).map(|(_, value)| value)
     }
 
     /// Takes a value out.
-    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+    pub fn remove(&mut self, key: &K) -> Option<V> {
         let (_, value) = self.entries.remove(key)?;
         Some(value)
     }
 
     /// All values, in no order.
-    pub(super) fn values(&self) -> impl ExactSizeIterator<Item = &V> {
+    pub fn values(&self) -> impl ExactSizeIterator<Item = &V> {
         self.entries.values().map(|(_, value)| value)
     }
 
     /// All values, in no order, to change.
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
         self.entries.values_mut().map(|(_, value)| value)
     }
 
     /// How many entries gave way so far.
-    pub(super) const fn evicted(&self) -> u64 {
+    pub const fn evicted(&self) -> u64 {
         self.evicted
     }
 

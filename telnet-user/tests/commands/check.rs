@@ -13,7 +13,7 @@ fn every_rule_and_its_kernel_filter_are_printed() {
     assert_eq!(
         rows[rows.len() - 2..],
         [
-            "rules: 8 enabled, 2 disabled, 0 broken, 0 not supported, 0 deprecated",
+            "rules: 9 enabled, 2 disabled, 0 broken, 0 not supported, 0 deprecated",
             "kernel filter: inbound to port 23; outbound to port 23",
         ]
     );
@@ -35,7 +35,7 @@ fn what_is_broken_is_pointed_at_and_the_rest_is_checked() {
     assert!(
         outcome
             .stdout
-            .contains("rules: 1 enabled, 0 disabled, 1 broken, 0 not supported")
+            .contains("rules: 2 enabled, 0 disabled, 1 broken, 0 not supported")
     );
     assert!(
         outcome

@@ -31,9 +31,10 @@ fn the_shipped_example_passes_and_its_routes_are_printed() {
     assert_eq!(outcome.code, 0, "{outcome:?}");
     let rows: Vec<&str> = outcome.stdout.lines().collect();
     assert_eq!(
-        rows[rows.len() - 4..],
+        rows[rows.len() - 5..],
         [
             "kernel filter: inbound to port 23; outbound to port 23",
+            "flood: 50 connections of an address are told at once, then 6 a minute; 4096 addresses apart",
             "sink stdout: stdout <- alerts",
             "no sink takes health",
             "no sink takes events",

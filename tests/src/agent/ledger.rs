@@ -1,4 +1,5 @@
-//! The ledger that the agent writes to its log when it ends.
+//! The ledgers that the agent writes to its log when it ends: what became of the kernel's events,
+//! and of what was observed in them.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +15,20 @@ impl Ledger {
     /// The last ledger in a log: the line with `seen=` and `submitted=`. Other `key=value`
     /// pairs and terminal colours are passed over.
     pub fn parse(log: &str) -> Result<Self> {
+        Self::with(["seen=", "submitted="], log)
+    }
+
+    /// What became of the observations: the last such line in a log.
+    pub fn of_observations(log: &str) -> Result<Self> {
+        Self::with(["observed=", "told="], log)
+    }
+
+    fn with(words: [&str; 2], log: &str) -> Result<Self> {
         let line = log
             .lines()
             .map(without_escapes)
-            .rfind(|line| line.contains("seen=") && line.contains("submitted="))
-            .with_context(|| format!("no ledger in the log:\n{log}"))?;
+            .rfind(|line| words.iter().all(|word| line.contains(word)))
+            .with_context(|| format!("no ledger with {words:?} in the log:\n{log}"))?;
         let pairs = line.split_whitespace().filter_map(|word| {
             let (key, value) = word.split_once('=')?;
             Some((
@@ -70,6 +80,25 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// Observations that were shed, for whatever reason.
+    pub fn shed(&self) -> Result<u64> {
+        Ok(self.get("shed_source")? + self.get("shed_shared")?)
+    }
+
+    /// Fails unless each observation was told, said nothing or was shed, and those that were told
+    /// after all are counted twice.
+    pub fn must_account_for_all(&self) -> Result<()> {
+        let given = self.get("observed")? + self.get("recalled")?;
+        let taken = self.get("told")? + self.get("unsaid")? + self.shed()?;
+        ensure!(
+            given == taken,
+            "not all observations are accounted for: {self:?}"
+        );
+        Ok(())
+    }
+}
+
 /// The line without `ESC [ … letter` sequences.
 fn without_escapes(line: &str) -> String {
     let mut text = String::new();
@@ -110,5 +139,17 @@ mod tests {
             assert!(Ledger::parse(log).unwrap().must_add_up().is_err(), "{log}");
         }
         assert!(Ledger::parse("nothing here").is_err());
+    }
+
+    #[test]
+    fn observations_are_told_silent_or_shed() {
+        let log =
+            "INFO observations: observed=9 recalled=1 told=4 unsaid=1 shed_source=3 shed_shared=2";
+        let observations = Ledger::of_observations(log).unwrap();
+        observations.must_account_for_all().unwrap();
+        assert_eq!(observations.shed().unwrap(), 5);
+        let log = log.replace("recalled=1", "recalled=0");
+        let observations = Ledger::of_observations(&log).unwrap();
+        assert!(observations.must_account_for_all().is_err());
     }
 }

@@ -23,6 +23,9 @@ use crate::wait::PATIENCE;
 /// Field with the inode number of the session's network namespace.
 const NETNS: &str = "telnet.netns";
 
+/// Option with which an agent tells all connections, however many an address makes.
+pub const ALL: &str = "--flood-burst=0";
+
 /// A running agent whose standard output is NDJSON.
 #[derive(Debug)]
 pub struct Agent {
@@ -59,7 +62,12 @@ impl Ended {
         Ledger::parse(&self.log)
     }
 
-    /// Fails unless it ended with code 0 and a ledger that adds up.
+    /// What became of what it observed, as its log says.
+    pub fn observations(&self) -> Result<Ledger> {
+        Ledger::of_observations(&self.log)
+    }
+
+    /// Fails unless it ended with code 0 and ledgers that add up.
     pub fn must_be_clean(&self) -> Result<()> {
         ensure!(
             self.status.code() == Some(0),
@@ -72,7 +80,8 @@ impl Ended {
             "agent panicked:\n{}",
             self.log
         );
-        self.ledger()?.must_add_up()
+        self.ledger()?.must_add_up()?;
+        self.observations()?.must_account_for_all()
     }
 }
 

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
-use telnet_tests::agent::Agent;
+use telnet_tests::agent::{ALL, Agent};
 use telnet_tests::check::{number, text};
 use telnet_tests::journal::Journal;
 use telnet_tests::lab::{self, Lab, V4};
@@ -188,7 +188,7 @@ fn nothing_is_lost_to_rsyslog_over_an_outage_and_two_kills() -> Result<()> {
     lab::live_alone(|lab| {
         let port = free_port()?;
         let config = configure(lab, &format!("tcp://127.0.0.1:{port}"), "")?;
-        let arguments = ["-c", &config, "--emit", "all"];
+        let arguments = ["-c", &config, "--emit", "all", ALL];
         let server = Server::start(lab, ServerKind::Threads, TELNET, 1)?;
         let mut documents = BTreeSet::new();
         let mut clients = Vec::new();
@@ -310,7 +310,7 @@ fn agent_with_disk(lab: &Lab, config: &Path, disk: &Path) -> Result<Agent> {
         .args(["--mount", "sh", "-c", script, "sh"])
         .arg(disk)
         .arg(lab.agent()?)
-        .args(["run", "--format", "ndjson", "-c"])
+        .args(["run", "--format", "ndjson", ALL, "-c"])
         .arg(config)
         .env("TELNET_MONITOR_STATE_DIR", lab.dir().join("state"));
     Ok(Agent::start_by(&mut command)?.with_patience(4))

@@ -12,6 +12,8 @@ mod errors;
 #[cfg(test)]
 mod filter;
 #[cfg(test)]
+mod flood;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod idle;

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
-use telnet_tests::agent::Agent;
+use telnet_tests::agent::{ALL, Agent};
 use telnet_tests::check::{get, text};
 use telnet_tests::lab::{self, Lab, V4};
 use telnet_tests::peer::{Server, ServerKind};
@@ -76,7 +76,7 @@ fn outage<T>(lab: &Lab, sink: &str, begin: impl FnOnce() -> Result<T>) -> Result
         lab.dir().join("spool").display()
     );
     let config = lab.write("config.toml", &config)?.display().to_string();
-    let arguments = ["-c", &config];
+    let arguments = ["-c", &config, ALL];
     let server = Server::start(lab, ServerKind::Threads, TELNET, 1)?;
     let mut clients = Vec::new();
     for round in 1..=KILLS {

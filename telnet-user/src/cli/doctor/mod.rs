@@ -148,6 +148,7 @@ fn pipeline(canary: Mark, has_hook: bool) -> Pipeline<System> {
                 events: true,
             },
             attempts: false,
+            budget: None,
         },
         canary,
         limits: tracker::Limits {

@@ -24,8 +24,9 @@ use crate::{
     },
     alert,
     canary::{Canary, Mark, Namespace, Sighting},
-    config::{Acceptor, Config, Health, ResponseMode, Stream, units},
+    config::{Acceptor, Config, Flood, Health, ResponseMode, Stream, units},
     enrich,
+    flood::Budget,
     pipeline::{self, Emit, Making, Memories, Pipeline},
     probe::{AcceptorHook, LoadError, Probe, record::Hook},
     response::Responder,
@@ -311,12 +312,18 @@ fn engine(rules: Vec<Rule>, memory: Memory) -> Engine {
 
 /// Which documents are made: those that a sink takes.
 fn making(config: &Config) -> Making {
+    let Flood {
+        burst,
+        per_minute,
+        sources,
+    } = config.flood;
     Making {
         emit: Emit {
             alerts: config.routes(Stream::Alerts),
             events: config.routes(Stream::Events),
         },
         attempts: config.attempts,
+        budget: Budget::new(burst, per_minute, sources),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The keys there are.
 
 /// What each table may hold, by its place; a sink's by its type, next to [`COMMON`].
-pub(in crate::config) const KEYS: [(&str, &[&str]); 12] = [
+pub(in crate::config) const KEYS: [(&str, &[&str]); 13] = [
     (
         "",
         &[
@@ -9,6 +9,7 @@ pub(in crate::config) const KEYS: [(&str, &[&str]); 12] = [
             "state_dir",
             "probe",
             "events",
+            "flood",
             "rules",
             "response",
             "health",
@@ -18,6 +19,7 @@ pub(in crate::config) const KEYS: [(&str, &[&str]); 12] = [
     ),
     ("probe", &["acceptor", "acceptor_wait", "ring_bytes"]),
     ("events", &["attempts"]),
+    ("flood", &["burst", "per_minute", "sources"]),
     ("rules", &["paths", "enable", "disable", "lenient"]),
     ("response", &["mode", "rules", "allow", "max_per_minute"]),
     ("health", &["interval", "metrics"]),

@@ -15,8 +15,8 @@ use std::{
 pub(super) use self::keys::{COMMON, KEYS};
 use ipnet::IpNet;
 
-use self::values::{bytes, duration, only, path, section, sync, text};
-use super::{Acceptor, Config, Health, Probe, Response, ResponseMode, Rules, Spool};
+use self::values::{bytes, duration, number, only, path, section, sync, text};
+use super::{Acceptor, Config, Flood, Health, Probe, Response, ResponseMode, Rules, Spool};
 use crate::source::{Document, Findings, Level, Path, Problem, Table, TrustError, read_trusted};
 
 /// Where the configuration is unless another file is named.
@@ -91,6 +91,7 @@ fn read(root: &Table<'_>) -> Config {
             only(&table, "events", &[]);
             table.boolean("attempts").unwrap_or(default.attempts)
         }),
+        flood: section(root, "flood").map_or(default.flood, |table| flood(&table)),
         rules: section(root, "rules").map_or(default.rules, |table| rules(&table)),
         response: section(root, "response").map_or(default.response, |table| response(&table)),
         health: section(root, "health").map_or(default.health, |table| health(&table)),
@@ -125,6 +126,16 @@ fn probe(table: &Table<'_>) -> Probe {
             .unwrap_or(default.acceptor),
         acceptor_wait: duration(table, "acceptor_wait", default.acceptor_wait),
         ring_bytes,
+    }
+}
+
+fn flood(table: &Table<'_>) -> Flood {
+    let default = Flood::default();
+    only(table, "flood", &[]);
+    Flood {
+        burst: number(table, "burst", default.burst, 0..=1_000_000),
+        per_minute: number(table, "per_minute", default.per_minute, 1..=1_000_000),
+        sources: number(table, "sources", default.sources, 1..=1_000_000),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Values of single keys.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::keys::KEYS;
 use crate::{
@@ -68,6 +68,26 @@ pub(super) fn names_nothing(table: &Table<'_>, key: &str) -> bool {
 
 pub(super) fn duration(table: &Table<'_>, key: &str, default: Duration) -> Duration {
     unit(table, key, default, units::duration)
+}
+
+/// A number in `range`.
+pub(super) fn number(
+    table: &Table<'_>,
+    key: &str,
+    default: u32,
+    range: RangeInclusive<u32>,
+) -> u32 {
+    let Some(number) = table.integer(key) else {
+        return default;
+    };
+    let number = u32::try_from(number).ok();
+    number
+        .filter(|number| range.contains(number))
+        .unwrap_or_else(|| {
+            let (least, most) = (range.start(), range.end());
+            table.error(key, format!("{key} must be {least} to {most}"));
+            default
+        })
 }
 
 pub(super) fn bytes(table: &Table<'_>, key: &str, default: u64) -> u64 {

@@ -5,6 +5,7 @@ use std::{env, fs, path::Path};
 
 use super::*;
 use crate::{
+    flood::{Outcome, Phase, Source},
     probe::record::SocketError,
     session::{Ending, Failure, Traffic},
 };
@@ -38,7 +39,38 @@ pub(super) fn samples() -> Vec<(&'static str, Value)> {
         ("refused", document(&outbound(refused, 99_981), &client)),
         ("listener", found_listener()),
         ("listener_closed", closed_listener()),
+        ("flood", flood()),
     ]
+}
+
+/// One that is over, of an address that guessed passwords at a server.
+fn flood() -> Value {
+    let flood = Flood {
+        source: Source {
+            direction: Direction::Ingress,
+            netns: Some(4_026_531_840),
+            ip: Some(end("198.51.100.9:0").ip()),
+            outcome: Outcome::Success,
+        },
+        phase: Phase::Ended,
+        number: 1,
+        start: at(100_000),
+        last: at(160_500),
+        connections: 9_000,
+        shed: 8_196,
+        failed_logins: 8_100,
+        rate: 145,
+        ip: Some(end("192.0.2.23:0").ip()),
+        port: Some(23),
+        owners: Owners::default(),
+    };
+    let mut facts = server_facts();
+    facts.owners.acceptor = None;
+    facts.owners.handler = None;
+    let now = time("2026-03-05T12:01:20.5Z");
+    let document = builder().flood(&flood, &facts, &clocks(), now).to_value();
+    assert_eq!(get(&document, "event.ingested"), "2026-03-05T12:01:20.5Z");
+    document
 }
 
 /// Found open when the agent started.

@@ -51,7 +51,7 @@ static TELNET: Set = Set {
         (Boolean, "session.preexisting"),
         (
             Keyword,
-            "attribution login.command_line login.executable login.failures_source login.method \
+            "attribution flood.id flood.phase login.command_line login.executable login.failures_source login.method \
              login.reason login.source login.state login.user.id login.user.name \
              login.user_source login.verdict response.alert_id response.verdict session.closed_by session.id session.last_command \
              session.outcome session.survivors.command_line session.survivors.name \
@@ -59,7 +59,7 @@ static TELNET: Set = Set {
         ),
         (
             Long,
-            "login.delay login.failures login.pid netns session.programs \
+            "flood.connections flood.failed_logins flood.rate flood.shed login.delay login.failures login.pid netns session.programs \
              session.programs_left_out session.survivors.pid terminal.pid",
         ),
     ],

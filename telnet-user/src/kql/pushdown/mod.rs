@@ -39,6 +39,9 @@ const ADDRESSES: [(&str, Side); 4] = [
 /// lets the session through.
 const OF_SESSIONS: [&str; 2] = ["source.ip", "destination.ip"];
 const DIRECTION: &str = "network.direction";
+const ACTION: &str = "event.action";
+/// What the agent itself sums up from sessions that other rules want.
+const SUMMARY: &str = "connection_flood";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -131,7 +134,10 @@ fn of_match(field: &Literal, values: &Values, direction: Direction) -> Flows {
     if let Some(side) = side(field, &ADDRESSES) {
         return of_addresses(addresses_of(field, values), side, direction);
     }
-    if field.text() == Some(DIRECTION) && !allows(values, direction) {
+    if field.text() == Some(DIRECTION) && !allows(values, &|text| text == direction.name()) {
+        return Flows::none();
+    }
+    if field.text() == Some(ACTION) && !allows(values, &|text| text != SUMMARY) {
         return Flows::none();
     }
     Flows::any()
@@ -189,16 +195,13 @@ fn addresses_of(field: &Literal, values: &Values) -> Option<Ranges<u128>> {
     })
 }
 
-/// Whether a session of this direction may satisfy what is said of it.
-fn allows(values: &Values, direction: Direction) -> bool {
+/// Whether a session whose value `may` be one of these may satisfy what is said of it.
+fn allows(values: &Values, may: &dyn Fn(&str) -> bool) -> bool {
     match &values.kind {
-        ValuesKind::Or(list) => list.iter().any(|values| allows(values, direction)),
-        ValuesKind::And(list) => list.iter().all(|values| allows(values, direction)),
+        ValuesKind::Or(list) => list.iter().any(|values| allows(values, may)),
+        ValuesKind::And(list) => list.iter().all(|values| allows(values, may)),
         ValuesKind::Not(_) => true,
-        ValuesKind::Literal(literal) => {
-            let text = literal.text();
-            text.is_none_or(|text| text == direction.name())
-        }
+        ValuesKind::Literal(literal) => literal.text().is_none_or(may),
     }
 }
 

@@ -37,6 +37,24 @@ fn ports_follow_the_operators() {
     }
 }
 
+/// Of what the agent itself sums up no session tells.
+#[test]
+fn a_rule_on_floods_wants_no_session() {
+    for (query, expected) in [
+        ("event.action:connection_flood", "no session"),
+        (
+            "destination.port:23 and event.action:(connection_flood or denied)",
+            "inbound to port 23; outbound to port 23",
+        ),
+        (
+            "not event.action:connection_flood",
+            "inbound, all; outbound, all",
+        ),
+    ] {
+        assert_eq!(of(query).to_string(), expected, "{query}");
+    }
+}
+
 #[test]
 fn sessions_follow_the_operators() {
     for (query, expected) in [

@@ -28,6 +28,8 @@ use crate::source::{Findings, Level, Position, Problem};
 pub enum Source {
     /// The rules embedded in the binary.
     Shipped,
+    /// Of the embedded rules the one on what the agent holds back, unless a source before has it.
+    Flood,
     /// A `.toml` or `.ndjson` file, or a folder that is searched for them.
     Path(PathBuf),
     /// A file already in memory; the ending of its name says what it is.
@@ -98,6 +100,7 @@ pub fn load_with(sources: &[Source], options: &Options) -> LoadReport {
                     toml::read(name, text, options, &mut collector);
                 }
             }
+            Source::Flood => collector.flood(options),
             Source::Text { name, text } => collector.text(name, text, options),
             Source::Path(path) => {
                 let mut problems = Vec::new();
@@ -128,6 +131,19 @@ struct Collector {
 }
 
 impl Collector {
+    fn flood(&mut self, options: &Options) {
+        let (name, text) = shipped::FLOOD;
+        let mut own = Self::default();
+        toml::read(name, text, options, &mut own);
+        let is_there = |draft: &Draft| {
+            let (id, name) = (&draft.rule.rule_id, &draft.rule.name);
+            let mut others = self.drafts.iter().map(|other| &other.rule);
+            others.any(|other| other.rule_id == *id || other.name == *name)
+        };
+        own.drafts.retain(|draft| !is_there(draft));
+        self.drafts.append(&mut own.drafts);
+    }
+
     fn text(&mut self, name: &str, text: &str, options: &Options) {
         match Kind::of(name) {
             Some(Kind::Toml) => toml::read(name, text, options, self),

@@ -4,7 +4,7 @@
 mod tests;
 
 /// Name for messages and content of every shipped rule file.
-pub const FILES: [(&str, &str); 10] = [
+pub const FILES: [(&str, &str); 11] = [
     (
         "shipped/accepted_telnet_port_connection.toml",
         include_str!("../../../rules/accepted_telnet_port_connection.toml"),
@@ -45,4 +45,11 @@ pub const FILES: [(&str, &str); 10] = [
         "shipped/telnet_session_download.toml",
         include_str!("../../../rules/telnet_session_download.toml"),
     ),
+    FLOOD,
 ];
+
+/// The rule on what the agent holds back: it runs beside other rules, too.
+pub(super) const FLOOD: (&str, &str) = (
+    "shipped/telnet_connection_flood.toml",
+    include_str!("../../../rules/telnet_connection_flood.toml"),
+);

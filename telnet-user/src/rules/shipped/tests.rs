@@ -30,13 +30,13 @@ fn they_load_without_a_finding() {
     let report = shipped();
     let problems: Vec<String> = report.problems.iter().map(Problem::render).collect();
     assert!(problems.is_empty(), "{}", problems.join("\n"));
-    assert_eq!(report.rules.len(), 10);
+    assert_eq!(report.rules.len(), 11);
     let ids: HashSet<&str> = report
         .rules
         .iter()
         .map(|rule| rule.rule_id.as_str())
         .collect();
-    assert_eq!(ids.len(), 10);
+    assert_eq!(ids.len(), 11);
 }
 
 #[test]
@@ -95,6 +95,7 @@ fn what_runs_by_default() {
             "Root Login over Telnet",
             "Successful Telnet Login after Failures",
             "Telnet Authentication Bypass",
+            "Telnet Connection Flood",
             "Telnet Login from a Public Address",
             "Telnet Session from a Public Address",
         ]

@@ -77,6 +77,21 @@ struct KeptSession {
 }
 
 impl KeptSession {
+    /// What is kept of `session`, of which an event was written or not.
+    fn of(session: &Session, activity: &Activity, was_reported: bool) -> Self {
+        Self {
+            flow: Flow::of(session),
+            key: session.key,
+            direction: session.direction,
+            attempted: session.attempted,
+            opened: session.opened,
+            preexisting: session.preexisting,
+            inode: session.inode,
+            reported: session.reported || was_reported,
+            activity: activity.clone(),
+        }
+    }
+
     fn into_session(self) -> Session {
         Session {
             key: self.key,
@@ -278,7 +293,7 @@ impl Keeper {
         let line = match observation {
             Observation::Session { session, fact, .. } => match fact {
                 Fact::Accepted | Fact::Established => {
-                    Line::Opened(self.session(session, &session.activity))
+                    Line::Opened(KeptSession::of(session, &session.activity, self.reports))
                 }
                 Fact::Bypassed | Fact::LoggedIn | Fact::LoginFailed => active(session),
                 Fact::Closed(..) => Line::Closed(Flow::of(session)),
@@ -298,9 +313,19 @@ impl Keeper {
         push(&mut self.pending, &line);
     }
 
+    /// Takes in that a session is open, of which no event was written.
+    pub fn note_untold(&mut self, session: &Session) {
+        let line = Line::Opened(KeptSession::of(session, &session.activity, false));
+        push(&mut self.pending, &line);
+    }
+
     /// How the file changes with what was noted since the last time, when this is what `tracker`
-    /// knows now.
-    pub fn take_change(&mut self, tracker: &Tracker) -> Option<Change> {
+    /// knows now; of the sessions that are `untold` no event was written.
+    pub fn take_change(
+        &mut self,
+        tracker: &Tracker,
+        is_untold: impl Fn(&Session) -> bool,
+    ) -> Option<Change> {
         if self.pending.is_empty() && self.count.is_some() {
             return None;
         }
@@ -311,7 +336,8 @@ impl Keeper {
             lines.clear();
             push(&mut lines, &Line::Boot(self.boot.clone()));
             for session in tracker.sessions() {
-                let session = self.session(session, tracker.activity(session));
+                let reports = self.reports && !is_untold(session);
+                let session = KeptSession::of(session, tracker.activity(session), reports);
                 push(&mut lines, &Line::Opened(session));
             }
             for listener in tracker.listeners() {
@@ -326,20 +352,6 @@ impl Keeper {
             lines,
             replaces,
         })
-    }
-
-    fn session(&self, session: &Session, activity: &Activity) -> KeptSession {
-        KeptSession {
-            flow: Flow::of(session),
-            key: session.key,
-            direction: session.direction,
-            attempted: session.attempted,
-            opened: session.opened,
-            preexisting: session.preexisting,
-            inode: session.inode,
-            reported: session.reported || self.reports,
-            activity: activity.clone(),
-        }
     }
 
     fn listener(&self, listener: &Listener) -> KeptListener {

@@ -111,7 +111,7 @@ impl Run {
     }
 
     fn keep(&mut self) {
-        if let Some(change) = self.keeper.take_change(&self.tracker) {
+        if let Some(change) = self.keeper.take_change(&self.tracker, |_| false) {
             if change.replaces {
                 self.lines.clear();
             }
