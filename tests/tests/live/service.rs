@@ -85,7 +85,7 @@ fn hangup_takes_up_rules_and_sinks_and_keeps_them_when_the_new_are_bad() -> Resu
         let mut peer = Scripted::start(lab, "both-ends")?;
         peer.listen(address)?;
         let early = peer.connect(address)?;
-        hangup(&agent, " reloaded", 1)?;
+        hangup(&agent, "INFO reloaded", 1)?;
         let early = u64::from(early.local.port());
         agent.wait_for(lab, "the session open before", wanted(early))?;
         peer.kill()?;
@@ -103,7 +103,7 @@ fn hangup_takes_up_rules_and_sinks_and_keeps_them_when_the_new_are_bad() -> Resu
 
         // Moved by logrotate: opened anew.
         fs::rename(&file, lab.dir().join("moved"))?;
-        hangup(&agent, " reloaded", 2)?;
+        hangup(&agent, "INFO reloaded", 2)?;
         let port = session(lab, OTHER_PORT)?;
         agent.wait_for(lab, "an alert after that", wanted(port))?;
         wait::until("the alert in the new file", || {
@@ -201,11 +201,11 @@ fn a_reload_to_other_ports_takes_the_canary_along() -> Result<()> {
         agent.wait_for_log("the canary session came out", 1)?;
         rules(lab, OTHER_PORT)?;
         kill_process(pid(agent.pid())?, Signal::HUP)?;
-        agent.wait_for_log(" reloaded", 1)?;
+        agent.wait_for_log("INFO reloaded", 1)?;
         // Its sessions are on the new port: on the old one they would be missed.
         fs::remove_file(&file)?;
         kill_process(pid(agent.pid())?, Signal::HUP)?;
-        agent.wait_for_log(" reloaded", 2)?;
+        agent.wait_for_log("INFO reloaded", 2)?;
         wait::until("a canary that lives", || {
             Ok((canary_status(&file).as_deref() == Some("alive")).then_some(()))
         })?;
