@@ -45,7 +45,7 @@ impl Ledger {
         self.seen.saturating_sub(self.seen_calls)
     }
 
-    /// Whether the books balance, with the probe detached and the ring buffer drained.
+    /// Whether the books balance: no program runs, and the ring buffer is drained.
     pub const fn balances(&self) -> bool {
         self.seen == self.filtered + self.submitted + self.dropped_ring_full
             && self.submitted == self.received

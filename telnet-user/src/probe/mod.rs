@@ -177,7 +177,7 @@ impl Probe {
     }
 
     /// Waits until the ring buffer may have records. Under a flood not every record wakes the
-    /// agent, so it looks once more a moment after it was woken the last time.
+    /// agent, so it looks again until a moment passed without any and the books balance.
     ///
     /// # Errors
     ///
@@ -189,7 +189,13 @@ impl Probe {
         if self.is_recent {
             match timeout(LOOK_AGAIN, readable).await {
                 Ok(ring) => ring?.clear_ready(),
-                Err(_elapsed) => self.is_recent = false,
+                // A program that was held up after it had decided to wake nobody hands its record
+                // over later than any wait that can be chosen, and until that one is read no other
+                // wakes the agent either.
+                Err(_elapsed) => {
+                    let counted = self.counted().map_err(io::Error::other)?;
+                    self.is_recent = !counted.balances();
+                }
             }
         } else {
             readable.await?.clear_ready();
@@ -242,11 +248,18 @@ impl Probe {
     ///
     /// When the kernel's counters cannot be read.
     pub fn ledger(&self) -> Result<Ledger, MapError> {
-        let mut ledger = Ledger {
-            received: self.received,
+        Ok(Ledger {
             undecodable: self.undecodable,
             lost: self.sequences.missing(),
             missed: self.count_missed()?,
+            ..self.counted()?
+        })
+    }
+
+    /// What the programs counted, and what was received of that.
+    fn counted(&self) -> Result<Ledger, MapError> {
+        let mut ledger = Ledger {
+            received: self.received,
             ..Ledger::default()
         };
         for words in self.counters.get(&0, 0)?.iter() {
