@@ -54,6 +54,9 @@ use self::{
 
 /// How long after a wake-up the ring buffer is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_nanos(4 * WAKE_EVERY_NS);
+/// Looks in a row that found nothing, after which the agent sleeps even if the books do not balance:
+/// a count that was lost for good must not keep it awake.
+const MAX_IDLE_LOOKS: u32 = 10_000;
 
 /// The words of one CPU's [`KernelCounters`].
 type CounterWords = [u64; size_of::<KernelCounters>() / size_of::<u64>()];
@@ -76,6 +79,8 @@ pub struct Probe {
     missed: u64,
     /// Whether records may have come since that woke nobody.
     is_recent: bool,
+    /// Looks since the last record that found nothing.
+    idle_looks: u32,
 }
 
 impl fmt::Debug for Probe {
@@ -125,6 +130,7 @@ impl Probe {
             attached: Some(ebpf),
             missed: 0,
             is_recent: false,
+            idle_looks: 0,
         })
     }
 
@@ -194,7 +200,8 @@ impl Probe {
                 // wakes the agent either.
                 Err(_elapsed) => {
                     let counted = self.counted().map_err(io::Error::other)?;
-                    self.is_recent = !counted.balances();
+                    self.idle_looks += 1;
+                    self.is_recent = !counted.balances() && self.idle_looks < MAX_IDLE_LOOKS;
                 }
             }
         } else {
@@ -209,6 +216,7 @@ impl Probe {
         loop {
             let item = self.ring.get_mut().next()?;
             self.received += 1;
+            self.idle_looks = 0;
             // The kernel wakes nobody while something is unread, so until nothing was found the
             // agent must not rely on being woken.
             self.is_recent = true;

@@ -60,6 +60,10 @@ fn whoever_happens_to_have_the_cpu_is_never_named() -> Result<()> {
             let session = client.connect(TELNET)?;
             client.with("reset", session)?;
         }
+        // Several, since a kernel may run no program in a timer that interrupted a task it protects.
+        for _ in 0..3 {
+            client.open("connect-nonblocking 198.51.100.7:23")?;
+        }
         client.must_fail("connect 198.51.100.7:23", rustix::io::Errno::TIMEDOUT)?;
         server.step("unlisten")?;
         let documents = agent.fence(lab)?;
@@ -72,7 +76,7 @@ fn whoever_happens_to_have_the_cpu_is_never_named() -> Result<()> {
             "{}",
             list(&documents)
         );
-        ensure!(count("timeout") == 1, "{}", list(&documents));
+        ensure!(count("timeout") >= 1, "{}", list(&documents));
         let pids: Vec<u32> = strangers.iter().map(Spawned::pid).collect();
         for document in &documents {
             let named = numbers(&document.json, "pid");
