@@ -6,8 +6,8 @@ use core::ffi::c_void;
 
 use aya_ebpf::programs::{FEntryContext, ProbeContext, TracePointContext};
 use telnet_common::{
-    AF_INET, AF_INET6, CallRecord, IPPROTO_MPTCP, IPPROTO_TCP, KIND_ACCEPT_FENTRY,
-    KIND_ACCEPT_KPROBE, KIND_ACCEPT_SYSCALL,
+    CallRecord, IPPROTO_MPTCP, IPPROTO_TCP, KIND_ACCEPT_FENTRY, KIND_ACCEPT_KPROBE,
+    KIND_ACCEPT_SYSCALL,
 };
 
 use crate::{
@@ -86,7 +86,6 @@ fn handle<A: Access>(kind: u32, sock: Sock<A>, cookie: u64) {
 /// accept(2) on an MPTCP listener hands out the MPTCP socket, with its first subflow's addresses.
 #[inline(always)]
 fn is_tcp<A: Access>(sock: Sock<A>) -> bool {
-    let (family, protocol) = (sock.family(), sock.protocol());
-    (family == AF_INET || family == AF_INET6)
-        && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP)
+    let protocol = sock.protocol();
+    sock.is_internet() && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP)
 }

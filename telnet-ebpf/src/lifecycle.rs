@@ -1,6 +1,8 @@
 //! Forks, execs and exits of processes that accepted a session, and of their descendants.
 //!
-//! Nothing is recorded for other processes: membership in `TRACKED` decides, in the kernel. An
+//! Nothing is recorded for other processes: membership in `TRACKED` decides, in the kernel, and who
+//! starts a program with a session as its standard input becomes a member. systemd has a child accept
+//! and makes the server itself, so that this one descends from no acceptor. An
 //! acceptor may fork for other reasons too (systemd accepts for its sockets), so what it forks is
 //! followed for a moment only, unless the child turns out to serve a session: by its standard
 //! input, or by a terminal.
@@ -105,11 +107,17 @@ pub(crate) fn fork(ctx: &BtfTracePointContext) {
 #[inline(always)]
 pub(crate) fn exec(ctx: &BtfTracePointContext) {
     let tgid = current_tgid();
-    let Some(known) = tracked(tgid) else {
-        return;
+    let stdin = Stdin::of_current();
+    let known = match tracked(tgid) {
+        Some(known) => known,
+        None if stdin.serves => Tracked {
+            until: FOR_EVER,
+            family: tgid,
+            reported: 1,
+        },
+        None => return,
     };
     let process = Process::argument(ctx, 0);
-    let stdin = Stdin::of_current();
     let serves = stdin.serves || is_pseudo_terminal(process.tty());
     if known.family != 0 && serves {
         track(
@@ -188,7 +196,7 @@ impl Stdin {
         }
         files::socket(0).map_or(none, |sock| Self {
             identity: sock.identity(),
-            serves: Ends::SERVER.may_be_wanted(sock.bound_port()),
+            serves: sock.is_internet() && Ends::SERVER.may_be_wanted(sock.bound_port()),
         })
     }
 }

@@ -148,6 +148,13 @@ impl<A: Access> Sock<A> {
         u16::from_be(self.0.field(&OFFSET_SKC_DPORT))
     }
 
+    /// Whether it has ports.
+    #[inline(always)]
+    pub(crate) fn is_internet(self) -> bool {
+        let family = self.family();
+        family == AF_INET || family == AF_INET6
+    }
+
     /// `skc_num`: 0 before a port is chosen and again after CLOSE.
     #[inline(always)]
     pub(crate) fn bound_port(self) -> u16 {

@@ -85,12 +85,7 @@ impl Client {
 
     /// Waits to be asked for the `time`th time and types a line.
     pub fn answer(&mut self, question: &str, time: usize, line: &str) -> Result<()> {
-        self.process
-            .stdout
-            .wait_for(PATIENCE, |captured| {
-                (captured.text().matches(question).count() >= time).then_some(())
-            })
-            .with_context(|| format!("not asked {question:?}\n{}", self.process.report()))?;
+        self.process.wait_for_outputs(question, time)?;
         self.type_line(line)
     }
 

@@ -70,11 +70,19 @@ impl Spawned {
 
     /// Waits until its standard output contains `text`.
     pub fn wait_for_output(&self, text: &str) -> Result<()> {
+        self.wait_for_outputs(text, 1)
+    }
+
+    /// Waits until its standard output contains `text` so many times.
+    pub fn wait_for_outputs(&self, text: &str, times: usize) -> Result<()> {
         self.stdout
             .wait_for(PATIENCE, |captured| {
-                captured.text().contains(text).then_some(())
+                (captured.text().matches(text).count() >= times).then_some(())
             })
-            .with_context(|| format!("{} did not write {text:?}\n{}", self.name, self.report()))
+            .with_context(|| {
+                let (name, report) = (&self.name, self.report());
+                format!("{name} did not write {text:?} {times} times\n{report}")
+            })
     }
 
     /// Sends it a signal.

@@ -22,7 +22,7 @@ pub(crate) const TELNET: &str = "127.0.0.1:23";
 const SERVERS: [&str; 3] = ["telnet.socket", "inetd.service", "xinetd.service"];
 /// Who logs in, and how.
 pub(crate) const USER: &str = "alice";
-const PASSWORD: &str = "wonderland";
+pub(crate) const PASSWORD: &str = "wonderland";
 
 /// Runs a test in the guest, where the agent is installed, configured and running.
 pub(crate) fn guest(test: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -169,8 +169,8 @@ impl User {
 
     /// Types name and password, and waits for the shell.
     pub(crate) fn log_in(&mut self) -> Result<()> {
-        self.answer("login:", USER)?;
-        self.answer("assword:", PASSWORD)?;
+        self.answer("login:", 1, USER)?;
+        self.answer("assword:", 1, PASSWORD)?;
         // Whatever is typed while login hands over to the shell gets lost.
         self.client.wait_for_output("$ ")?;
         // What the shell computes cannot be an echo of what was typed.
@@ -178,15 +178,20 @@ impl User {
         self.client.wait_for_output("sum-42 on /dev/pts/")
     }
 
-    /// Waits to be asked and types a line.
-    pub(crate) fn answer(&mut self, question: &str, line: &str) -> Result<()> {
-        self.client.wait_for_output(question)?;
+    /// Waits to be asked for the `time`th time and types a line.
+    pub(crate) fn answer(&mut self, question: &str, time: usize, line: &str) -> Result<()> {
+        self.client.wait_for_outputs(question, time)?;
         self.client.send(&format!("{line}\n"))
     }
 
     /// Leaves the shell and waits for the end of the session.
     pub(crate) fn log_out(mut self) -> Result<()> {
         self.client.send("exit\n")?;
+        self.leave()
+    }
+
+    /// Waits for the end of the session.
+    pub(crate) fn leave(mut self) -> Result<()> {
         let status = self.client.wait(wait::PATIENCE)?;
         ensure!(
             status.success(),

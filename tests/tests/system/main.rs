@@ -13,3 +13,5 @@ mod logins;
 mod package;
 #[cfg(test)]
 mod service;
+#[cfg(test)]
+mod visit;

@@ -23,6 +23,8 @@ fn the_agent_monitors_and_its_canary_lives() -> Result<()> {
         let log = agent::log()?;
         ensure!(log.contains("monitoring"), "{log}");
         ensure!(!log.contains("degraded"), "{log}");
+        // The unit must leave the agent the means to shut itself in.
+        ensure!(!log.contains("wall=\"seccomp\""), "{log}");
         let health = agent::heartbeat()?;
         Check::of(&health)
             .is("telnet.health.canary.status", "alive")
