@@ -185,10 +185,10 @@ pub struct Flood {
 impl Default for Flood {
     fn default() -> Self {
         Self {
-            // A flood takes 80 of the 100 alerts that the default rule may make in five minutes: the
-            // others are left for other addresses.
-            burst: 50,
-            per_minute: 6,
+            // Far beyond what anything but a flood makes: up to here events and alerts are those that
+            // Elastic's rules would lead to.
+            burst: 5_000,
+            per_minute: 600,
             sources: 4_096,
         }
     }

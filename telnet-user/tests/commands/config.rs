@@ -34,7 +34,7 @@ fn the_shipped_example_passes_and_its_routes_are_printed() {
         rows[rows.len() - 5..],
         [
             "kernel filter: inbound to port 23; outbound to port 23",
-            "flood: 50 connections of an address are told at once, then 6 a minute; 4096 addresses apart",
+            "flood: 5000 connections of an address are told at once, then 600 a minute; 4096 addresses apart",
             "sink stdout: stdout <- alerts",
             "no sink takes health",
             "no sink takes events",

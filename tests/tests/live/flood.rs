@@ -17,13 +17,15 @@ const TELNET: SocketAddr = SocketAddr::new(V4, 23);
 /// counter of the kernel tells of it. The agent's own numbers must add up all the same.
 const IN: u64 = 100;
 
-/// An agent with the budget that it has by default, and one rule of its own with the cap that rules
-/// have by default.
+/// An agent with a budget that leaves room below the cap, and one rule of its own with the cap that
+/// rules have by default.
 fn agent(lab: &Lab) -> Result<Agent> {
     let query = "destination.port:23 and network.direction:ingress and event.type:start";
     let rule = rule_file(query).replace("max_signals = 1000", "max_signals = 100");
     let rule = lab.write("rule.toml", &rule)?.display().to_string();
-    Agent::start(lab, ["--emit", "all", "--rules", &rule])
+    let config = lab.write("config.toml", "[flood]\nburst = 50\nper_minute = 6\n")?;
+    let config = config.display().to_string();
+    Agent::start(lab, ["-c", &config, "--emit", "all", "--rules", &rule])
 }
 
 /// This many sessions, one after the other, from the address that they are made to.
