@@ -31,6 +31,8 @@ struct Entry {
     user: String,
     /// Seconds since 1970.
     time: i64,
+    /// Microseconds since 1970.
+    micros: i64,
 }
 
 /// What is looked for.
@@ -40,6 +42,9 @@ pub(super) struct Wanted<'a> {
     pub(super) line: Option<&'a str>,
     /// Seconds since 1970: nothing older counts, process ids come again.
     pub(super) since: i64,
+    /// Microseconds since 1970: no failure after that counts. A login whose terminal is hung up writes
+    /// down a failure for each time that it could not read a name.
+    pub(super) until: i64,
 }
 
 /// The books of the file system that a process sees.
@@ -120,7 +125,7 @@ impl Books {
         let entries = self.entries("var/log/btmp")?;
         let count = entries
             .iter()
-            .filter(|entry| self.has(entry, wanted))
+            .filter(|entry| self.has(entry, wanted) && entry.micros <= wanted.until)
             .count();
         u64::try_from(count).ok()
     }
@@ -168,12 +173,15 @@ fn parse(record: &[u8]) -> Option<Entry> {
         Some(String::from_utf8_lossy(bytes).into_owned())
     };
     let number = |at: usize| Some(i32::from_le_bytes(record.get(at..at + 4)?.try_into().ok()?));
+    let seconds = i64::from(number(340)?);
+    let micros = i64::from(number(344)?);
     Some(Entry {
         kind: i16::from_le_bytes(record.get(0..2)?.try_into().ok()?),
         pid: u32::try_from(number(4)?).ok()?,
         line: text(8, 32)?.trim_start_matches("/dev/").to_owned(),
         user: text(44, 32)?,
-        time: i64::from(number(340)?),
+        time: seconds,
+        micros: seconds.saturating_mul(1_000_000).saturating_add(micros),
     })
 }
 
@@ -210,7 +218,24 @@ mod tests {
     const ALICE: Wanted<'_> = Wanted {
         line: Some("pts/3"),
         since: 1_000,
+        until: i64::MAX,
     };
+
+    #[test]
+    fn what_fails_because_the_session_is_over_was_not_tried() {
+        let at = |micros: i32| {
+            let mut bytes = record(6, 70, "pts/3", "UNKNOWN", 1_001);
+            bytes[344..348].copy_from_slice(&micros.to_le_bytes());
+            bytes
+        };
+        let (_proc, books) = books(&[("var/log/btmp", [at(0), at(500), at(501)].concat())]);
+        let until = |micros: i64| Wanted {
+            until: 1_001_000_000 + micros,
+            ..ALICE
+        };
+        let failures = [-1, 0, 500, 501].map(|micros| books.failures(until(micros)));
+        assert_eq!(failures, [Some(0), Some(1), Some(2), Some(3)]);
+    }
 
     #[test]
     fn only_records_of_this_very_login_count() {

@@ -122,6 +122,7 @@ fn session(socket: &OpenSocket, direction: Direction, owner: Option<Owner>) -> S
         local: socket.local,
         remote: socket.remote,
         attempted: None,
+        closed: None,
         opened: None,
         preexisting: true,
         reported: false,

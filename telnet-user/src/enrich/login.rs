@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::{
     Enricher,
     accounting::{Books, Wanted},
@@ -46,10 +48,13 @@ impl Enricher {
             return facts;
         };
         let terminal = terminal.and_then(|terminal| terminal.tty.name());
-        let opened = session.opened.map(|opened| ClockPair::now().wall(opened));
+        let clocks = ClockPair::now();
+        let opened = session.opened.map(|opened| clocks.wall(opened));
+        let closed = session.closed.map(|closed| clocks.wall(closed));
         let wanted = Wanted {
             line: terminal.as_deref(),
             since: opened.map_or(i64::MAX, |opened| opened.as_second() - SLACK),
+            until: closed.map_or(i64::MAX, Timestamp::as_microsecond),
         };
         facts.failures = books.failures(wanted);
         if let Some(user) = &mut facts.user {

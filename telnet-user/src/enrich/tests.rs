@@ -44,6 +44,7 @@ fn session(local: SocketAddr, remote: SocketAddr, cookie: Option<u64>) -> Sessio
         local,
         remote,
         attempted: None,
+        closed: None,
         opened: None,
         preexisting: false,
         reported: false,

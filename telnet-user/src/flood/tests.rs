@@ -33,6 +33,7 @@ fn from(host: u8) -> Session {
         local: SocketAddr::from((Ipv4Addr::LOCALHOST, 23)),
         remote: SocketAddr::from((Ipv4Addr::new(192, 0, 2, host), 40_000)),
         attempted: None,
+        closed: None,
         opened: None,
         preexisting: false,
         reported: false,

@@ -53,6 +53,7 @@ fn session(direction: Direction, local: &str, remote: &str) -> Session {
         local: end(local),
         remote: end(remote),
         attempted: None,
+        closed: None,
         opened: None,
         preexisting: false,
         reported: false,

@@ -227,6 +227,7 @@ mod tests {
             local: "192.0.2.1:23".parse().expect("an address"),
             remote: "192.0.2.2:50000".parse().expect("an address"),
             attempted: None,
+            closed: None,
             opened: None,
             preexisting: true,
             reported: false,

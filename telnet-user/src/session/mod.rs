@@ -43,6 +43,9 @@ pub struct Session {
     pub attempted: Option<BootTime>,
     /// When the handshake completed; absent for a session that failed before.
     pub opened: Option<BootTime>,
+    /// When this side closed its end, or else when it was over. What a login writes down later comes
+    /// of that, not of anything that was tried.
+    pub closed: Option<BootTime>,
     /// It was found open, not seen to open: its times before that are unknown.
     pub preexisting: bool,
     /// An earlier run of the agent has written the event of its opening.

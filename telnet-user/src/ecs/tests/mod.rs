@@ -71,6 +71,7 @@ pub(super) fn inbound() -> Session {
         local: end("192.0.2.23:23"),
         remote: end("198.51.100.9:40123"),
         attempted: None,
+        closed: None,
         opened: Some(at(100_000)),
         preexisting: false,
         reported: false,
@@ -85,6 +86,7 @@ pub(super) fn outbound() -> Session {
         local: end("[2001:db8::23]:51000"),
         remote: end("[2001:db8:1::9]:23"),
         attempted: Some(at(99_980)),
+        closed: None,
         ..inbound()
     }
 }

@@ -302,6 +302,7 @@ prop_compose! {
                     local,
                     remote,
                     attempted: attempted.map(BootTime::from_nanos),
+                    closed: None,
                     opened,
                     preexisting,
                     reported: false,

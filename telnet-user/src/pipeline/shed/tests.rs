@@ -30,6 +30,7 @@ fn session(cookie: u64) -> Session {
         local: SocketAddr::from((Ipv4Addr::LOCALHOST, 23)),
         remote: SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 40_000)),
         attempted: None,
+        closed: None,
         opened: Some(at(1_000)),
         preexisting: false,
         reported: false,

@@ -100,6 +100,7 @@ impl KeptSession {
             local: self.flow.local,
             remote: self.flow.remote,
             attempted: self.attempted,
+            closed: None,
             opened: self.opened,
             preexisting: self.preexisting,
             reported: self.reported,

@@ -44,6 +44,7 @@ fn found(socket: &Socket, cookie: u64) -> Found {
         local: socket.local,
         remote: socket.remote,
         attempted: None,
+        closed: None,
         opened: None,
         preexisting: true,
         reported: false,

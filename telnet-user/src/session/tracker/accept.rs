@@ -55,10 +55,17 @@ impl Tracker {
 
     /// Whoever closes an accepted socket as its last holder served it to the end. Better evidence
     /// than a look at holders, which may have come before the server forked.
-    pub(super) fn closer(&mut self, socket: &Socket, task: Task, out: &mut Vec<Observation>) {
+    pub(super) fn closer(
+        &mut self,
+        socket: &Socket,
+        task: Task,
+        time: BootTime,
+        out: &mut Vec<Observation>,
+    ) {
         let Some(entry) = self.entry(socket.key) else {
             return;
         };
+        entry.session.closed.get_or_insert(time);
         let task = Arc::new(task);
         let handler = &mut entry.session.owners.handler;
         let is_better = handler

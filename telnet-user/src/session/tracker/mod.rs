@@ -149,7 +149,7 @@ impl Tracker {
             KernelEvent::Accept(accept) => self.accept(accept, time, out),
             KernelEvent::Close(socket, task) => {
                 self.adopt(&socket, time, out);
-                self.closer(&socket, task, out);
+                self.closer(&socket, task, time, out);
             }
             KernelEvent::Fork(fork) => {
                 self.handlers.fork(&fork.child, time);
@@ -349,6 +349,7 @@ fn new_session(socket: &Socket, direction: Direction) -> Session {
         local: socket.local,
         remote: socket.remote,
         attempted: None,
+        closed: None,
         opened: None,
         preexisting: false,
         reported: false,

@@ -73,11 +73,12 @@ impl Tracker {
     /// Reports the end of a session, at once or when its processes have ended.
     pub(super) fn end(
         &mut self,
-        session: Session,
+        mut session: Session,
         fact: Fact,
         time: BootTime,
         out: &mut Vec<Observation>,
     ) {
+        session.closed.get_or_insert(time);
         let end = End {
             session,
             fact,
