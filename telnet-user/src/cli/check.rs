@@ -29,7 +29,7 @@ pub(super) fn main(args: &Args) -> u8 {
         return exit::INVALID;
     };
     // What the agent, which runs as root, would refuse.
-    let report = settings::report(&config, file.is_some());
+    let report = settings::report(&config, file.is_some(), file.is_some());
     let flood = file.as_ref().map(|_| config.flood);
     let sinks = file.map_or_else(Vec::new, |_| config.sinks);
     let broken = sinks

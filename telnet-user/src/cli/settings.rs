@@ -48,16 +48,16 @@ impl ConfigArgs {
     }
 }
 
-/// Loads the rules of `config`. Root's agent takes none that others could change. Problems are
-/// on standard error by then.
-pub(super) fn report(config: &Config, trusted: bool) -> LoadReport {
+/// Loads the rules of `config`, and what an agent that runs with them has beside them. Root's agent
+/// takes none that others could change. Problems are on standard error by then.
+pub(super) fn report(config: &Config, trusted: bool, runs: bool) -> LoadReport {
     let rules = &config.rules;
     let options = crate::rules::Options {
         trusted,
         ..options(rules, false)
     };
     let mut sources = sources(&rules.paths);
-    if !rules.paths.is_empty() {
+    if runs && !rules.paths.is_empty() {
         // Whatever the rules, what the agent holds back is an alert.
         sources.push(Source::Flood);
     }
@@ -78,7 +78,7 @@ pub(super) fn report(config: &Config, trusted: bool) -> LoadReport {
 
 /// [`report`] for a run as this user; `None` when a problem is an error.
 pub(super) fn rules(config: &Config) -> Option<Rules> {
-    let report = report(config, rustix::process::geteuid().is_root());
+    let report = report(config, rustix::process::geteuid().is_root(), true);
     (!report.has_errors()).then_some(Rules {
         rules: report.rules,
     })

@@ -35,7 +35,7 @@ fn what_is_broken_is_pointed_at_and_the_rest_is_checked() {
     assert!(
         outcome
             .stdout
-            .contains("rules: 2 enabled, 0 disabled, 1 broken, 0 not supported")
+            .contains("rules: 1 enabled, 0 disabled, 1 broken, 0 not supported")
     );
     assert!(
         outcome
