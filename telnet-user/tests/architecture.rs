@@ -27,17 +27,14 @@ const ARROWS: [(&str, &[&str]); 25] = [
     ("flood", &["clock", "probe", "session"]),
     (
         "ecs",
-        &["clock", "enrich", "flood", "json", "probe", "session"],
+        &[
+            "clock", "enrich", "flood", "json", "probe", "response", "session",
+        ],
     ),
     ("rules", &["alert", "json", "kql", "source", "state"]),
     ("alert", &["json", "rules"]),
     ("sink", &["alert", "config", "lock", "sandbox", "source"]),
-    (
-        "response",
-        &[
-            "alert", "clock", "config", "json", "kql", "probe", "rules", "session",
-        ],
-    ),
+    ("response", &["clock", "config", "kql", "probe", "session"]),
     (
         "health",
         &[
@@ -65,8 +62,8 @@ const ARROWS: [(&str, &[&str]); 25] = [
         "cli",
         &[
             "agent", "alert", "canary", "config", "ecs", "enrich", "flood", "health", "input",
-            "json", "kql", "pipeline", "probe", "replay", "response", "rules", "sandbox",
-            "session", "sink", "source", "state",
+            "json", "kql", "pipeline", "probe", "replay", "rules", "sandbox", "session", "sink",
+            "source", "state",
         ],
     ),
     ("main", &["cli"]),

@@ -20,7 +20,7 @@ use telnet_user::{
         decode::decode,
         record::{Hook, Task},
     },
-    response::Outcome,
+    response::{Outcome, Response},
     rules::{self, Engine, Limits, Memory, Retention, Rule, Source},
     session::{Attribution, Check, Listing, Observation, Owner, Session, kept::Kept, tracker},
 };
@@ -305,6 +305,13 @@ impl Enrich for Facing {
 
     fn found(&mut self, _is_monitored: &dyn Fn(u16) -> bool) -> Listing {
         Listing::default()
+    }
+
+    fn response(&mut self, session: &Session, response: &Response, now: &Now) -> Indexed {
+        let (facts, clocks) = (Facts::default(), now.clocks());
+        let about = (session, now.boot);
+        self.builder
+            .response(about, response, &facts, &clocks, now.wall)
     }
 
     fn close(&mut self, _session: &Session) -> Outcome {

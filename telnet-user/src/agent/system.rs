@@ -16,7 +16,7 @@ use crate::{
     json::Indexed,
     pipeline::{Enrich, Now},
     probe::record::Task,
-    response::Outcome,
+    response::{Outcome, Response},
     session::{Check, Listing, Observation, Owner, Session, Traffic},
 };
 
@@ -130,6 +130,13 @@ impl Enrich for System {
             Ok(false) => Outcome::Gone,
             Err(error) => Outcome::Failed(error.to_string()),
         }
+    }
+
+    fn response(&mut self, session: &Session, response: &Response, now: &Now) -> Indexed {
+        let facts = self.enricher.facts_of(&session.owners);
+        let (about, clocks) = ((session, now.boot), now.clocks());
+        self.builder
+            .response(about, response, &facts, &clocks, now.wall)
     }
 
     fn learn(&mut self, task: &Task) {

@@ -112,6 +112,8 @@ pub struct Context<'a> {
 pub struct Alert {
     /// Its JSON text.
     pub text: String,
+    /// `kibana.alert.uuid`.
+    pub id: AlertId,
     /// `rule_id` of the rule that made it.
     pub rule_id: String,
     /// When what it is about happened; absent when that is unknown or was before the agent started.
@@ -167,6 +169,7 @@ pub fn build<'e>(
     let is_old = field::first(event, "telnet.session.preexisting").is_some();
     Alert {
         text,
+        id: context.id,
         rule_id: rule.rule_id.clone(),
         happened: happened
             .filter(|_| !is_old)

@@ -119,7 +119,7 @@ pub(super) struct Overrides {
     /// [default: 100ms]
     #[arg(long, value_name = "TIME", value_parser = units::duration, hide_short_help = true)]
     acceptor_wait: Option<Duration>,
-    /// Connections of one address that are told at once; 0 to tell all there are. [default: 50]
+    /// Connections of one address that are told at once; 0 to tell all there are. [default: 5000]
     #[arg(long, value_name = "NUMBER", hide_short_help = true)]
     flood_burst: Option<u32>,
 }

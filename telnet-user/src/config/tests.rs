@@ -93,7 +93,7 @@ fn a_response_that_cannot_be_meant_is_refused() {
         "c.toml:2:8: response.mode: mode must be one of off, dry-run, enforce (value \"on\")",
         "c.toml:3:9: response.allow: \"10.0.0.0/33\" is no address and no network such as 192.0.2.0/24 \
          (value [\"10.0.0.0/8\",\"10.0.0.0/33\"])",
-        "c.toml:4:18: response.max_per_minute: max_per_minute must be 1 at least (value 0)",
+        "c.toml:4:18: response.max_per_minute: max_per_minute must be 1 to 10000 (value 0)",
     ];
     assert_eq!(found, expected);
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::{
     flood::Outcome,
     probe::record::SocketError,
+    response::{self, Decision},
     session::{Ending, Fact, Failure, activity::ProgramStep},
 };
 
@@ -49,9 +50,10 @@ pub(super) struct Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct ErrorFields {
     /// Name of the errno, its number when it has no name here.
-    code: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'static str>,
+    code: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Cow<'static, str>>,
 }
 
 /// A listening socket was opened. Without type `connection`, direction and destination, so that
@@ -95,6 +97,35 @@ pub(super) const fn flood(outcome: Outcome) -> Verdict {
         error: None,
         is_end: false,
         fact: "flood",
+    }
+}
+
+/// What was decided on a session that a rule wants closed; the fact in `event.id` is the caller's.
+/// Without category `network`, so that no rule on sessions takes it for one.
+pub(super) fn response(decision: &Decision) -> Verdict {
+    let (types, outcome, reason): (&[&str], _, _) = match decision {
+        Decision::Close(response::Outcome::Closed) => (&["denied"], "success", "closed"),
+        Decision::Close(response::Outcome::Gone) => (&["info"], "failure", "ended before"),
+        Decision::Close(response::Outcome::Failed(_)) => (&["info"], "failure", "not closed"),
+        Decision::DryRun => (&["info"], "unknown", "dry run"),
+        Decision::Refuse(refusal) => (&["info"], "unknown", refusal.as_str()),
+    };
+    let error = match decision {
+        Decision::Close(response::Outcome::Failed(message)) => Some(ErrorFields {
+            code: None,
+            message: Some(Cow::Owned(message.clone())),
+        }),
+        Decision::Close(_) | Decision::DryRun | Decision::Refuse(_) => None,
+    };
+    Verdict {
+        category: INTRUSION,
+        action: "session_close",
+        types,
+        outcome,
+        reason: Some(reason),
+        error,
+        is_end: false,
+        fact: "session_close",
     }
 }
 
@@ -188,11 +219,11 @@ impl Verdict {
         };
         let error = errno.map(|errno| match known {
             Some(known) => ErrorFields {
-                code: Cow::Borrowed(known.name),
-                message: Some(known.message),
+                code: Some(Cow::Borrowed(known.name)),
+                message: Some(Cow::Borrowed(known.message)),
             },
             None => ErrorFields {
-                code: Cow::Owned(errno.to_string()),
+                code: Some(Cow::Owned(errno.to_string())),
                 message: None,
             },
         });

@@ -12,6 +12,7 @@ use super::{
     network::{Endpoint, Ends, Network},
     process::{Container, Group, Orchestrator, Process, User},
     related::{Related, push_new},
+    response::RuleFields,
     telnet::{SessionFields, Telnet},
 };
 use crate::{
@@ -103,6 +104,8 @@ pub(super) struct Document<'a> {
     orchestrator: Option<Orchestrator<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorFields>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rule: Option<RuleFields<'a>>,
     #[serde(skip_serializing_if = "Related::is_empty")]
     related: Related<'a>,
     pub(super) telnet: Telnet<'a>,
@@ -193,7 +196,7 @@ impl<'a> Document<'a> {
     }
 
     /// Which session it is about.
-    fn of_session(&mut self, session: &Session, ends: Ends, id: String) {
+    pub(super) fn of_session(&mut self, session: &Session, ends: Ends, id: String) {
         self.source = ends.source;
         self.destination = ends.destination;
         self.telnet.netns = session.netns;
@@ -287,6 +290,7 @@ impl<'a> Document<'a> {
             container: container.and_then(Container::new),
             orchestrator: container.and_then(Orchestrator::new),
             error: verdict.error,
+            rule: None,
             related: Related::default(),
             telnet: Telnet::new(owners),
         }

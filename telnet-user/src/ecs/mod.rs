@@ -24,6 +24,8 @@
 //! | `telnet.listener.preexisting` | `true`: it was found listening, likewise |
 //! | `telnet.ancestors` | processes above `process.parent`, nearest first |
 //! | `telnet.unit`, `telnet.slice` | systemd unit and slice of the process in `process.*` |
+//! | `telnet.response.verdict` | what was decided on a session that a rule wants closed: `close`, `dry_run` or `refuse` |
+//! | `telnet.response.alert_id` | the alert on which the rule asked |
 //! | `telnet.flood.id` | the same in all summaries of one flood |
 //! | `telnet.flood.phase` | `began`, `ongoing` or `ended` |
 //! | `telnet.flood.connections`, `.rate` | connections since the source began to draw on its budget, and how many a second |
@@ -42,6 +44,7 @@ mod login;
 mod network;
 mod process;
 mod related;
+mod response;
 mod telnet;
 
 use std::{
@@ -55,11 +58,12 @@ use serde_json::{Map, Value};
 
 use self::{constant::Constant, document::Document, identity::Scope};
 use crate::{
-    clock::ClockPair,
+    clock::{BootTime, ClockPair},
     enrich::facts::{Facts, Host},
     flood::Flood,
     json::Indexed,
-    session::{Observation, Traffic},
+    response::Response,
+    session::{Observation, Session, Traffic},
 };
 
 /// The ECS release that documents follow (`ecs.version`).
@@ -153,6 +157,20 @@ impl Builder {
     ) -> Indexed {
         let context = self.context(None, facts, clocks, (now, Some(now)));
         self.complete(&Document::flood(&context, flood), facts)
+    }
+
+    /// The document of a decision on `session` at `time`: `facts` is what is known of its owners.
+    pub fn response(
+        &self,
+        (session, time): (&Session, BootTime),
+        response: &Response,
+        facts: &Facts,
+        clocks: &ClockPair,
+        now: Timestamp,
+    ) -> Indexed {
+        let context = self.context(None, facts, clocks, (now, Some(now)));
+        let document = Document::response(&context, session, response, time);
+        self.complete(&document, facts)
     }
 
     fn context<'a>(

@@ -9,6 +9,7 @@ use super::{
     flood::FloodFields,
     login::{Login, Summary, Terminal},
     process::User,
+    response::ResponseFields,
 };
 use crate::enrich::facts::{self, OwnerFacts, OwnersFacts};
 
@@ -22,6 +23,8 @@ pub(super) struct Telnet<'a> {
     pub(super) session: Option<SessionFields>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) flood: Option<FloodFields>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) response: Option<ResponseFields<'a>>,
     attribution: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) netns: Option<u32>,
@@ -99,6 +102,7 @@ impl<'a> Telnet<'a> {
         Self {
             session: None,
             flood: None,
+            response: None,
             attribution: closest.map_or(UNATTRIBUTED, |owner| owner.source.as_str()),
             netns: None,
             unit: process.and_then(|process| optional(process.unit.as_ref())),

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     probe::record::{SocketKey, TcpState},
-    session::{Activity, Direction, Found, Listener, Listing, Owner, Owners, Session},
+    session::{Direction, Found, Listener, Listing, Owner, Owners, Session},
 };
 
 impl Enricher {
@@ -116,19 +116,11 @@ fn session(socket: &OpenSocket, direction: Direction, owner: Option<Owner>) -> S
         Direction::Egress => owners.client = owner,
     }
     Session {
-        key: key(socket),
-        direction,
         netns: socket.netns,
-        local: socket.local,
-        remote: socket.remote,
-        attempted: None,
-        closed: None,
-        opened: None,
         preexisting: true,
-        reported: false,
         inode: (socket.inode != 0).then_some(u64::from(socket.inode)),
         owners,
-        activity: Activity::default(),
+        ..Session::new(key(socket), direction, socket.local, socket.remote)
     }
 }
 

@@ -36,21 +36,12 @@ pub(super) fn assert_soon<T: PartialEq + fmt::Debug>(
 }
 
 fn session(local: SocketAddr, remote: SocketAddr, cookie: Option<u64>) -> Session {
-    Session {
-        inode: None,
-        key: SocketKey { address: 1, cookie },
-        direction: Direction::Ingress,
-        netns: None,
+    Session::new(
+        SocketKey { address: 1, cookie },
+        Direction::Ingress,
         local,
         remote,
-        attempted: None,
-        closed: None,
-        opened: None,
-        preexisting: false,
-        reported: false,
-        owners: Owners::default(),
-        activity: crate::session::Activity::default(),
-    }
+    )
 }
 
 /// A process that holds `socket` as its standard input and waits for data on it.

@@ -6,10 +6,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    probe::record::SocketKey,
-    session::{Activity, Direction},
-};
+use crate::{probe::record::SocketKey, session::Direction};
 
 const BUDGET: Budget = Budget {
     burst: 5,
@@ -24,22 +21,16 @@ fn at(millis: u64) -> BootTime {
 /// A session from the host with this number.
 fn from(host: u8) -> Session {
     Session {
-        key: SocketKey {
-            address: 1,
-            cookie: None,
-        },
-        direction: Direction::Ingress,
         netns: Some(1),
-        local: SocketAddr::from((Ipv4Addr::LOCALHOST, 23)),
-        remote: SocketAddr::from((Ipv4Addr::new(192, 0, 2, host), 40_000)),
-        attempted: None,
-        closed: None,
-        opened: None,
-        preexisting: false,
-        reported: false,
-        inode: None,
-        owners: Owners::default(),
-        activity: Activity::default(),
+        ..Session::new(
+            SocketKey {
+                address: 1,
+                cookie: None,
+            },
+            Direction::Ingress,
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 23)),
+            SocketAddr::from((Ipv4Addr::new(192, 0, 2, host), 40_000)),
+        )
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     flood::Flood,
     json::Indexed,
     probe::record::Task,
-    response::Outcome,
+    response::{Outcome, Response},
     session::{Check, Listing, Observation, Owner, Session},
 };
 
@@ -32,6 +32,9 @@ pub trait Enrich {
 
     /// Closes the session's socket, whoever holds it.
     fn close(&mut self, session: &Session) -> Outcome;
+
+    /// The event of a decision on the session at `now`.
+    fn response(&mut self, session: &Session, response: &Response, now: &Now) -> Indexed;
 
     /// Reads what only the running process tells, before it is asked for: the process may be gone
     /// by then.

@@ -22,7 +22,7 @@ pub use self::{
 use crate::{
     canary::{Sighting, Whose},
     clock::BootTime,
-    config::Response,
+    config,
     flood::{self, Flood, Floods},
     health::{PipelineReport, Report, RuleReport},
     json::Indexed,
@@ -95,9 +95,10 @@ impl<E: Enrich> Pipeline<E> {
         }
     }
 
-    /// Closes sessions for rules as `responder` decides.
+    /// Closes sessions for its rules as `policy` lets it.
     #[must_use]
-    pub fn responding(self, responder: Responder) -> Self {
+    pub fn responding(self, policy: config::Response) -> Self {
+        let responder = Responder::new(policy, respond::asking(self.engine.rules()));
         Self { responder, ..self }
     }
 
@@ -191,13 +192,14 @@ impl<E: Enrich> Pipeline<E> {
     pub fn replace(
         &mut self,
         rules: Vec<Rule>,
-        response: Response,
+        response: config::Response,
         making: Making,
         now: &Now,
         out: &mut Vec<Output>,
     ) {
-        self.responder.replace(response, &rules);
         let evaluation = self.engine.replace(rules, now.wall);
+        let asking = respond::asking(self.engine.rules());
+        self.responder.replace(response, asking);
         // Before: what a rule that is gone has to say goes where its alerts went.
         self.deliver(evaluation, out);
         self.options.making = making;
@@ -305,7 +307,7 @@ impl<E: Enrich> Pipeline<E> {
         self.shedder.counters.told += 1;
         // Even if it was reported before: the rules may be others now, and they remember their alerts.
         let evaluation = self.engine.evaluate(&event, now.wall);
-        let responses = self.respond(observation, &event, &evaluation.alerts, now);
+        let responses = self.respond(observation, &evaluation.alerts, now);
         self.hand_over(event, evaluation, observation.was_reported(), out);
         out.extend(responses);
         if let Some(keeper) = &mut self.memories.keeper {

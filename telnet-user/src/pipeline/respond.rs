@@ -5,19 +5,27 @@ use tracing::{info, warn};
 use super::{Enrich, Now, Output, Pipeline};
 use crate::{
     alert::Alert,
-    json::Indexed,
-    response::{Decision, Outcome, Verdict, audit},
+    response::{Asking, Decision, Outcome, Response, Verdict},
+    rules::{ResponseAction, Rule},
     session::{Fact, Observation, Session},
     sink::{Document, Kind},
 };
 
+/// Rules that run, as the responder knows them.
+pub(super) fn asking<'r>(rules: impl Iterator<Item = &'r Rule>) -> impl Iterator<Item = Asking> {
+    rules.map(|rule| Asking {
+        id: rule.rule_id.clone(),
+        name: rule.name.clone(),
+        asks: rule.response == Some(ResponseAction::CloseSession),
+        wanted: rule.wanted(),
+    })
+}
+
 impl<E: Enrich> Pipeline<E> {
-    /// Does what the rules of `alerts` ask for, at once, and says so. `event` is what they are on,
-    /// of `observation`.
+    /// Does what the rules of `alerts`, which are on `observation`, ask for, at once, and says so.
     pub(super) fn respond(
         &mut self,
         observation: &Observation,
-        event: &Indexed,
         alerts: &[Alert],
         now: &Now,
     ) -> Vec<Output> {
@@ -26,7 +34,8 @@ impl<E: Enrich> Pipeline<E> {
         };
         let mut outputs = Vec::new();
         for alert in alerts {
-            let Some(verdict) = self.responder.judge(&alert.rule_id, session, now.boot) else {
+            let judged = self.responder.judge(&alert.rule_id, session, now.boot);
+            let Some((verdict, rule_name)) = judged else {
                 continue;
             };
             let decision = match verdict {
@@ -40,28 +49,37 @@ impl<E: Enrich> Pipeline<E> {
             };
             log(&decision, session, &alert.rule_id);
             if self.options.making.emit.alerts {
-                let document = audit::document(event, alert, &decision, now.wall).to_string();
-                outputs.push(Output::Document(Document::new(Kind::Response, document)));
+                let response = Response {
+                    rule_id: alert.rule_id.clone(),
+                    rule_name,
+                    alert_id: alert.id.to_string(),
+                    decision,
+                };
+                let document = self.enrich.response(session, &response, now);
+                let document = Document::new(Kind::Response, document.into_text());
+                outputs.push(Output::Document(document));
             }
         }
         outputs
     }
 }
 
-/// The session of an observation after which it is still open.
+/// The session of an observation, while it is open.
 fn open_session(observation: &Observation) -> Option<&Session> {
-    match observation {
+    let session = match observation {
         Observation::Session { session, fact, .. } => match fact {
             Fact::Accepted
             | Fact::Established
             | Fact::Bypassed
             | Fact::LoggedIn
-            | Fact::LoginFailed => Some(session),
-            Fact::Attempted | Fact::Failed(_) | Fact::Closed(..) => None,
+            | Fact::LoginFailed => session,
+            Fact::Attempted | Fact::Failed(_) | Fact::Closed(..) => return None,
         },
-        Observation::Program { session, .. } => Some(session),
-        Observation::ListenerOpened { .. } | Observation::ListenerClosed { .. } => None,
-    }
+        Observation::Program { session, .. } => session,
+        Observation::ListenerOpened { .. } | Observation::ListenerClosed { .. } => return None,
+    };
+    // What its processes do may be told when it is over.
+    session.closed.is_none().then_some(session)
 }
 
 fn log(decision: &Decision, session: &Session, rule: &str) {

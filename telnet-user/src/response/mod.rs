@@ -1,10 +1,8 @@
 //! Closing a session because a rule asks for it; only when the configuration lets it.
 //!
 //! What is closed is one connection's socket, never a process and never a listening socket: the
-//! server goes on, and so do its other sessions. [`Responder`] decides, without doing anything;
-//! [`audit`] says what was decided and what came of it, whether or not something was done.
-
-pub mod audit;
+//! server goes on, and so do its other sessions. [`Responder`] decides, without doing anything, and
+//! each [`Decision`] is told, whether or not something was done.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -14,10 +12,9 @@ use std::{
 
 use crate::{
     clock::BootTime,
-    config::{Response, ResponseMode},
+    config::{self, ResponseMode},
     kql::pushdown::Wanted,
     probe::filter::Direction,
-    rules::{ResponseAction, Rule},
     session::Session,
 };
 
@@ -79,6 +76,19 @@ pub enum Decision {
     Refuse(Refusal),
 }
 
+/// One decision, as it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// `rule_id` of the rule that asked.
+    pub rule_id: String,
+    /// Its name.
+    pub rule_name: String,
+    /// `kibana.alert.uuid` of the alert on which it asked.
+    pub alert_id: String,
+    /// What was decided.
+    pub decision: Decision,
+}
+
 /// How often what became of a session that a rule wanted closed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -94,11 +104,17 @@ pub struct Counters {
     pub refused: u64,
 }
 
-/// A rule that asks for sessions to be closed.
+/// A rule that runs, as far as it matters here.
 #[derive(Clone, Debug)]
-struct Asking {
+pub struct Asking {
+    /// Its `rule_id`.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it asks by itself for the sessions it alerts on to be closed.
+    pub asks: bool,
     /// What its query can be about.
-    wanted: Wanted,
+    pub wanted: Wanted,
 }
 
 impl Asking {
@@ -121,7 +137,7 @@ impl Asking {
 /// Decides which sessions are closed.
 #[derive(Clone, Debug, Default)]
 pub struct Responder {
-    policy: Response,
+    policy: config::Response,
     /// By `rule_id`.
     asking: HashMap<String, Asking>,
     /// When sessions were closed, or would have been, within the last minute.
@@ -131,56 +147,52 @@ pub struct Responder {
 
 impl Responder {
     /// A responder that has closed nothing yet. The default one never will.
-    pub fn new(policy: Response, rules: &[Rule]) -> Self {
+    pub fn new(policy: config::Response, rules: impl Iterator<Item = Asking>) -> Self {
         let mut responder = Self::default();
         responder.replace(policy, rules);
         responder
     }
 
     /// Goes on with another policy and other rules. What was closed counts on.
-    pub fn replace(&mut self, policy: Response, rules: &[Rule]) {
-        let asks = |rule: &&Rule| {
-            rule.enabled
-                && (rule.response == Some(ResponseAction::CloseSession)
-                    || policy.rules.contains(&rule.rule_id))
-        };
-        let asking = |rule: &Rule| {
-            let wanted = rule.wanted();
-            (rule.rule_id.clone(), Asking { wanted })
-        };
-        self.asking = if policy.mode == ResponseMode::Off {
-            HashMap::new()
-        } else {
-            rules.iter().filter(asks).map(asking).collect()
-        };
+    pub fn replace(&mut self, policy: config::Response, rules: impl Iterator<Item = Asking>) {
+        self.asking.clear();
+        if policy.mode != ResponseMode::Off {
+            let asking = rules.filter(|rule| rule.asks || policy.rules.contains(&rule.id));
+            self.asking
+                .extend(asking.map(|rule| (rule.id.clone(), rule)));
+        }
         self.policy = policy;
     }
 
-    /// What is to become of the open `session`, on which the rule `rule_id` has alerted; none when
-    /// the rule asks for nothing.
-    pub fn judge(&mut self, rule_id: &str, session: &Session, now: BootTime) -> Option<Verdict> {
+    /// What is to become of the open `session`, on which the rule `rule_id` has alerted, and the
+    /// rule's name; none when the rule asks for nothing.
+    pub fn judge(
+        &mut self,
+        rule_id: &str,
+        session: &Session,
+        now: BootTime,
+    ) -> Option<(Verdict, String)> {
         let asking = self.asking.get(rule_id)?;
-        let peer = session.remote.ip().to_canonical();
-        let verdict = if !asking.is_about(session) {
-            Verdict::Refuse(Refusal::OutsidePorts)
-        } else if self.is_allowed(peer) {
-            Verdict::Refuse(Refusal::PeerAllowed)
+        let name = asking.name.clone();
+        let refusal = if !asking.is_about(session) {
+            Some(Refusal::OutsidePorts)
+        } else if self.is_allowed(session.remote.ip().to_canonical()) {
+            Some(Refusal::PeerAllowed)
         } else if !self.has_room(now) {
-            Verdict::Refuse(Refusal::TooMany)
+            Some(Refusal::TooMany)
         } else {
-            self.recent.push_back(now);
-            match self.policy.mode {
-                ResponseMode::Off => return None,
-                ResponseMode::DryRun => Verdict::DryRun,
-                ResponseMode::Enforce => Verdict::Close,
-            }
+            None
         };
-        match verdict {
-            Verdict::Close => {}
-            Verdict::DryRun => self.counters.dry_run += 1,
-            Verdict::Refuse(_) => self.counters.refused += 1,
+        if let Some(refusal) = refusal {
+            self.counters.refused += 1;
+            return Some((Verdict::Refuse(refusal), name));
         }
-        Some(verdict)
+        self.recent.push_back(now);
+        if self.policy.mode == ResponseMode::Enforce {
+            return Some((Verdict::Close, name));
+        }
+        self.counters.dry_run += 1;
+        Some((Verdict::DryRun, name))
     }
 
     /// Takes in what came of [`Verdict::Close`].

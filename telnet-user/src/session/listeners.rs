@@ -218,22 +218,17 @@ mod tests {
 
     fn session() -> Session {
         Session {
-            key: SocketKey {
-                address: 0,
-                cookie: None,
-            },
-            direction: Direction::Ingress,
             netns: Some(1),
-            local: "192.0.2.1:23".parse().expect("an address"),
-            remote: "192.0.2.2:50000".parse().expect("an address"),
-            attempted: None,
-            closed: None,
-            opened: None,
             preexisting: true,
-            reported: false,
-            inode: None,
-            owners: Owners::default(),
-            activity: crate::session::Activity::default(),
+            ..Session::new(
+                SocketKey {
+                    address: 0,
+                    cookie: None,
+                },
+                Direction::Ingress,
+                "192.0.2.1:23".parse().expect("an address"),
+                "192.0.2.2:50000".parse().expect("an address"),
+            )
         }
     }
 

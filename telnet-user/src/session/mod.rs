@@ -59,6 +59,30 @@ pub struct Session {
 }
 
 impl Session {
+    /// A session of which nothing is known but where it is.
+    pub fn new(
+        key: SocketKey,
+        direction: Direction,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> Self {
+        Self {
+            key,
+            direction,
+            netns: None,
+            local,
+            remote,
+            attempted: None,
+            opened: None,
+            closed: None,
+            preexisting: false,
+            reported: false,
+            inode: None,
+            owners: Owners::default(),
+            activity: Activity::default(),
+        }
+    }
+
     /// Whose of `listeners` it came in through. Several sockets can share an address
     /// (`SO_REUSEPORT`): then the one that accepted or serves it, or nobody rather than a guess.
     pub fn came_through<'a>(&self, listeners: impl Iterator<Item = &'a Listener>) -> Option<Owner> {

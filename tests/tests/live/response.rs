@@ -1,18 +1,22 @@
 //! A rule that asks for it has a session closed: that session, and nothing else.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use rustix::io::Errno;
 use rustix::process::Signal;
 use serde_json::Value;
-use telnet_tests::agent::{Agent, Document};
+use telnet_tests::agent::{Agent, Document, collect, run_command};
 use telnet_tests::check::{Check, number, text};
 use telnet_tests::lab::{self, Lab, V4};
 use telnet_tests::peer::{Handle, Scripted};
+use telnet_tests::process::Spawned;
+use telnet_tests::tools;
 
 const TELNET: SocketAddr = SocketAddr::new(V4, 23);
 const OTHER: SocketAddr = SocketAddr::new(V4, 2301);
+const RULE_ID: &str = "5b0ef3a4-2f3b-4f39-9d0c-6a5a7f0f2323";
 const ACTION: &str = "session_close";
 /// The inbound end only: this host is the other end as well.
 const QUERY: &str = "network.direction:ingress and destination.port:(23 or 2301)";
@@ -96,6 +100,7 @@ fn check<'a>(
     let field = |path| text(&alert.json, path).unwrap_or_default().to_owned();
     Ok(Check::of(&response.json)
         .is("event.kind", "event")
+        .is("rule.id", RULE_ID)
         .has("event.category", "intrusion_detection")
         .is("rule.name", super::RULE_NAME)
         .is("telnet.response.alert_id", field("kibana.alert.uuid"))
@@ -114,7 +119,7 @@ fn only_the_session_that_a_rule_wants_closed_is_closed() -> Result<()> {
         let document = response_to(&mut agent, lab, allowed.client)?;
         check(&mut agent, lab, allowed.client, &document)?
             .is("telnet.response.verdict", "refuse")
-            .lacks("event.outcome")
+            .is("event.outcome", "unknown")
             .done()?;
 
         let closed = telnet.connect("127.1.0.5", TELNET)?;
@@ -166,6 +171,21 @@ fn a_closed_session_ends_by_reset_and_by_no_process_of_the_agent() -> Result<()>
 }
 
 #[test]
+fn an_agent_that_could_not_close_sessions_does_not_start() -> Result<()> {
+    lab::live(|lab| {
+        let config = lab.write("config.toml", "[response]\nmode = \"enforce\"\n")?;
+        let agent = run_command(lab, lab.agent()?, [Path::new("-c"), &config]);
+        let mut command = tools::peer()?.command();
+        command.arg("without-net-admin").arg(agent.get_program());
+        command.args(agent.get_args());
+        let ended = collect(&mut Spawned::start("agent", None, &mut command)?)?;
+        ensure!(ended.status.code() == Some(3), "{}", ended.log);
+        ensure!(ended.log.contains("CAP_NET_ADMIN"), "{}", ended.log);
+        Ok(())
+    })
+}
+
+#[test]
 fn a_dry_run_says_what_would_be_closed_and_closes_nothing() -> Result<()> {
     lab::live(|lab| {
         let mut agent = start(lab, "mode = \"dry-run\"")?;
@@ -174,7 +194,7 @@ fn a_dry_run_says_what_would_be_closed_and_closes_nothing() -> Result<()> {
         let document = response_to(&mut agent, lab, ends.client)?;
         check(&mut agent, lab, ends.client, &document)?
             .is("telnet.response.verdict", "dry_run")
-            .lacks("event.outcome")
+            .is("event.outcome", "unknown")
             .done()?;
         telnet.must_be_open(&ends)?;
         agent.stop(Signal::TERM)?.must_be_clean()

@@ -29,7 +29,6 @@ use crate::{
     flood::Budget,
     pipeline::{self, Emit, Making, Memories, Pipeline},
     probe::{AcceptorHook, LoadError, Probe, record::Hook},
-    response::Responder,
     rules::{Engine, Limits, Memory, Retention, Rule},
     sandbox::{self, Wall},
     session::{
@@ -211,7 +210,6 @@ async fn run(
     let canary = canary(&probe, namespace, scope.canary)
         .map(|(canary, seen)| (canary.with_pause(args.canary_pause), seen));
     let acceptor_wait = config.probe.acceptor_wait;
-    let responder = Responder::new(config.response.clone(), &rules);
     let pipeline = Pipeline::new(
         System::new(),
         engine(rules, memory),
@@ -228,7 +226,7 @@ async fn run(
             },
         },
     )
-    .responding(responder);
+    .responding(config.response.clone());
     let agent = Agent {
         probe,
         pipeline,

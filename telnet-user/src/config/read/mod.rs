@@ -166,16 +166,6 @@ fn response(table: &Table<'_>) -> Response {
         }
         network.ok()
     };
-    let max_per_minute = table.integer("max_per_minute").map(u32::try_from);
-    if max_per_minute
-        .as_ref()
-        .is_some_and(|count| !count.as_ref().is_ok_and(|count| *count > 0))
-    {
-        table.error(
-            "max_per_minute",
-            "max_per_minute must be 1 at least".to_owned(),
-        );
-    }
     Response {
         mode: table
             .optional_one_of("mode", &modes)
@@ -186,9 +176,7 @@ fn response(table: &Table<'_>) -> Response {
             .iter()
             .filter_map(|text| network(text))
             .collect(),
-        max_per_minute: max_per_minute
-            .and_then(Result::ok)
-            .unwrap_or(default.max_per_minute),
+        max_per_minute: number(table, "max_per_minute", default.max_per_minute, 1..=10_000),
     }
 }
 

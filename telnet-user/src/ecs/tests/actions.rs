@@ -3,6 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     probe::record::SocketError,
+    response::{self, Decision, Refusal, Response},
     session::{Ending, Failure, Traffic},
 };
 
@@ -81,6 +82,65 @@ fn openings_and_closes_have_their_words() {
             format!("{action} connection+{rest} -"),
             "{fact:?}"
         );
+    }
+}
+
+#[test]
+fn decisions_have_their_words() {
+    let failed = || response::Outcome::Failed("not permitted".to_owned());
+    for (decision, verdict, types, outcome, error) in [
+        (
+            Decision::Close(response::Outcome::Closed),
+            "close",
+            "denied",
+            "success",
+            json!(null),
+        ),
+        (
+            Decision::Close(response::Outcome::Gone),
+            "close",
+            "info",
+            "failure",
+            json!(null),
+        ),
+        (
+            Decision::Close(failed()),
+            "close",
+            "info",
+            "failure",
+            json!("not permitted"),
+        ),
+        (Decision::DryRun, "dry_run", "info", "unknown", json!(null)),
+        (
+            Decision::Refuse(Refusal::TooMany),
+            "refuse",
+            "info",
+            "unknown",
+            json!(null),
+        ),
+    ] {
+        let response = Response {
+            rule_id: "r".to_owned(),
+            rule_name: "R".to_owned(),
+            alert_id: "a".to_owned(),
+            decision,
+        };
+        let (session, facts) = (inbound(), Facts::default());
+        let now = time("2026-03-05T12:00:00.012Z");
+        let document = builder()
+            .response((&session, at(100_001)), &response, &facts, &clocks(), now)
+            .to_value();
+        let case = &response.decision;
+        for (path, expected) in [
+            ("telnet.response.verdict", json!(verdict)),
+            ("event.category", json!(["intrusion_detection"])),
+            ("event.type", json!([types])),
+            ("event.outcome", json!(outcome)),
+            ("error.message", error),
+        ] {
+            assert_eq!(*get(&document, path), expected, "{case:?}: {path}");
+        }
+        assert!(get(&document, "event.reason").is_string(), "{case:?}");
     }
 }
 

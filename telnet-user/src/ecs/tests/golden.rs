@@ -7,6 +7,7 @@ use super::*;
 use crate::{
     flood::{Outcome, Phase, Source},
     probe::record::SocketError,
+    response::{self, Decision, Response},
     session::{Ending, Failure, Traffic},
 };
 
@@ -40,6 +41,7 @@ pub(super) fn samples() -> Vec<(&'static str, Value)> {
         ("listener", found_listener()),
         ("listener_closed", closed_listener()),
         ("flood", flood()),
+        ("response", response()),
     ]
 }
 
@@ -71,6 +73,22 @@ fn flood() -> Value {
     let document = builder().flood(&flood, &facts, &clocks(), now).to_value();
     assert_eq!(get(&document, "event.ingested"), "2026-03-05T12:01:20.5Z");
     document
+}
+
+/// A session that was closed because a rule wanted it.
+fn response() -> Value {
+    let response = Response {
+        rule_id: "3b1c0a52-7d0e-4f5e-9a4d-2f6a1c7e5b90".to_owned(),
+        rule_name: "Telnet Authentication Bypass".to_owned(),
+        alert_id: "9d1c".repeat(16),
+        decision: Decision::Close(response::Outcome::Closed),
+    };
+    let (session, facts) = (inbound(), server_facts());
+    let now = time("2026-03-05T12:00:00.25Z");
+    let about = (&session, at(100_250));
+    builder()
+        .response(about, &response, &facts, &clocks(), now)
+        .to_value()
 }
 
 /// Found open when the agent started.

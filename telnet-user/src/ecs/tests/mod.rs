@@ -61,22 +61,17 @@ pub(super) fn get<'a>(document: &'a Value, path: &str) -> &'a Value {
 
 pub(super) fn inbound() -> Session {
     Session {
-        inode: None,
-        key: SocketKey {
-            address: 0xffff_8881_0000_1000,
-            cookie: Some(4_711),
-        },
-        direction: Direction::Ingress,
         netns: Some(4_026_531_840),
-        local: end("192.0.2.23:23"),
-        remote: end("198.51.100.9:40123"),
-        attempted: None,
-        closed: None,
         opened: Some(at(100_000)),
-        preexisting: false,
-        reported: false,
-        owners: Owners::default(),
-        activity: crate::session::Activity::default(),
+        ..Session::new(
+            SocketKey {
+                address: 0xffff_8881_0000_1000,
+                cookie: Some(4_711),
+            },
+            Direction::Ingress,
+            end("192.0.2.23:23"),
+            end("198.51.100.9:40123"),
+        )
     }
 }
 
@@ -86,7 +81,6 @@ pub(super) fn outbound() -> Session {
         local: end("[2001:db8::23]:51000"),
         remote: end("[2001:db8:1::9]:23"),
         attempted: Some(at(99_980)),
-        closed: None,
         ..inbound()
     }
 }

@@ -151,6 +151,14 @@ fn name() -> impl Strategy<Value = Named> {
     (any::<u32>(), option::of(text())).prop_map(|(id, name)| Named { id, name })
 }
 
+fn direction(is_ingress: bool) -> Direction {
+    if is_ingress {
+        Direction::Ingress
+    } else {
+        Direction::Egress
+    }
+}
+
 prop_compose! {
     fn ancestors()(pid in any::<u32>(), start in option::of(any::<u64>()), texts in vec(option::of(text()), 3))
         -> Ancestor {
@@ -295,19 +303,11 @@ prop_compose! {
             1 => Observation::ListenerClosed { listener, time },
             _ => observed(
                 Session {
-                    inode: None,
-                    key,
-                    direction: if is_ingress { Direction::Ingress } else { Direction::Egress },
                     netns,
-                    local,
-                    remote,
                     attempted: attempted.map(BootTime::from_nanos),
-                    closed: None,
                     opened,
                     preexisting,
-                    reported: false,
-                    owners: Owners::default(),
-                    activity: crate::session::Activity::default(),
+                    ..Session::new(key, direction(is_ingress), local, remote)
                 },
                 fact,
                 time,

@@ -16,7 +16,7 @@ use tracing::warn;
 use self::{
     diag::Diag,
     namespace::{Namespaces, Way},
-    wire::{Entry, canonical},
+    wire::Entry,
 };
 pub use self::{
     error::Error,
@@ -213,14 +213,13 @@ impl SocketFinder {
     ///
     /// When the kernel cannot be asked, or refuses.
     pub(super) fn close(&mut self, connection: &Connection) -> Result<bool, Error> {
-        let gone = || Error::Gone {
-            netns: connection.netns.unwrap_or_default(),
-        };
-        let way = self.way_to(connection.netns).ok_or_else(gone)?;
-        let Ok(Some(entry)) = self.ask_for(connection) else {
-            return Ok(false);
-        };
-        self.with_diag(connection.netns, &way, |diag| diag.destroy(&entry))
+        let way = self.find_way(connection.netns)?;
+        self.with_diag(connection.netns, &way, |diag| {
+            match connection.find_in(diag)? {
+                Some(entry) => diag.destroy(&entry),
+                None => Ok(false),
+            }
+        })
     }
 
     fn look_up(&mut self, connection: &Connection) -> Option<Entry> {
@@ -230,39 +229,20 @@ impl SocketFinder {
     /// The connection with these ends, by `sock_diag` if that works, else by the tables in
     /// `/proc`.
     fn ask_for(&mut self, connection: &Connection) -> Result<Option<Entry>, Unanswered> {
-        let Connection {
-            netns,
-            local,
-            remote,
-            cookie,
-        } = *connection;
+        let netns = connection.netns;
         let way = self.way_to(netns).ok_or(Unanswered)?;
-        let (local_end, remote_end) = (canonical(local), canonical(remote));
-        let is_it = |entry: &Entry| {
-            (entry.local, entry.remote) == (local_end, remote_end)
-                && entry.state != TcpState::Listen
-                && cookie.is_none_or(|cookie| entry.cookie.is_none_or(|found| found == cookie))
-        };
+        let asked = self.with_diag(netns, &way, |diag| connection.find_in(diag));
+        if let Some(found) = self.told(asked) {
+            return Ok(found);
+        }
+        let process = way.process().ok_or(Unanswered)?;
         let mut found = None;
-        let mut keep = |entry: Entry| {
-            if is_it(&entry) {
+        let read = table::list(process, &mut |entry| {
+            if connection.is(&entry) {
                 found = Some(entry);
             }
-        };
-        let asked = self.with_diag(netns, &way, |diag| {
-            match diag.find(local, remote, cookie)? {
-                Some(entry) => keep(entry),
-                // Sockets that are bound to an interface, such as those with link-local ends and
-                // those in a VRF, answer only to its number, which nobody told.
-                None => diag.list_between(local.port(), remote.port(), &mut keep)?,
-            }
-            Ok(())
         });
-        if self.told(asked).is_none() {
-            let process = way.process().ok_or(Unanswered)?;
-            let read = table::list(process, &mut keep).map_err(Error::Proc);
-            self.told(read).ok_or(Unanswered)?;
-        }
+        self.told(read.map_err(Error::Proc)).ok_or(Unanswered)?;
         Ok(found)
     }
 
@@ -294,12 +274,16 @@ impl SocketFinder {
     }
 
     fn way_to(&mut self, netns: Option<u32>) -> Option<Way> {
+        let way = self.find_way(netns);
+        self.told(way)
+    }
+
+    fn find_way(&mut self, netns: Option<u32>) -> Result<Way, Error> {
         match netns {
             Some(netns) if self.namespaces.own() != Some(netns) => {
-                let way = self.namespaces.way_to(&self.proc_root, netns);
-                self.told(way)
+                self.namespaces.way_to(&self.proc_root, netns)
             }
-            _ => Some(self.own_way()),
+            _ => Ok(self.own_way()),
         }
     }
 

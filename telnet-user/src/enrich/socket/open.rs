@@ -2,7 +2,11 @@
 
 use std::{collections::HashSet, net::SocketAddr};
 
-use super::wire::Entry;
+use super::{
+    Error,
+    diag::Diag,
+    wire::{Entry, canonical},
+};
 use crate::{
     probe::record::{TcpCounters, TcpState},
     session::Session,
@@ -71,6 +75,31 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Whether this is it. Of several without a cookie the ends tell.
+    pub(super) fn is(&self, entry: &Entry) -> bool {
+        let ends = (canonical(self.local), canonical(self.remote));
+        let may_be = |cookie| entry.cookie.is_none_or(|found| found == cookie);
+        (entry.local, entry.remote) == ends
+            && entry.state != TcpState::Listen
+            && self.cookie.is_none_or(may_be)
+    }
+
+    /// Asks for it in its namespace.
+    pub(super) fn find_in(&self, diag: &mut Diag) -> Result<Option<Entry>, Error> {
+        if let Some(entry) = diag.find(self.local, self.remote, self.cookie)? {
+            return Ok(Some(entry).filter(|entry| self.is(entry)));
+        }
+        // Sockets that are bound to an interface, such as those with link-local ends and those in a
+        // VRF, answer only to its number, which nobody told.
+        let mut found = None;
+        diag.list_between(self.local.port(), self.remote.port(), |entry| {
+            if self.is(&entry) {
+                found = Some(entry);
+            }
+        })?;
+        Ok(found)
+    }
+
     /// That of a session.
     pub(in crate::enrich) const fn of(session: &Session) -> Self {
         Self {

@@ -14,7 +14,7 @@ use rustix::{
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
 
-use super::*;
+use super::{wire::canonical, *};
 use crate::enrich::tests::assert_soon;
 
 /// A listener and both ends of a connection to it.

@@ -8,7 +8,7 @@ use crate::{
     flood::{Budget, Phase},
     probe::record::{Args, SocketError, Task},
     session::{
-        Activity, Ending, Failure, Owners,
+        Ending, Failure,
         activity::{Bypass, ProgramStep, Verdict},
     },
 };
@@ -21,22 +21,17 @@ fn at(millis: u64) -> BootTime {
 
 fn session(cookie: u64) -> Session {
     Session {
-        key: SocketKey {
-            address: 0xffff_8881_0000_1000,
-            cookie: Some(cookie),
-        },
-        direction: Direction::Ingress,
         netns: Some(1),
-        local: SocketAddr::from((Ipv4Addr::LOCALHOST, 23)),
-        remote: SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 40_000)),
-        attempted: None,
-        closed: None,
         opened: Some(at(1_000)),
-        preexisting: false,
-        reported: false,
-        inode: None,
-        owners: Owners::default(),
-        activity: Activity::default(),
+        ..Session::new(
+            SocketKey {
+                address: 0xffff_8881_0000_1000,
+                cookie: Some(cookie),
+            },
+            Direction::Ingress,
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 23)),
+            SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 40_000)),
+        )
     }
 }
 

@@ -12,8 +12,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Activity, Direction, Fact, Listener, Observation, Owners, Session, activity::ProgramStep,
-    may_equal, tracker::Tracker,
+    Activity, Direction, Fact, Listener, Observation, Session, activity::ProgramStep, may_equal,
+    tracker::Tracker,
 };
 use crate::{
     clock::BootTime,
@@ -94,19 +94,14 @@ impl KeptSession {
 
     fn into_session(self) -> Session {
         Session {
-            key: self.key,
-            direction: self.direction,
             netns: self.flow.netns,
-            local: self.flow.local,
-            remote: self.flow.remote,
             attempted: self.attempted,
-            closed: None,
             opened: self.opened,
             preexisting: self.preexisting,
             reported: self.reported,
             inode: self.inode,
-            owners: Owners::default(),
             activity: self.activity,
+            ..Session::new(self.key, self.direction, self.flow.local, self.flow.remote)
         }
     }
 }

@@ -35,22 +35,18 @@ fn socket(port: u16, cookie: Option<u64>) -> Socket {
 /// As the list of open sockets has it, where each has a cookie and none an address.
 fn found(socket: &Socket, cookie: u64) -> Found {
     Found::Session(Box::new(Session {
-        key: SocketKey {
-            address: 0,
-            cookie: Some(cookie),
-        },
-        direction: Direction::Ingress,
         netns: socket.netns,
-        local: socket.local,
-        remote: socket.remote,
-        attempted: None,
-        closed: None,
-        opened: None,
         preexisting: true,
-        reported: false,
         inode: Some(cookie),
-        owners: Owners::default(),
-        activity: Activity::default(),
+        ..Session::new(
+            SocketKey {
+                address: 0,
+                cookie: Some(cookie),
+            },
+            Direction::Ingress,
+            socket.local,
+            socket.remote,
+        )
     }))
 }
 

@@ -15,7 +15,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use self::{compare::Differences, found::FoundSessions};
 use super::{
-    Activity, Attribution, Direction, Fact, Listener, Observation, Owner, Owners, Session,
+    Activity, Attribution, Direction, Fact, Listener, Observation, Owner, Session,
     handlers::Handlers, listeners::Listeners, table::Table, tree::Trees,
 };
 use crate::{
@@ -343,19 +343,8 @@ fn is_same_socket(left: SocketKey, right: SocketKey) -> bool {
 
 fn new_session(socket: &Socket, direction: Direction) -> Session {
     Session {
-        key: socket.key,
-        direction,
         netns: socket.netns,
-        local: socket.local,
-        remote: socket.remote,
-        attempted: None,
-        closed: None,
-        opened: None,
-        preexisting: false,
-        reported: false,
-        inode: None,
-        owners: Owners::default(),
-        activity: Activity::default(),
+        ..Session::new(socket.key, direction, socket.local, socket.remote)
     }
 }
 

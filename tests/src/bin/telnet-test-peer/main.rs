@@ -16,6 +16,7 @@ mod report;
 mod script;
 mod serve;
 mod socket;
+mod unprivileged;
 
 use std::env;
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["once", address, text] => client::once(address.parse()?, text),
         ["many", address, count] => client::many(address.parse()?, count.parse()?),
         ["breakout", role, folder, victim] => breakout::run(role, folder, victim),
+        ["without-net-admin", program, ref args @ ..] => unprivileged::run(program, args),
         _ => bail!("unknown arguments {words:?}"),
     }
     .with_context(|| format!("telnet-test-peer {words:?}"))

@@ -1,7 +1,7 @@
 //! What is not supported, and what is only warned of; where findings stand.
 
 use super::{one, rendered, toml, with};
-use crate::rules::tests::file;
+use crate::rules::{ResponseAction, tests::file};
 use crate::source::{Level, Position};
 
 #[test]
@@ -239,5 +239,22 @@ proptest::proptest! {
         toml(&text);
         toml(&file(&format!("{key} ={value}\n")));
         toml(text.get(..cut).unwrap_or_default());
+    }
+}
+
+#[test]
+fn of_response_actions_those_for_this_agent_are_taken() {
+    let own = "{ action_type_id = \".telnet-monitor\", params = { command = \"close-session\" } }";
+    let endpoint = "{ action_type_id = \".endpoint\", params = { command = \"isolate\" } }";
+    let close = Some(ResponseAction::CloseSession);
+    for (actions, expected) in [
+        (String::new(), None),
+        (endpoint.to_owned(), None),
+        (own.to_owned(), close),
+        (format!("{endpoint}, {own}"), close),
+    ] {
+        let report = toml(&file(&format!("response_actions = [{actions}]")));
+        let found: Vec<_> = report.rules.iter().map(|rule| rule.response).collect();
+        assert_eq!(found, [expected], "{actions}: {}", rendered(&report));
     }
 }
