@@ -7,7 +7,7 @@ use super::{expect::Expected, kernel::NEWEST};
 pub(super) const SHARE: [&str; 3] = ["5.10", "6.1", NEWEST];
 /// What they run of it: enough to see that the probe loads whole and reads the right memory, in
 /// minutes although the processor is emulated.
-const SHARE_SUITES: [&str; 2] = [KERNEL, REFUSALS];
+const SHARE_SUITES: [&str; 3] = [KERNEL, AUTO, REFUSALS];
 /// Labels of all guests.
 pub(crate) const ALL: [&str; 11] = [
     "5.10",

@@ -12,11 +12,7 @@ impl ProcessReader {
     /// Describes a child by its parent, when that is known to run what the child started with:
     /// the child may be gone before `/proc` can be read.
     pub fn inherit(&mut self, child: &Task) {
-        let Some(parent) = child
-            .parent
-            .and_then(|pid| self.by_pid.get(&pid).cloned())
-            .filter(|parent| is_parent(&parent.process, child))
-        else {
+        let Some(parent) = self.parent_of(child) else {
             return;
         };
         let ticks = child.start.map(|start| self.identity.ticks(start));
@@ -43,6 +39,19 @@ impl ProcessReader {
             image: parent.image,
         };
         self.remember(Key::of(child), known);
+    }
+
+    /// The process that made `child`, read now when it is not remembered: it mostly outlives the
+    /// child, which may be gone before anything is to be told of it.
+    fn parent_of(&mut self, child: &Task) -> Option<Known> {
+        let pid = child.parent?;
+        let is_it = |known: &Known| is_parent(&known.process, child);
+        if let Some(known) = self.by_pid.get(&pid).filter(|known| is_it(known)) {
+            return Some(known.clone());
+        }
+        let task = self.task(pid)?;
+        self.describe(&task);
+        self.by_pid.get(&pid).filter(|known| is_it(known)).cloned()
     }
 }
 
