@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use telnet_tests::agent::{ALL, Agent, Document, list};
+use telnet_tests::agent::{Agent, Document, list};
 use telnet_tests::check::{get, number, text};
 use telnet_tests::lab::{self, Lab, V4};
 use telnet_tests::peer::{Server, ServerKind};
@@ -55,7 +55,7 @@ fn both_ends(agent: &mut Agent, lab: &Lab, actions: &[&str]) -> Result<Vec<Docum
 #[test]
 fn sessions_are_found_and_their_ends_told_although_the_ring_overflowed() -> Result<()> {
     lab::live_alone(|lab| {
-        let mut agent = Agent::start(lab, ["--emit", "events", ALL, "--ring-bytes", RING])?;
+        let mut agent = Agent::start(lab, ["--emit", "events", "--ring-bytes", RING])?;
         let server = Server::start(lab, ServerKind::Fork, TELNET, 1)?;
         let mut command = tools::peer()?.command();
         command.args(["many", &TELNET.to_string(), &SESSIONS.to_string()]);
@@ -116,7 +116,7 @@ fn sessions_are_found_and_their_ends_told_although_the_ring_overflowed() -> Resu
 fn a_burst_is_read_to_its_end() -> Result<()> {
     const SESSIONS: usize = 1_000;
     lab::live_alone(|lab| {
-        let mut agent = Agent::start(lab, ["--emit", "events", ALL])?.with_patience(4);
+        let mut agent = Agent::start(lab, ["--emit", "events"])?.with_patience(4);
         let listener = lab.net.listen(TELNET)?;
         let last = lab.net.run(|| {
             let mut last = None;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
-use telnet_tests::agent::{ALL, Agent, Document, list};
+use telnet_tests::agent::{Agent, Document, list};
 use telnet_tests::check::{Check, number, text};
 use telnet_tests::lab::{self, Lab, V4};
 use telnet_tests::peer::{Scripted, Server, ServerKind};
@@ -178,7 +178,7 @@ fn is_unseen(document: &Document) -> bool {
 #[test]
 fn a_killed_and_restarted_agent_reports_every_session_once() -> Result<()> {
     lab::live_alone(|lab| {
-        let mut first = Agent::start(lab, ["--emit", "all", ALL])?;
+        let mut first = Agent::start(lab, ["--emit", "all"])?;
         let server = Server::start(lab, ServerKind::Fork, TELNET, 1)?;
         let mut command = tools::peer()?.command();
         command.args(["many", &TELNET.to_string(), &SESSIONS.to_string()]);
@@ -187,7 +187,7 @@ fn a_killed_and_restarted_agent_reports_every_session_once() -> Result<()> {
         server.all_served(SESSIONS)?;
         let before = first.fence(lab)?;
         first.stop(Signal::KILL)?;
-        let mut second = Agent::start(lab, ["--emit", "all", ALL])?;
+        let mut second = Agent::start(lab, ["--emit", "all"])?;
         let after = second.fence(lab)?;
 
         // What the cap held back may alert now; nothing alerts twice, and no event comes twice.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use telnet_tests::agent::{ALL, Agent, Document};
+use telnet_tests::agent::{Agent, Document};
 use telnet_tests::check::{get, number, text};
 use telnet_tests::lab::{self, V4};
 use telnet_tests::peer::{Server, ServerKind};
@@ -65,7 +65,7 @@ fn args_are_right(event: &Value, text: &str) -> bool {
 fn clients_that_are_gone_at_once_are_named_with_their_arguments() -> Result<()> {
     let sessions = load::sessions()?;
     lab::live_alone(|lab| {
-        let mut agent = Agent::start(lab, ["--emit", "events", ALL])?.with_patience(6);
+        let mut agent = Agent::start(lab, ["--emit", "events"])?.with_patience(6);
         let _server = Server::start(lab, ServerKind::Threads, TELNET, 1)?;
         let peer = tools::peer()?;
         let clients: Vec<Client> = lab.net.run(|| {
@@ -113,7 +113,7 @@ fn clients_that_are_gone_at_once_are_named_with_their_arguments() -> Result<()> 
 fn concurrent_sessions_of_a_forking_server_have_their_own_handlers() -> Result<()> {
     let sessions = load::sessions()?;
     lab::live_alone(|lab| {
-        let mut agent = Agent::start(lab, ["--emit", "events", ALL])?.with_patience(6);
+        let mut agent = Agent::start(lab, ["--emit", "events"])?.with_patience(6);
         let server = Server::start(lab, ServerKind::Fork, TELNET, 1)?;
         let mut command = tools::peer()?.command();
         command.args(["many", &TELNET.to_string(), &sessions.to_string()]);

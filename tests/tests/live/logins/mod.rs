@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use telnet_tests::agent::{ALL, Agent};
+use telnet_tests::agent::Agent;
 use telnet_tests::lab::{Lab, V4};
 use telnet_user::rules::SHIPPED;
 
@@ -36,7 +36,7 @@ fn shipped_rules(lab: &Lab) -> Result<PathBuf> {
 /// An agent with these rules.
 fn agent(lab: &Lab) -> Result<Agent> {
     let rules = shipped_rules(lab)?;
-    let args = ["--emit", "all", ALL, "--rules"].map(OsString::from);
+    let args = ["--emit", "all", "--rules"].map(OsString::from);
     let args = args.into_iter().chain([rules.into_os_string()]);
     Ok(Agent::start(lab, args)?.with_fence_port(PORT))
 }

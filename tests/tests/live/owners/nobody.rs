@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
-use telnet_tests::agent::{ALL, Agent, Document, list};
+use telnet_tests::agent::{Agent, Document, list};
 use telnet_tests::check::{Check, text};
 use telnet_tests::lab;
 use telnet_tests::peer::Scripted;
@@ -43,7 +43,7 @@ fn whoever_happens_to_have_the_cpu_is_never_named() -> Result<()> {
         lab.net
             .ip(&["route", "add", "198.51.100.0/24", "dev", "lo"])?;
         lab.net.set_sysctl("net/ipv4/tcp_syn_retries", "1")?;
-        let mut agent = Agent::start(lab, ["--emit", "all", "--attempts", ALL])?;
+        let mut agent = Agent::start(lab, ["--emit", "all", "--attempts"])?;
         let busybox = tools::find("busybox")?;
         let mut strangers = Vec::new();
         for _ in 0..2 * std::thread::available_parallelism()?.get() {
