@@ -102,7 +102,9 @@ impl Reader {
                 Cause::Time => debug!("comparing with the sockets that are open"),
             }
             let filter = self.scope.filter.clone();
+            let start = Instant::now();
             take_in_open(&mut self.probe, &self.inputs, filter).await?;
+            self.repair.took(start.elapsed());
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! When to compare what is tracked with what is open: whenever records were lost, and now and then.
 //!
 //! Nobody is told of a loss, so the ledger is read: a moment after records came in, and with each
-//! heartbeat. Some events a kernel loses without counting them; so while records come there is a
-//! comparison every few minutes as well.
+//! heartbeat. Some events a kernel loses without counting them; so while records come there are
+//! comparisons as well.
 
 use std::time::Duration;
 
@@ -15,17 +15,18 @@ use crate::probe::Ledger;
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// Least time between two comparisons, which list all sockets of the host.
 const COMPARE_EVERY: Duration = Duration::from_secs(10);
-/// A socket can outlast its session by `TCP_TIMEWAIT_LEN`, one minute, and only then be found gone.
-const COMPARE_AGAIN: Duration = Duration::from_secs(70);
 /// From the first record after a comparison to the next one, when no loss was counted.
-const COMPARE_ANYWAY: Duration = Duration::from_mins(5);
+const COMPARE_ANYWAY: Duration = Duration::from_secs(30);
+/// On a host where a comparison takes long, it is made so much less often than that: one part of
+/// this many of the time goes to it.
+const SHARE: u32 = 100;
 
 /// Why a comparison is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     /// Records were lost since the last one.
     Loss,
-    /// The last one is long ago, or was too soon to see everything gone.
+    /// The last one is long ago.
     Time,
 }
 
@@ -37,6 +38,8 @@ pub(super) struct Repair {
     look: Option<Instant>,
     /// When the last comparison was.
     compared: Option<Instant>,
+    /// How long it took.
+    took: Duration,
     /// When to compare although nothing more was lost.
     again: Option<Instant>,
 }
@@ -48,8 +51,13 @@ impl Repair {
             self.look = now.checked_add(LOOK_AFTER);
         }
         if self.again.is_none() {
-            self.again = now.checked_add(COMPARE_ANYWAY);
+            self.again = now.checked_add(COMPARE_ANYWAY.max(self.took.saturating_mul(SHARE)));
         }
+    }
+
+    /// The comparison that was due took so long.
+    pub(super) const fn took(&mut self, time: Duration) {
+        self.took = time;
     }
 
     /// Waits until the ledger is to be looked at.
@@ -73,14 +81,13 @@ impl Repair {
                 return None;
             }
             self.answered = losses;
-            self.again = now.checked_add(COMPARE_AGAIN);
             Cause::Loss
         } else if self.again.is_some_and(|again| again <= now) {
-            self.again = None;
             Cause::Time
         } else {
             return None;
         };
+        self.again = None;
         self.compared = Some(now);
         Some(cause)
     }
@@ -99,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_loss_is_answered_soon_but_not_too_often_and_once_more_later() {
+    fn each_loss_is_answered_soon_but_not_too_often() {
         let start = Instant::now();
         let mut repair = Repair::default();
         let mut at = |seconds, missed| {
@@ -115,9 +122,7 @@ mod tests {
             (2, 2, None),
             (3, 3, None),
             (11, 3, Some(Cause::Loss)),
-            (30, 3, None),
-            (81, 3, Some(Cause::Time)),
-            (400, 3, None),
+            (81, 3, None),
         ];
         for (seconds, missed, expected) in needed {
             assert_eq!(at(seconds, missed), expected, "after {seconds} s");
@@ -141,5 +146,17 @@ mod tests {
         assert_eq!(cause, Some(Cause::Time));
         let never = tokio::time::timeout(Duration::from_hours(1), repair.due());
         assert!(never.await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_long_is_done_less_often() {
+        let mut repair = Repair::default();
+        repair.took(Duration::from_secs(5));
+        let now = Instant::now();
+        repair.note_records(now);
+        repair.due().await;
+        assert_eq!(repair.is_needed(&Ledger::default(), Instant::now()), None);
+        repair.due().await;
+        assert_eq!(now.elapsed(), Duration::from_secs(500));
     }
 }

@@ -33,13 +33,20 @@ fn read(path: &Path, each: &mut impl FnMut(Entry)) -> io::Result<()> {
     Ok(())
 }
 
-/// `SLOT: LOCAL REMOTE STATE QUEUES TIMER RETRANSMITS UID TIMEOUT INODE …`
+/// The `TIMER` of what stays of a connection that is over.
+const TIME_WAIT: &str = "03:";
+
+/// `SLOT: LOCAL REMOTE STATE QUEUES TIMER RETRANSMITS UID TIMEOUT INODE …`; none as by
+/// [`super::wire::entry`].
 fn parse(line: &str) -> Option<Entry> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let local = end(fields.next()?)?;
     let remote = end(fields.next()?)?;
     let state = tcp_state(u8::from_str_radix(fields.next()?, 16).ok()?)?;
-    let inode = fields.nth(5)?.parse().ok()?;
+    if fields.nth(1)?.starts_with(TIME_WAIT) {
+        return None;
+    }
+    let inode = fields.nth(3)?.parse().ok()?;
     Some(Entry {
         local,
         remote,
@@ -85,6 +92,17 @@ mod tests {
     const MAPPED: &str = "   2: 0000000000000000FFFF00000100007F:0017 \
                           0000000000000000FFFF00000200007F:C001 08 00000000:00000000 00:00000000 \
                           00000000  1000        0 4712 1 ffff";
+
+    const REMAINS: &str = "   3: 0100007F:0017 0200007F:C001 05 00000000:00000000 03:000016E1 \
+                           00000000     0        0 0 3 ffff";
+
+    #[test]
+    fn what_stays_of_a_connection_is_none() {
+        assert_eq!(parse(REMAINS), None);
+        let open = REMAINS.replace("03:", "00:");
+        let state = parse(&open).map(|entry| entry.state);
+        assert_eq!(state, Some(TcpState::FinWait2));
+    }
 
     #[test]
     #[cfg(target_endian = "little")]

@@ -7,7 +7,7 @@ use netlink_packet_sock_diag::{
         AF_INET, AF_INET6, IPPROTO_TCP, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED,
         TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT,
     },
-    inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags, nlas::Nla},
+    inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags, Timer, nlas::Nla},
 };
 
 use crate::probe::record::{TcpCounters, TcpState};
@@ -76,8 +76,13 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
+/// None for what stays of a connection that is over (`struct inet_timewait_sock`): the kernel lists
+/// it for a minute, in `FIN_WAIT2` when the peer has not closed its side.
 pub(super) fn entry(response: &InetResponse) -> Option<Entry> {
     let header = &response.header;
+    if matches!(header.timer, Some(Timer::TimeWait)) {
+        return None;
+    }
     let id = &header.socket_id;
     let state = tcp_state(header.state)?;
     let end = |ip, port| canonical(SocketAddr::new(ip, port));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Signal, kill_process};
@@ -124,13 +124,9 @@ fn work(visitors: &mut [Visitor]) -> Result<Vec<String>> {
     Ok(terminals)
 }
 
-/// Longer than it takes the agent to find the end of a session that the kernel told nobody of: it
-/// compares what it knows with the open sockets every five minutes.
-const FOUND_BY_THEN: Duration = Duration::from_mins(8);
-
 /// Inbound events by action and the client's port; waits until `count` sessions have ended.
 fn events(agent: &mut Agent, lab: &Lab, count: usize) -> Result<HashMap<u64, Vec<Value>>> {
-    let deadline = Instant::now() + FOUND_BY_THEN;
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let documents = agent.of(lab);
         let inbound = documents
