@@ -19,6 +19,8 @@ struct State {
     documents: BTreeMap<String, Value>,
     /// Requests that such a server would refuse.
     complaints: Vec<String>,
+    /// Hangs up on whoever asks.
+    is_down: bool,
 }
 
 /// The server; it listens until the test process ends.
@@ -49,6 +51,11 @@ impl SearchServer {
     /// Every document, each id once.
     pub fn documents(&self) -> Vec<Value> {
         lock(&self.state).documents.values().cloned().collect()
+    }
+
+    /// Makes it hang up before it answers, or answer again.
+    pub fn set_down(&self, is_down: bool) {
+        lock(&self.state).is_down = is_down;
     }
 
     /// What was wrong with requests.
@@ -89,7 +96,7 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) -> Result<()> {
         let length = length.with_context(|| format!("no length: {request}"))?;
         ensure!(length <= MAX_BODY, "{length} bytes");
         let mut body = vec![0; length];
-        if reader.read_exact(&mut body).is_err() {
+        if reader.read_exact(&mut body).is_err() || lock(state).is_down {
             return Ok(());
         }
         ensure!(

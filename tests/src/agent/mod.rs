@@ -282,6 +282,11 @@ impl Agent {
         self.process.pid()
     }
 
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        self.process.stderr.text()
+    }
+
     /// Waits until its log has `words` in this many lines.
     pub fn wait_for_log(&self, words: &str, times: usize) -> Result<()> {
         let has_them = |log: &Captured| {

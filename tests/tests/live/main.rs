@@ -46,6 +46,8 @@ mod sessions;
 #[cfg(test)]
 mod sessions_command;
 #[cfg(test)]
+mod soak;
+#[cfg(test)]
 mod types_hidden;
 
 /// Name of [`rule_file`]'s rule.

@@ -35,6 +35,19 @@ enum Layer {
     Live,
     /// Live tests on other kernels, in virtual machines
     Vm(VmOptions),
+    /// The agent as released in mixed traffic with faults, longer than with every change
+    Soak(SoakOptions),
+}
+
+/// How long the soak takes.
+#[derive(Debug, clap::Args)]
+struct SoakOptions {
+    /// Minutes it takes
+    #[arg(long, default_value_t = 60)]
+    minutes: u64,
+    /// Also set the clock of this machine forth and back by a quarter of an hour
+    #[arg(long)]
+    set_clock: bool,
 }
 
 /// Which virtual machines, and what to run in them. Without any option: what the oldest, the most
@@ -99,6 +112,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
         Some(Layer::Unit) => unit(workspace, probe::last_built(workspace).as_deref()),
         Some(Layer::Live) => live(workspace, &agent(workspace)?),
         Some(Layer::Vm(options)) => options.matrix().run(workspace),
+        Some(Layer::Soak(options)) => soak(workspace, options),
         None => {
             let agent = agent(workspace)?;
             unit(workspace, Some(&agent.probe))?;
@@ -137,9 +151,22 @@ pub(crate) fn live(workspace: &Workspace, agent: &Agent) -> anyhow::Result<()> {
     tracefs::ensure(workspace);
     for hook in ["syscall-exit", "userspace"] {
         println!("owners of sockets with the accept hook {hook}");
-        live_tests(workspace, agent, Some(hook), &["owners::"])?;
+        let forced = [("TELNET_MONITOR_ACCEPTOR", hook.into())];
+        live_tests(workspace, agent, forced, &["owners::"])?;
     }
-    live_tests(workspace, agent, None, &[])
+    live_tests(workspace, agent, [], &[])
+}
+
+fn soak(workspace: &Workspace, options: &SoakOptions) -> anyhow::Result<()> {
+    let needs = [Need::Probe, Need::LiveTests];
+    let ready = toolchain::ensure(workspace, &needs, None)?;
+    let agent = build::agent(workspace, true, ready.toolchain)?;
+    tracefs::ensure(workspace);
+    let minutes = options.minutes.to_string();
+    let clock = options.set_clock.then(|| ("TELNET_TEST_CLOCK", "1".into()));
+    let variables = [("TELNET_TEST_SOAK_MINUTES", minutes.into())];
+    let variables = variables.into_iter().chain(clock);
+    live_tests(workspace, &agent, variables, &["soak::"])
 }
 
 /// Compiled as this user, run as root, one at a time because they share that kernel. The same
@@ -147,11 +174,11 @@ pub(crate) fn live(workspace: &Workspace, agent: &Agent) -> anyhow::Result<()> {
 fn live_tests(
     workspace: &Workspace,
     agent: &Agent,
-    hook: Option<&str>,
+    variables: impl IntoIterator<Item = (&'static str, OsString)>,
     filter: &[&str],
 ) -> anyhow::Result<()> {
     let mut environment = live_environment(workspace, agent);
-    environment.extend(hook.map(|hook| ("TELNET_MONITOR_ACCEPTOR", hook.into())));
+    environment.extend(variables);
     let mut command = workspace.cargo();
     command.args(["test", "--package", "telnet-tests", "--lib", "--tests"]);
     command.arg("--").arg("--test-threads=1").args(filter);

@@ -31,14 +31,14 @@ const IN: usize = 100;
 const FIRST_USER_ID: u32 = 5_000;
 
 /// One who logs in: a connection without a telnet program, which busybox telnetd takes too.
-pub(super) struct Visitor {
+pub(in super::super) struct Visitor {
     stream: TcpStream,
     number: u32,
     heard: String,
 }
 
 impl Visitor {
-    pub(super) fn arrive(lab: &Lab, number: u32) -> Result<Self> {
+    pub(in super::super) fn arrive(lab: &Lab, number: u32) -> Result<Self> {
         let stream = lab.net.connect(SERVER)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let heard = String::new();
@@ -49,7 +49,7 @@ impl Visitor {
         })
     }
 
-    pub(super) fn port(&self) -> Result<u64> {
+    pub(in super::super) fn port(&self) -> Result<u64> {
         Ok(u64::from(self.stream.local_addr()?.port()))
     }
 
@@ -88,13 +88,13 @@ impl Visitor {
         Ok(self.stream.write_all(format!("{line}\r").as_bytes())?)
     }
 
-    pub(super) fn answer(&mut self, question: &str, line: &str) -> Result<String> {
+    pub(in super::super) fn answer(&mut self, question: &str, line: &str) -> Result<String> {
         let before = self.hear(question)?;
         self.say(line)?;
         Ok(before)
     }
 
-    pub(super) fn log_in(&mut self) -> Result<()> {
+    pub(in super::super) fn log_in(&mut self) -> Result<()> {
         let user = self.user();
         self.answer("login: ", &user)?;
         self.answer("assword: ", PASSWORD).map(drop)
@@ -208,7 +208,7 @@ fn is_theirs(events: &[Value], visitor: &Visitor, terminal: &str) -> Result<()> 
     Ok(())
 }
 
-pub(super) fn house(lab: &Lab, users: u32) -> Result<House> {
+pub(in super::super) fn house(lab: &Lab, users: u32) -> Result<House> {
     let house = House::build(lab, Login::Busybox)?;
     for number in 0..users {
         house.add_user(&format!("user{number}"), FIRST_USER_ID + number)?;

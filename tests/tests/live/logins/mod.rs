@@ -17,6 +17,8 @@ use telnet_tests::agent::Agent;
 use telnet_tests::lab::{Lab, V4};
 use telnet_user::rules::SHIPPED;
 
+pub(super) use self::many::{Visitor, house};
+
 /// A port of these tests' own: logins take seconds, and others flood port 23 meanwhile.
 const PORT: u16 = 2_399;
 const SERVER: SocketAddr = SocketAddr::new(V4, PORT);

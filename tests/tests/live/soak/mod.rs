@@ -1,0 +1,208 @@
+//! An agent in mixed traffic while everything around it breaks, again and again: each session alerts
+//! once at each end, the ledgers add up, and the agent holds no more at the end than at the start.
+
+mod subject;
+mod traffic;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
+use telnet_tests::{lab, load, wait};
+
+use self::subject::{Holdings, Subject};
+use self::traffic::Traffic;
+
+/// Sessions that are made while the agent does not read.
+const BURST: usize = 60;
+/// Sessions that are open while there is no agent.
+const HELD: usize = 5;
+/// Steps of plain traffic, a second each, after each fault.
+const STEPS: usize = 8;
+/// How far the clock is set back and forth, in seconds: further than a rule looks back.
+const CLOCK_STEP: i64 = 15 * 60;
+/// For the alerts of a fault to arrive.
+const SETTLED_BY: Duration = Duration::from_mins(3);
+/// The part of the time, in percent, after which the agent is left running, and what it holds is
+/// looked at; and from where on nothing may be more.
+const SETTLED_AFTER: u32 = 40;
+const LAST_PART: u32 = 80;
+
+/// What happens to the agent or around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// The search server hangs up on everybody.
+    SearchServerDown,
+    Reload,
+    BadReload,
+    /// More happens than the ring buffer has room for.
+    RingTooSmall,
+    /// Wall time goes forth and back.
+    ClockStep,
+    Restart,
+    Kill,
+}
+
+const FAULTS: [Fault; 7] = [
+    Fault::SearchServerDown,
+    Fault::Reload,
+    Fault::RingTooSmall,
+    Fault::Restart,
+    Fault::BadReload,
+    Fault::ClockStep,
+    Fault::Kill,
+];
+
+impl Fault {
+    /// Whether another process is the agent after it.
+    fn ends_the_agent(self) -> bool {
+        matches!(self, Self::Restart | Self::Kill)
+    }
+
+    /// A clock is set only on a machine of the test's own.
+    fn is_allowed(self) -> bool {
+        self != Self::ClockStep || load::may_set_clock()
+    }
+
+    fn strike(self, subject: &mut Subject<'_>, traffic: &mut Traffic<'_>) -> Result<()> {
+        match self {
+            Self::SearchServerDown => {
+                subject.search().set_down(true);
+                traffic.step()?;
+                traffic.visit()?;
+                subject.search().set_down(false);
+            }
+            Self::Reload => {
+                traffic.hold(HELD)?;
+                subject.reload()?;
+                traffic.step()?;
+            }
+            Self::BadReload => subject.reload_badly()?,
+            Self::RingTooSmall => subject.without_reader(|| traffic.hold(BURST))?,
+            Self::ClockStep => {
+                for seconds in [CLOCK_STEP, -CLOCK_STEP] {
+                    step_clock(seconds)?;
+                    traffic.step()?;
+                    settle(subject, traffic)?;
+                }
+            }
+            Self::Restart => {
+                subject.end()?;
+                traffic.hold(HELD)?;
+                subject.begin()?;
+            }
+            Self::Kill => {
+                traffic.hold(HELD)?;
+                subject.kill()?;
+                traffic.hold(HELD)?;
+                subject.begin()?;
+            }
+        }
+        settle(subject, traffic)?;
+        traffic.release();
+        Ok(())
+    }
+}
+
+/// Wall time and not any other.
+fn step_clock(seconds: i64) -> Result<()> {
+    let now = clock_gettime(ClockId::Realtime);
+    let then = Timespec {
+        tv_sec: now.tv_sec + seconds,
+        ..now
+    };
+    Ok(clock_settime(ClockId::Realtime, then)?)
+}
+
+/// Waits until everything that was made has alerted.
+fn settle(subject: &Subject<'_>, traffic: &Traffic<'_>) -> Result<()> {
+    let settled = wait::until_after("all alerts", SETTLED_BY, || {
+        let arrived: usize = subject.alerts().values().sum();
+        Ok((arrived >= traffic.ends()).then_some(()))
+    });
+    settled.with_context(|| difference(subject, traffic))
+}
+
+/// What is missing, or too much.
+fn difference(subject: &Subject<'_>, traffic: &Traffic<'_>) -> String {
+    let (expected, found) = (traffic.expected(), subject.alerts());
+    let missing = expected
+        .iter()
+        .filter(|(about, count)| found.get(about) != Some(count));
+    let unknown = found.keys().filter(|about| !expected.contains_key(*about));
+    format!(
+        "not once: {:?}, not ours: {:?}\n{}",
+        missing.collect::<Vec<_>>(),
+        unknown.collect::<Vec<_>>(),
+        subject.log()
+    )
+}
+
+/// The highest of each number.
+fn most(holdings: &[Holdings]) -> Result<Holdings> {
+    let highest = holdings.iter().copied().reduce(|one, other| Holdings {
+        resident: one.resident.max(other.resident),
+        files: one.files.max(other.files),
+        threads: one.threads.max(other.threads),
+    });
+    highest.context("never looked at what the agent holds")
+}
+
+/// A tenth and a megabyte are noise of an allocator.
+fn are_no_more(early: Holdings, late: Holdings) -> Result<()> {
+    let most = early.resident + early.resident / 10 + 1024;
+    ensure!(late.resident <= most, "memory grew: {early:?}, {late:?}");
+    ensure!(
+        late.files <= early.files && late.threads <= early.threads,
+        "files or threads are left behind: {early:?}, {late:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn faults_in_mixed_traffic_lose_nothing_and_leave_nothing_behind() -> Result<()> {
+    let time = load::soak()?;
+    lab::live_alone(|lab| {
+        let mut subject = Subject::start(lab)?;
+        let mut traffic = Traffic::start(lab)?;
+        let start = Instant::now();
+        let part = |percent| start.elapsed() >= time * percent / 100;
+        let (mut early, mut late) = (Vec::new(), Vec::new());
+        let mut struck = 0;
+        for fault in FAULTS.into_iter().cycle() {
+            let is_over = part(100) && struck >= FAULTS.len();
+            if is_over {
+                break;
+            }
+            struck += 1;
+            let stays = part(SETTLED_AFTER) && struck > FAULTS.len();
+            if !fault.is_allowed() || stays && fault.ends_the_agent() {
+                continue;
+            }
+            fault.strike(&mut subject, &mut traffic).with_context(|| {
+                format!("{fault:?}, {} s after the start", start.elapsed().as_secs())
+            })?;
+            for _ in 0..STEPS {
+                traffic.step()?;
+                // The traffic is the pace, and nothing is waited for.
+                thread::sleep(Duration::from_secs(1));
+            }
+            if part(LAST_PART) {
+                late.push(subject.holdings()?);
+            } else if stays {
+                early.push(subject.holdings()?);
+            }
+        }
+        settle(&subject, &traffic)?;
+        subject.end()?;
+        ensure!(
+            subject.alerts() == traffic.expected(),
+            "{}",
+            difference(&subject, &traffic)
+        );
+        let complaints = subject.search().complaints();
+        ensure!(complaints.is_empty(), "{complaints:?}");
+        are_no_more(most(&early)?, most(&late)?)
+    })
+}

@@ -1,0 +1,179 @@
+//! The agent of the soak: its configuration, its faults, and what it holds.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use rustix::process::{Signal, kill_process};
+use serde_json::Value;
+use telnet_tests::agent::Agent;
+use telnet_tests::check::{number, text};
+use telnet_tests::lab::{Lab, V4};
+use telnet_tests::process::pid;
+use telnet_tests::search::SearchServer;
+use telnet_tests::syslogd::free_port;
+
+use super::super::{RULE_NAME, rule_file};
+use super::traffic::PORTS;
+
+/// Too small for the burst of sessions that comes while nobody reads it.
+const RING: &str = "65536";
+
+/// What a process has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Holdings {
+    /// Resident memory in kibibytes (`VmRSS`, `proc_pid_status(5)`).
+    pub(super) resident: u64,
+    /// Open files.
+    pub(super) files: usize,
+    /// Threads.
+    pub(super) threads: usize,
+}
+
+/// The agent, and where its alerts go.
+pub(super) struct Subject<'a> {
+    lab: &'a Lab,
+    agent: Option<Agent>,
+    config: PathBuf,
+    search: SearchServer,
+    /// Reloads of the running agent that it took, and those that it refused.
+    reloads: (usize, usize),
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn start(lab: &'a Lab) -> Result<Self> {
+        let [one, other] = PORTS;
+        let rules = lab.dir().join("rules");
+        fs::create_dir(&rules)?;
+        // One for each direction: a rule makes at most a thousand alerts at a time.
+        for (index, direction) in ["ingress", "egress"].into_iter().enumerate() {
+            let query = format!(
+                "destination.ip:{V4} and destination.port:({one} or {other}) and \
+                 network.direction:{direction} and \
+                 event.action:(connection_accepted or connection_established)"
+            );
+            let rule = rule_file(&query)
+                .replace("0f2323", &format!("{index:06}"))
+                .replace(RULE_NAME, &format!("{RULE_NAME}, {direction}"));
+            fs::write(rules.join(format!("{direction}.toml")), rule)?;
+        }
+        let port = free_port()?;
+        let config = format!(
+            "[rules]\npaths = [\"{}\"]\n[spool]\ndir = \"{}\"\n\
+             [[sinks]]\ntype = \"stdout\"\nstreams = [\"health\"]\n\
+             [[sinks]]\ntype = \"elasticsearch\"\nstreams = [\"alerts\"]\ncompress = false\n\
+             nodes = [\"http://127.0.0.1:{port}\"]\nbackoff_max = \"2s\"\n",
+            rules.display(),
+            lab.dir().join("spool").display(),
+        );
+        let mut subject = Self {
+            lab,
+            agent: None,
+            config: lab.write("config.toml", &config)?,
+            search: SearchServer::start(port)?,
+            reloads: (0, 0),
+        };
+        subject.begin()?;
+        Ok(subject)
+    }
+
+    /// Starts the agent after [`Self::end`] or [`Self::kill`].
+    pub(super) fn begin(&mut self) -> Result<()> {
+        let arguments = [Path::new("-c"), &self.config];
+        let ring = ["--ring-bytes", RING].map(Path::new);
+        let agent = Agent::start(self.lab, arguments.into_iter().chain(ring))?;
+        self.agent = Some(agent);
+        self.reloads = (0, 0);
+        Ok(())
+    }
+
+    /// Ends it as a service manager does. Its ledgers must add up.
+    pub(super) fn end(&mut self) -> Result<()> {
+        let agent = self.agent.take().context("no agent")?;
+        agent.finish().map(drop)
+    }
+
+    /// Ends it as the kernel does that runs out of memory.
+    pub(super) fn kill(&mut self) -> Result<()> {
+        let agent = self.agent.take().context("no agent")?;
+        agent.stop(Signal::KILL).map(drop)
+    }
+
+    /// Reloads rules that are as they were.
+    pub(super) fn reload(&mut self) -> Result<()> {
+        self.reloads.0 += 1;
+        self.hang_up()?;
+        self.agent()?.wait_for_log("INFO reloaded", self.reloads.0)
+    }
+
+    /// Asks for a configuration that is broken, which it must not take.
+    pub(super) fn reload_badly(&mut self) -> Result<()> {
+        let good = fs::read_to_string(&self.config)?;
+        fs::write(&self.config, "[rulez]\n")?;
+        self.reloads.1 += 1;
+        self.hang_up()?;
+        let told = self.agent()?.wait_for_log("not reloaded", self.reloads.1);
+        fs::write(&self.config, good)?;
+        told
+    }
+
+    /// Keeps it from reading the ring buffer while `action` runs.
+    pub(super) fn without_reader(&self, action: impl FnOnce() -> Result<()>) -> Result<()> {
+        let pid = pid(self.agent()?.pid())?;
+        kill_process(pid, Signal::STOP)?;
+        let done = action();
+        kill_process(pid, Signal::CONT)?;
+        done
+    }
+
+    pub(super) fn search(&self) -> &SearchServer {
+        &self.search
+    }
+
+    /// Alerts that arrived, by what they are about: the end of a session, and the client's port.
+    pub(super) fn alerts(&self) -> BTreeMap<(String, u64), usize> {
+        let documents = self.search.documents();
+        let mut found = BTreeMap::new();
+        for about in documents.iter().filter_map(about) {
+            *found.entry(about).or_default() += 1;
+        }
+        found
+    }
+
+    /// What the agent has now.
+    pub(super) fn holdings(&self) -> Result<Holdings> {
+        let process = PathBuf::from(format!("/proc/{}", self.agent()?.pid()));
+        let status = fs::read_to_string(process.join("status"))?;
+        let resident = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|rest| rest.trim().strip_suffix(" kB"))
+            .context("no VmRSS")?;
+        let count = |folder| anyhow::Ok(fs::read_dir(process.join(folder))?.count());
+        Ok(Holdings {
+            resident: resident.parse()?,
+            files: count("fd")?,
+            threads: count("task")?,
+        })
+    }
+
+    /// The agent's log, for messages.
+    pub(super) fn log(&self) -> String {
+        self.agent.as_ref().map_or_else(String::new, Agent::log)
+    }
+
+    fn hang_up(&self) -> Result<()> {
+        Ok(kill_process(pid(self.agent()?.pid())?, Signal::HUP)?)
+    }
+
+    fn agent(&self) -> Result<&Agent> {
+        self.agent.as_ref().context("no agent")
+    }
+}
+
+fn about(document: &Value) -> Option<(String, u64)> {
+    text(document, "kibana.alert.uuid")?;
+    let direction = text(document, "network.direction")?.to_owned();
+    Some((direction, number(document, "source.port")?))
+}

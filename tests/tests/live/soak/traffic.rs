@@ -1,0 +1,129 @@
+//! Sessions of many kinds, and what the agent must say of them.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::net::sockopt::set_socket_linger;
+use telnet_tests::house::House;
+use telnet_tests::lab::{Lab, V4, V6};
+use telnet_tests::peer::{Server, ServerKind, Telnetd, TelnetdKind};
+use telnet_tests::wait::PATIENCE;
+
+use super::super::logins::{Visitor, house};
+
+/// A server that serves whoever comes.
+const SERVER: SocketAddr = SocketAddr::new(V4, 23);
+/// A telnet server with users, where the same rules look.
+const TELNETD: SocketAddr = SocketAddr::new(V4, 2_399);
+/// Where nobody listens.
+const CLOSED: SocketAddr = SocketAddr::new(V6, 23);
+/// No rule is about it.
+const ELSEWHERE: SocketAddr = SocketAddr::new(V4, 8_023);
+/// Connections elsewhere for each that a rule is about.
+const UNWANTED: usize = 20;
+
+/// Ports that the rules are about.
+pub(super) const PORTS: [u16; 2] = [SERVER.port(), TELNETD.port()];
+
+/// Clients and servers in the lab.
+pub(super) struct Traffic<'a> {
+    lab: &'a Lab,
+    elsewhere: TcpListener,
+    held: Vec<TcpStream>,
+    /// How often a session was made from this port: an hour is long enough to come by one twice.
+    made: BTreeMap<u16, usize>,
+    visits: u32,
+    _house: House,
+    _telnetd: Telnetd,
+    _server: Server,
+}
+
+impl<'a> Traffic<'a> {
+    pub(super) fn start(lab: &'a Lab) -> Result<Self> {
+        let house = house(lab, 1)?;
+        Ok(Self {
+            lab,
+            elsewhere: lab.net.listen(ELSEWHERE)?,
+            held: Vec::new(),
+            made: BTreeMap::new(),
+            visits: 0,
+            _telnetd: Telnetd::start_in(lab, &house, TelnetdKind::Busybox, TELNETD, &[])?,
+            _house: house,
+            _server: Server::start(lab, ServerKind::Threads, SERVER, 1)?,
+        })
+    }
+
+    /// One of each kind that is over at once, among many that are no telnet.
+    pub(super) fn step(&mut self) -> Result<()> {
+        self.lab.net.run(|| {
+            for _ in 0..UNWANTED {
+                let client = TcpStream::connect(ELSEWHERE)?;
+                drop((self.elsewhere.accept()?, client));
+            }
+            let refused = TcpStream::connect(CLOSED);
+            ensure!(refused.is_err(), "somebody listens on {CLOSED}");
+            Ok(())
+        })??;
+        let mut brief = self.connect()?;
+        brief.write_all(b"hello\r\n")?;
+        brief.shutdown(std::net::Shutdown::Write)?;
+        brief.set_read_timeout(Some(PATIENCE))?;
+        brief.read_to_end(&mut Vec::new())?;
+        // Whatever is closed with this set is reset.
+        let reset = self.connect()?;
+        set_socket_linger(&reset, Some(Duration::ZERO))?;
+        Ok(())
+    }
+
+    /// Sessions that stay open until [`Self::release`].
+    pub(super) fn hold(&mut self, count: usize) -> Result<()> {
+        for _ in 0..count {
+            let client = self.connect()?;
+            self.held.push(client);
+        }
+        Ok(())
+    }
+
+    /// Ends what was held.
+    pub(super) fn release(&mut self) {
+        self.held.clear();
+    }
+
+    /// Somebody logs in, does something and leaves.
+    pub(super) fn visit(&mut self) -> Result<()> {
+        let mut visitor = Visitor::arrive(self.lab, 0)?;
+        self.count(u16::try_from(visitor.port()?)?);
+        visitor.log_in()?;
+        visitor.answer("$ ", "busybox id")?;
+        visitor.answer("$ ", "exit")?;
+        self.visits += 1;
+        Ok(())
+    }
+
+    /// Both ends of all sessions so far.
+    pub(super) fn ends(&self) -> usize {
+        2 * self.made.values().sum::<usize>()
+    }
+
+    /// What each alert of [`Self::ends`] is about, as [`super::about`] has it, and how often.
+    pub(super) fn expected(&self) -> BTreeMap<(String, u64), usize> {
+        let both = self.made.iter().flat_map(|(port, count)| {
+            ["ingress", "egress"].map(|end| ((end.to_owned(), u64::from(*port)), *count))
+        });
+        both.collect()
+    }
+
+    fn connect(&mut self) -> Result<TcpStream> {
+        let client = self.lab.net.connect(SERVER)?;
+        let port = client.local_addr().context("a client's address")?.port();
+        self.count(port);
+        Ok(client)
+    }
+
+    fn count(&mut self, port: u16) {
+        *self.made.entry(port).or_default() += 1;
+    }
+}
