@@ -229,20 +229,22 @@ pub struct ProcessRecord {
     pub reserved: u32,
 }
 
-/// What one CPU did with the events it saw: `seen = filtered + submitted + dropped`.
+/// What one CPU did with the events it saw: what was seen was filtered, submitted or dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct KernelCounters {
-    /// Events a program ran for.
-    pub seen: u64,
-    /// Not TCP, not a transition that is reported, or no monitored port.
-    pub filtered: u64,
+    /// Changes of state a program ran for.
+    pub seen_changes: u64,
+    /// Those that are not TCP, not a transition that is reported, or of no monitored port.
+    pub filtered_changes: u64,
+    /// Accepts, forks, execs and exits a program ran for.
+    pub seen_calls: u64,
+    /// Those that are of no monitored port, or more than a session may report.
+    pub filtered_calls: u64,
     /// Records handed to the ring buffer.
     pub submitted: u64,
     /// Records lost because the ring buffer was full.
     pub dropped_ring_full: u64,
-    /// Those of `seen` that are no changes of state, of which there are many more.
-    pub seen_calls: u64,
 }
 
 const _: () = assert!(size_of::<StateRecord>() == 120);

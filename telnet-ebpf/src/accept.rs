@@ -66,7 +66,7 @@ fn handle<A: Access>(kind: u32, sock: Sock<A>, cookie: u64) {
     let is_wanted =
         || Ends::INBOUND.are_wanted(local_port, sock.remote_port(), || sock.addresses());
     if !is_tcp(sock) || !(local_port == 0 || is_wanted()) {
-        counters.filtered();
+        counters.filtered_call();
         return;
     }
     counters.emit::<CallRecord>(

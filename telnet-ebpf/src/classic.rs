@@ -87,12 +87,12 @@ pub(crate) fn handle(ctx: &TracePointContext) {
     let Some(counters) = Counters::this_cpu() else {
         return;
     };
-    counters.seen();
+    counters.seen_change();
     let entry = Entry(KernelPtr::new(ctx.as_ptr()));
     let old = entry.state(&CLASSIC_OLDSTATE);
     let new = entry.state(&CLASSIC_NEWSTATE);
     if !is_wanted(entry, old, new) {
-        counters.filtered();
+        counters.filtered_change();
         return;
     }
     match new {

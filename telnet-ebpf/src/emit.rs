@@ -11,15 +11,15 @@ use zerocopy::FromBytes;
 
 use crate::{
     maps::{COUNTERS, EVENTS},
+    offsets::HAS_RECURSION_GUARD,
     wake,
 };
 
 /// This CPU's [`KernelCounters`].
 ///
-/// Only this CPU writes them. A softirq can interrupt the program: kernels from 6.2 then skip the
-/// nested run (and count it as a recursion miss), older ones run it, so each step is one atomic
-/// add. `AtomicU64::fetch_add` does not exist on BPF; the intrinsic with its result unused is the
-/// add-without-fetch that every kernel knows.
+/// Only this CPU writes them. A softirq can interrupt a program with another one, so each step is one
+/// atomic add. `AtomicU64::fetch_add` does not exist on BPF; the intrinsic with its result unused is
+/// the add-without-fetch that every kernel knows.
 pub(crate) struct Counters(*mut KernelCounters);
 
 impl Counters {
@@ -29,24 +29,30 @@ impl Counters {
         COUNTERS.get_ptr_mut(0).map(Self)
     }
 
+    /// A change of state, which most hosts have many of that nobody wants.
     #[inline(always)]
-    pub(crate) fn seen(&self) {
+    pub(crate) fn seen_change(&self) {
         // SAFETY: in bounds of the map value, which lives as long as the map.
-        add_one(unsafe { addr_of_mut!((*self.0).seen) });
+        add_one_of_changes(unsafe { addr_of_mut!((*self.0).seen_changes) });
     }
 
-    /// Like `seen`, in a program that sees no changes of state.
+    #[inline(always)]
+    pub(crate) fn filtered_change(&self) {
+        // SAFETY: as in `seen_change`.
+        add_one_of_changes(unsafe { addr_of_mut!((*self.0).filtered_changes) });
+    }
+
+    /// Anything else that a program runs for.
     #[inline(always)]
     pub(crate) fn seen_call(&self) {
-        self.seen();
-        // SAFETY: as in `seen`.
+        // SAFETY: as in `seen_change`.
         add_one(unsafe { addr_of_mut!((*self.0).seen_calls) });
     }
 
     #[inline(always)]
-    pub(crate) fn filtered(&self) {
-        // SAFETY: as in `seen`.
-        add_one(unsafe { addr_of_mut!((*self.0).filtered) });
+    pub(crate) fn filtered_call(&self) {
+        // SAFETY: as in `seen_change`.
+        add_one(unsafe { addr_of_mut!((*self.0).filtered_calls) });
     }
 
     /// Numbers and submits one record that `fill` completes, or counts it as dropped.
@@ -60,7 +66,7 @@ impl Counters {
         fill: impl FnOnce(&mut T),
     ) {
         let Some(mut entry) = EVENTS.reserve::<T>(0) else {
-            // SAFETY: as in `seen`.
+            // SAFETY: as in `seen_change`.
             add_one(unsafe { addr_of_mut!((*self.0).dropped_ring_full) });
             return;
         };
@@ -77,16 +83,16 @@ impl Counters {
         };
         fill(record);
         entry.submit(wake::flags(time_ns));
-        // SAFETY: as in `seen`.
+        // SAFETY: as in `seen_change`.
         add_one(unsafe { addr_of_mut!((*self.0).submitted) });
     }
 
     /// Records this CPU tried to submit so far: the number of the next one.
     #[inline(always)]
     fn attempts(&self) -> u64 {
-        // SAFETY: as in `seen`.
+        // SAFETY: as in `seen_change`.
         let submitted = unsafe { (*self.0).submitted };
-        // SAFETY: as in `seen`.
+        // SAFETY: as in `seen_change`.
         let dropped = unsafe { (*self.0).dropped_ring_full };
         submitted + dropped
     }
@@ -96,4 +102,19 @@ impl Counters {
 fn add_one(counter: *mut u64) {
     // SAFETY: aligned and valid: a member of a map value of 8-byte integers.
     let _before = unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1) };
+}
+
+/// For counters that no program writes but the one for changes of state: where the kernel skips a
+/// nested run of it, nothing comes between the load and the store, and a locked add would be a
+/// good part of what an unwanted change costs.
+#[inline(always)]
+fn add_one_of_changes(counter: *mut u64) {
+    if HAS_RECURSION_GUARD.get() {
+        // SAFETY: as in `add_one`. Volatile keeps what is added here added here.
+        let count = unsafe { counter.read_volatile() };
+        // SAFETY: as in `add_one`.
+        unsafe { counter.write_volatile(count.wrapping_add(1)) };
+    } else {
+        add_one(counter);
+    }
 }

@@ -209,7 +209,7 @@ fn emit(kind: u32, family: u32, fill: impl FnOnce(&mut ProcessRecord)) -> bool {
     };
     counters.seen_call();
     let Some(left_out) = budget::spend(family, kind, now_ns()) else {
-        counters.filtered();
+        counters.filtered_call();
         return false;
     };
     counters.emit::<ProcessRecord>(

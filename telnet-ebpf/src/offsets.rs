@@ -118,4 +118,7 @@ globals! {
     HAS_TASK_BTF: Flag = Flag::unset();
     /// 1 when `bpf_probe_read_kernel` is allowed.
     HAS_PROBE_READ: Flag = Flag::unset();
+    /// 1 when the kernel skips a run of a raw tracepoint's program that interrupts another run of it
+    /// on the same CPU (kernel 6.2).
+    HAS_RECURSION_GUARD: Flag = Flag::unset();
 }

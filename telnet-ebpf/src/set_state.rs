@@ -30,9 +30,9 @@ pub(crate) fn handle(ctx: &BtfTracePointContext) {
     let Some(counters) = Counters::this_cpu() else {
         return;
     };
-    counters.seen();
+    counters.seen_change();
     let Some(change) = reported(ctx) else {
-        counters.filtered();
+        counters.filtered_change();
         return;
     };
     debug!(
@@ -110,17 +110,17 @@ fn reported(ctx: &BtfTracePointContext) -> Option<Change> {
         return None;
     }
     let local_port = local_port(sock, new);
-    // Who closed is only asked of servers: a client is known since its connect(2).
-    let is_close = new == FIN_WAIT1 || new == LAST_ACK;
-    if is_close && task::is_kernel_thread() {
-        return None;
-    }
     let is_wanted = match new {
         // Its clients are not known yet.
         LISTEN => Ends::SERVER.may_be_wanted(local_port),
         _ => ends(old, new).are_wanted(local_port, sock.remote_port(), || sock.addresses()),
     };
-    is_wanted.then_some(Change {
+    // Who closed is only asked of servers: a client is known since its connect(2).
+    let is_close = new == FIN_WAIT1 || new == LAST_ACK;
+    if !is_wanted || is_close && task::is_kernel_thread() {
+        return None;
+    }
+    Some(Change {
         sock,
         local_port,
         old,

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::net::Netns;
 use crate::tools::{self, Tool};
+use crate::witness::Witness;
 
 /// With the value `optional`, tests that cannot run here say so and pass.
 pub const LIVE_VAR: &str = "TELNET_LIVE";
@@ -26,6 +27,9 @@ const FENCE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 250));
 /// A user and a group without any rights.
 pub const NOBODY: u32 = 65_534;
 
+/// How often a test may be run for which the kernel withheld events.
+const ATTEMPTS: u32 = 3;
+
 /// Held by every live test of the machine, shared or alone.
 const LOCK: &str = "/run/telnet-live.lock";
 
@@ -38,24 +42,25 @@ pub struct Lab {
     pub fence_net: Netns,
     dir: TempDir,
     agent: Option<PathBuf>,
+    witness: Option<Witness>,
     /// Released last.
     _lock: File,
 }
 
 /// Runs a test that needs the agent. Others may run meanwhile.
-pub fn live(test: impl FnOnce(&Lab) -> Result<()>) -> Result<()> {
+pub fn live(test: impl Fn(&Lab) -> Result<()>) -> Result<()> {
     run(Lock::Shared, || tools::agent().map(Some), test)
 }
 
 /// Like [`live`], while no other live test runs on this machine: for tests with more sessions
 /// than the shipped rule makes alerts of. Every agent sees them, and would have no alerts
 /// left for its own test.
-pub fn live_alone(test: impl FnOnce(&Lab) -> Result<()>) -> Result<()> {
+pub fn live_alone(test: impl Fn(&Lab) -> Result<()>) -> Result<()> {
     run(Lock::Alone, || tools::agent().map(Some), test)
 }
 
 /// Runs a test of the harness itself, which needs everything but the agent.
-pub fn harness(test: impl FnOnce(&Lab) -> Result<()>) -> Result<()> {
+pub fn harness(test: impl Fn(&Lab) -> Result<()>) -> Result<()> {
     run(Lock::Shared, || Ok(None), test)
 }
 
@@ -78,26 +83,46 @@ impl Lock {
 
 fn run(
     lock: Lock,
-    agent: impl FnOnce() -> Result<Option<PathBuf>>,
-    test: impl FnOnce(&Lab) -> Result<()>,
+    agent: impl Fn() -> Result<Option<PathBuf>>,
+    test: impl Fn(&Lab) -> Result<()>,
 ) -> Result<()> {
-    let ready = require_root()
-        .and_then(|()| tools::require_all())
-        .and_then(|()| agent())
-        .and_then(|agent| Lab::open(agent, lock.take()?));
-    match ready {
-        Ok(lab) => test(&lab),
-        Err(reason) if env::var_os(LIVE_VAR).is_some_and(|value| value == "optional") => {
-            // Not through libtest's capture: nobody should take this for a pass.
-            writeln!(
-                io::stderr(),
-                "live test SKIPPED, {LIVE_VAR}=optional: {reason:#}"
-            )?;
-            Ok(())
+    let open = || {
+        require_root()
+            .and_then(|()| tools::require_all())
+            .and_then(|()| agent())
+            .and_then(|agent| Lab::open(agent, lock.take()?))
+    };
+    let mut attempt = 1;
+    loop {
+        let lab = match open() {
+            Ok(lab) => lab,
+            Err(reason) if env::var_os(LIVE_VAR).is_some_and(|value| value == "optional") => {
+                // Not through libtest's capture: nobody should take this for a pass.
+                writeln!(
+                    io::stderr(),
+                    "live test SKIPPED, {LIVE_VAR}=optional: {reason:#}"
+                )?;
+                return Ok(());
+            }
+            Err(reason) => {
+                return Err(reason.context(format!(
+                    "this live test cannot run here (set {LIVE_VAR}=optional to skip it)"
+                )));
+            }
+        };
+        let Err(error) = test(&lab) else {
+            return Ok(());
+        };
+        let withheld = lab.withheld()?;
+        if withheld.is_empty() || attempt == ATTEMPTS {
+            return Err(error);
         }
-        Err(reason) => Err(reason.context(format!(
-            "this live test cannot run here (set {LIVE_VAR}=optional to skip it)"
-        ))),
+        attempt += 1;
+        writeln!(
+            io::stderr(),
+            "live test AGAIN, the kernel ran no program for\n{}\n{error:#}",
+            withheld.join("\n")
+        )?;
     }
 }
 
@@ -111,11 +136,14 @@ fn require_root() -> Result<()> {
 
 impl Lab {
     fn open(agent: Option<PathBuf>, lock: File) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("telnet-live-").tempdir()?;
+        let name = dir.path().file_name().context("a folder's name")?;
         let lab = Self {
+            witness: Witness::start(name, &[V4, V6, FENCE])?,
             net: Netns::create()?,
             // What the kernel left out of it is found out only where there is a way in.
             fence_net: Netns::create()?.mounted()?,
-            dir: tempfile::Builder::new().prefix("telnet-live-").tempdir()?,
+            dir,
             agent,
             _lock: lock,
         };
@@ -123,6 +151,13 @@ impl Lab {
         lab.net.add_address(V6)?;
         lab.fence_net.add_address(FENCE)?;
         Ok(lab)
+    }
+
+    /// Changes of state in the lab that the kernel ran no program for: see [`Witness`].
+    fn withheld(&self) -> Result<Vec<String>> {
+        self.witness
+            .as_ref()
+            .map_or_else(|| Ok(Vec::new()), Witness::withheld)
     }
 
     /// Path of the agent.

@@ -21,3 +21,4 @@ pub mod search;
 pub mod syslogd;
 pub mod tools;
 pub mod wait;
+pub mod witness;

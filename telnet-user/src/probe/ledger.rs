@@ -33,11 +33,25 @@ pub struct Ledger {
 impl Ledger {
     /// Adds what one CPU counted.
     pub(crate) fn add(&mut self, cpu: &KernelCounters) {
-        self.seen = self.seen.saturating_add(cpu.seen);
-        self.filtered = self.filtered.saturating_add(cpu.filtered);
-        self.submitted = self.submitted.saturating_add(cpu.submitted);
-        self.dropped_ring_full = self.dropped_ring_full.saturating_add(cpu.dropped_ring_full);
-        self.seen_calls = self.seen_calls.saturating_add(cpu.seen_calls);
+        let KernelCounters {
+            seen_changes,
+            filtered_changes,
+            seen_calls,
+            filtered_calls,
+            submitted,
+            dropped_ring_full,
+        } = cpu;
+        for (sum, counts) in [
+            (&mut self.seen, [seen_changes, seen_calls].as_slice()),
+            (&mut self.filtered, &[filtered_changes, filtered_calls]),
+            (&mut self.submitted, &[submitted]),
+            (&mut self.dropped_ring_full, &[dropped_ring_full]),
+            (&mut self.seen_calls, &[seen_calls]),
+        ] {
+            for count in counts {
+                *sum = sum.saturating_add(**count);
+            }
+        }
     }
 
     /// Changes of state the probe ran for.
@@ -135,11 +149,12 @@ mod tests {
     fn the_books_balance_only_when_everything_is_accounted_for() {
         let mut ledger = Ledger::default();
         ledger.add(&KernelCounters {
-            seen: 10,
-            filtered: 6,
+            seen_changes: 6,
+            filtered_changes: 4,
+            seen_calls: 4,
+            filtered_calls: 2,
             submitted: 3,
             dropped_ring_full: 1,
-            seen_calls: 4,
         });
         assert!(!ledger.balances());
         ledger.received = 3;

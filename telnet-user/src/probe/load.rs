@@ -20,6 +20,10 @@ use super::{
     require,
 };
 
+/// From this kernel on a raw tracepoint's program is not run while it runs on the same CPU
+/// (`kernel/trace/bpf_trace.c`, `__bpf_trace_run`).
+const RECURSION_GUARD: (u32, u32) = (6, 2);
+
 /// What to load.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -207,6 +211,10 @@ fn open(
         ("HAS_SOCKET_COOKIE", u32::from(features.cookie)),
         ("HAS_TASK_BTF", u32::from(features.task_btf)),
         ("HAS_PROBE_READ", u32::from(features.probe_read)),
+        (
+            "HAS_RECURSION_GUARD",
+            require::is_kernel(RECURSION_GUARD).into(),
+        ),
     ];
     let level = if options.log {
         u8::from(LogLevel::Debug)

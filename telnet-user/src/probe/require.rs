@@ -21,6 +21,11 @@ pub(super) fn kernel() -> Result<(), LoadError> {
     Ok(())
 }
 
+/// Whether the kernel is this one or a later one; not where its release is no number.
+pub(super) fn is_kernel(version: (u32, u32)) -> bool {
+    parse_release(&uname().release().to_string_lossy()).is_some_and(|found| found >= version)
+}
+
 /// Major and minor number of `uname -r`.
 fn parse_release(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|byte: char| !byte.is_ascii_digit());

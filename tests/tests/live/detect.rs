@@ -203,7 +203,7 @@ fn ipv4_session_on_a_dual_stack_listener_is_reported_as_ipv4() -> Result<()> {
 }
 
 /// Does something that must make no alert.
-fn no_alert_comes_of(act: impl FnOnce(&Lab) -> Result<()>) -> Result<()> {
+fn no_alert_comes_of(act: impl Fn(&Lab) -> Result<()>) -> Result<()> {
     lab::live(|lab| {
         let mut agent = Agent::start(lab, ["--emit", "alerts"])?;
         act(lab)?;

@@ -158,8 +158,8 @@ fn has(json: &Value, path: &str) -> bool {
 
 /// One session; `start` starts the server, `truth` says who is on its end.
 fn owners_are_named<S>(
-    start: impl FnOnce(&Lab) -> Result<S>,
-    truth: impl FnOnce(&Scene<'_>, &S, SocketAddr) -> Result<Owners>,
+    start: impl Fn(&Lab) -> Result<S>,
+    truth: impl Fn(&Scene<'_>, &S, SocketAddr) -> Result<Owners>,
 ) -> Result<()> {
     lab::live(|lab| {
         let mut agent = Agent::start(lab, ["--emit", "events"])?;
