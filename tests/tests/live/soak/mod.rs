@@ -7,7 +7,7 @@ mod traffic;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
 use telnet_tests::{lab, load, wait};
 
@@ -24,10 +24,9 @@ const STEPS: usize = 8;
 const CLOCK_STEP: i64 = 15 * 60;
 /// For the alerts of a fault to arrive.
 const SETTLED_BY: Duration = Duration::from_mins(3);
-/// The part of the time, in percent, after which the agent is left running, and what it holds is
-/// looked at; and from where on nothing may be more.
-const SETTLED_AFTER: u32 = 40;
-const LAST_PART: u32 = 80;
+/// The part of the time in which the agent is restarted too, as a divisor. After that it is left
+/// running, and what it holds is looked at.
+const RESTARTS_FOR: u32 = 4;
 
 /// What happens to the agent or around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,14 +138,14 @@ fn difference(subject: &Subject<'_>, traffic: &Traffic<'_>) -> String {
     )
 }
 
-/// The highest of each number.
-fn most(holdings: &[Holdings]) -> Result<Holdings> {
-    let highest = holdings.iter().copied().reduce(|one, other| Holdings {
-        resident: one.resident.max(other.resident),
-        files: one.files.max(other.files),
-        threads: one.threads.max(other.threads),
+/// The lowest of each number: what is held all the time, and not for a moment.
+fn least(holdings: &[Holdings]) -> Result<Holdings> {
+    let lowest = holdings.iter().copied().reduce(|one, other| Holdings {
+        resident: one.resident.min(other.resident),
+        files: one.files.min(other.files),
+        threads: one.threads.min(other.threads),
     });
-    highest.context("never looked at what the agent holds")
+    lowest.context("never looked at what the agent holds")
 }
 
 /// A tenth and a megabyte are noise of an allocator.
@@ -167,32 +166,30 @@ fn faults_in_mixed_traffic_lose_nothing_and_leave_nothing_behind() -> Result<()>
         let mut subject = Subject::start(lab)?;
         let mut traffic = Traffic::start(lab)?;
         let start = Instant::now();
-        let part = |percent| start.elapsed() >= time * percent / 100;
-        let (mut early, mut late) = (Vec::new(), Vec::new());
-        let mut struck = 0;
-        for fault in FAULTS.into_iter().cycle() {
-            let is_over = part(100) && struck >= FAULTS.len();
-            if is_over {
-                break;
+        let mut pass = |leaves_it_alone: bool| {
+            let mut holdings = Vec::new();
+            for fault in FAULTS {
+                if !fault.is_allowed() || leaves_it_alone && fault.ends_the_agent() {
+                    continue;
+                }
+                fault.strike(&mut subject, &mut traffic).with_context(|| {
+                    format!("{fault:?}, {} s after the start", start.elapsed().as_secs())
+                })?;
+                for _ in 0..STEPS {
+                    traffic.step()?;
+                    // The traffic is the pace, and nothing is waited for.
+                    thread::sleep(Duration::from_secs(1));
+                }
+                holdings.push(subject.holdings()?);
             }
-            struck += 1;
-            let stays = part(SETTLED_AFTER) && struck > FAULTS.len();
-            if !fault.is_allowed() || stays && fault.ends_the_agent() {
-                continue;
-            }
-            fault.strike(&mut subject, &mut traffic).with_context(|| {
-                format!("{fault:?}, {} s after the start", start.elapsed().as_secs())
-            })?;
-            for _ in 0..STEPS {
-                traffic.step()?;
-                // The traffic is the pace, and nothing is waited for.
-                thread::sleep(Duration::from_secs(1));
-            }
-            if part(LAST_PART) {
-                late.push(subject.holdings()?);
-            } else if stays {
-                early.push(subject.holdings()?);
-            }
+            least(&holdings)
+        };
+        while start.elapsed() < time / RESTARTS_FOR {
+            pass(false)?;
+        }
+        let mut held = Vec::new();
+        while held.len() < 3 || start.elapsed() < time {
+            held.push(pass(true)?);
         }
         settle(&subject, &traffic)?;
         subject.end()?;
@@ -203,6 +200,10 @@ fn faults_in_mixed_traffic_lose_nothing_and_leave_nothing_behind() -> Result<()>
         );
         let complaints = subject.search().complaints();
         ensure!(complaints.is_empty(), "{complaints:?}");
-        are_no_more(most(&early)?, most(&late)?)
+        // What the first pass fills stays full.
+        let [_, early, .., late] = held.as_slice() else {
+            bail!("nothing to compare: {held:?}");
+        };
+        are_no_more(*early, *late).with_context(|| format!("{held:?}"))
     })
 }
