@@ -322,6 +322,8 @@ impl Enrich for Facing {
         vec![false; sessions.len()]
     }
 
+    fn release(&mut self, _session: &Session) {}
+
     fn learn(&mut self, _task: &Task) {}
 
     fn inherit(&mut self, _child: &Task) {}

@@ -139,6 +139,10 @@ impl Enrich for System {
             .response(about, response, &facts, &clocks, now.wall)
     }
 
+    fn release(&mut self, session: &Session) {
+        self.enricher.forget_login(session);
+    }
+
     fn learn(&mut self, task: &Task) {
         self.enricher.learn(task);
     }

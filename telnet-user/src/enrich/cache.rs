@@ -42,6 +42,12 @@ impl<K: Eq + Hash + Clone, V> Cache<K, V> {
         self.young.insert(key, value);
     }
 
+    /// Forgets an entry.
+    pub(super) fn remove(&mut self, key: &K) {
+        self.old.remove(key);
+        self.young.remove(key);
+    }
+
     /// How many entries were forgotten for want of room.
     pub(super) const fn evicted(&self) -> u64 {
         self.evicted
@@ -63,6 +69,20 @@ mod tests {
         let held = u64::try_from(cache.young.len() + cache.old.len()).expect("a count");
         assert_eq!(cache.evicted() + held, 100);
         assert_eq!(cache.get(&1), None);
+    }
+
+    #[test]
+    fn a_removed_entry_is_gone_from_both_generations() {
+        let mut cache = Cache::new(4);
+        for key in 0..3 {
+            cache.insert(key, key);
+        }
+        assert!(cache.old.contains_key(&0) && cache.young.contains_key(&2));
+        for key in 0..3 {
+            cache.remove(&key);
+            assert_eq!(cache.get(&key), None);
+        }
+        assert_eq!(cache.evicted(), 0);
     }
 
     #[test]

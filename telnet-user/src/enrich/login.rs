@@ -84,6 +84,14 @@ impl Enricher {
         }
     }
 
+    /// Closes what the login of a session that is over wrote down: open, it keeps the file system of a
+    /// container from being unmounted.
+    pub fn forget_login(&mut self, session: &Session) {
+        if let Some(task) = &session.activity.login.program {
+            self.books.remove(&task.pid);
+        }
+    }
+
     /// Opens what login(1) writes down, while it asks: it may be gone when its session is told of.
     pub(super) fn learn_login(&mut self, task: &Task) {
         if is_login(task)

@@ -40,6 +40,9 @@ pub trait Enrich {
     /// by then.
     fn learn(&mut self, task: &Task);
 
+    /// Lets go of what was kept open for a session that is over.
+    fn release(&mut self, session: &Session);
+
     /// Takes in that a process made this child, which until exec is what its parent is.
     fn inherit(&mut self, child: &Task);
 

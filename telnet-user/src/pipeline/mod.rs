@@ -297,6 +297,14 @@ impl<E: Enrich> Pipeline<E> {
                 }
             }
         }
+        if let Observation::Session {
+            session,
+            fact: Fact::Closed(..),
+            ..
+        } = observation
+        {
+            self.enrich.release(session);
+        }
     }
 
     fn tell(&mut self, observation: &Observation, now: &Now, out: &mut Vec<Output>) {
