@@ -5,6 +5,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod first_bytes;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// `IPPROTO_TCP`: the only protocol whose state changes are sessions.
@@ -33,6 +35,15 @@ pub mod tcp_state {
     pub const CLOSING: u8 = 11;
 }
 
+/// Values of [`ProtocolRecord::protocol`]; 0 is none of them.
+#[expect(missing_docs, reason = "the protocols' names")]
+pub mod protocol {
+    pub const TELNET: u32 = 1;
+    pub const SSH: u32 = 2;
+    pub const HTTP: u32 = 3;
+    pub const TLS: u32 = 4;
+}
+
 /// Program on `tp_btf/inet_sock_set_state`.
 pub const PROGRAM_STATE: &str = "inet_sock_set_state";
 /// Program on the classic tracepoint `sock/inet_sock_set_state`.
@@ -49,10 +60,14 @@ pub const PROGRAMS_PROCESS: [(&str, &str); 3] = [
     ("process_exec", "sched_process_exec"),
     ("process_exit", "sched_process_exit"),
 ];
+/// Programs on the packets that sockets of all cgroups send and receive.
+pub const PROGRAMS_PROTOCOL: [&str; 2] = ["protocol_sent", "protocol_received"];
 /// Ring buffer of records.
 pub const MAP_EVENTS: &str = "EVENTS";
 /// Per-CPU array with one [`KernelCounters`].
 pub const MAP_COUNTERS: &str = "COUNTERS";
+/// Sessions whose protocol is looked for.
+pub const MAP_UNDECIDED: &str = "UNDECIDED";
 /// Which ports are wanted: [`PORT_WORDS`] words of eight ports, byte `port % 8` of word `port / 8`.
 /// In the low half of the byte an end's bit ([`INGRESS`], [`EGRESS`]) is set when it is wanted at
 /// that end whatever the addresses, in the high half when one of them must be in [`MAP_ADDRESSES`].
@@ -98,6 +113,8 @@ pub const KIND_FORK: u32 = 7;
 pub const KIND_EXEC: u32 = 8;
 /// Kind of a [`ProcessRecord`] made when the last thread of a tracked process ends.
 pub const KIND_EXIT: u32 = 9;
+/// Kind of a [`ProtocolRecord`].
+pub const KIND_PROTOCOL: u32 = 11;
 
 /// First part of every record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -225,6 +242,20 @@ pub struct ProcessRecord {
     pub exit_status: u32,
     /// Effective user id.
     pub effective_uid: u32,
+    #[doc(hidden)]
+    pub reserved: u32,
+}
+
+/// The first bytes of a session have proven its protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ProtocolRecord {
+    /// [`KIND_PROTOCOL`].
+    pub header: RecordHeader,
+    /// The socket.
+    pub socket: SocketRecord,
+    /// See [`mod@protocol`].
+    pub protocol: u32,
     #[doc(hidden)]
     pub reserved: u32,
 }

@@ -33,14 +33,17 @@ mod lifecycle;
 mod maps;
 mod offsets;
 mod process;
+mod protocol;
 mod read;
 mod set_state;
 mod task;
 mod wake;
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, fentry, kprobe, tracepoint},
-    programs::{BtfTracePointContext, FEntryContext, ProbeContext, TracePointContext},
+    macros::{btf_tracepoint, cgroup_skb, fentry, kprobe, tracepoint},
+    programs::{
+        BtfTracePointContext, FEntryContext, ProbeContext, SkBuffContext, TracePointContext,
+    },
 };
 
 /// `tp_btf/inet_sock_set_state`: every TCP state change, in process and in softirq context.
@@ -101,6 +104,20 @@ fn process_exec(ctx: BtfTracePointContext) -> i32 {
 fn process_exit(ctx: BtfTracePointContext) -> i32 {
     lifecycle::exit(&ctx);
     0
+}
+
+/// `cgroup_skb` on the root of cgroup v2: each packet that a socket sends. It always goes on.
+#[cgroup_skb(egress)]
+fn protocol_sent(ctx: SkBuffContext) -> i32 {
+    protocol::look(&ctx, protocol::Side::Sent);
+    protocol::PASS
+}
+
+/// The same for each packet that a socket is about to receive.
+#[cgroup_skb(ingress)]
+fn protocol_received(ctx: SkBuffContext) -> i32 {
+    protocol::look(&ctx, protocol::Side::Received);
+    protocol::PASS
 }
 
 /// Unreachable: the verifier would refuse a program that can get here without returning.

@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use telnet_common::{DEFAULT_RING_BYTES, KernelCounters, MAX_PREFIXES, PORT_WORDS};
 
-use crate::budget::Budget;
+use crate::{budget::Budget, protocol::Undecided};
 
 /// Records, in the order the kernel reserved them.
 #[map]
@@ -48,3 +48,8 @@ pub(crate) static TRACKED: LruHashMap<u32, Tracked> = LruHashMap::with_max_entri
 /// How much each family has reported: see [`crate::budget`].
 #[map]
 pub(crate) static BUDGETS: LruHashMap<u32, Budget> = LruHashMap::with_max_entries(4_096, 0);
+
+/// Open sessions whose protocol is looked for, by the address of their socket. The least recently
+/// used gives way: its protocol stays unknown.
+#[map]
+pub(crate) static UNDECIDED: LruHashMap<u64, Undecided> = LruHashMap::with_max_entries(16_384, 0);

@@ -26,7 +26,7 @@ impl Offset {
     }
 }
 
-/// Something this kernel can or cannot do.
+/// Something this kernel can or cannot do, or the agent wants.
 #[repr(transparent)]
 pub(crate) struct Flag(Global<u32>);
 
@@ -121,4 +121,6 @@ globals! {
     /// 1 when the kernel skips a run of a raw tracepoint's program that interrupts another run of it
     /// on the same CPU (kernel 6.2).
     HAS_RECURSION_GUARD: Flag = Flag::unset();
+    /// 1 when the protocol of sessions is looked for.
+    LOOKS_AT_PROTOCOL: Flag = Flag::unset();
 }

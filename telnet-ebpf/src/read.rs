@@ -253,6 +253,12 @@ impl Sock<Btf> {
 pub(crate) struct TcpSock(KernelPtr<Btf>);
 
 impl TcpSock {
+    /// Its first part, which is a `struct sock`.
+    #[inline(always)]
+    pub(crate) const fn sock(self) -> Sock<Btf> {
+        Sock::of(self.0)
+    }
+
     /// `inet_sport` in host order: outlives CLOSE, unlike `skc_num`.
     #[inline(always)]
     pub(crate) fn inet_sport(self) -> u16 {

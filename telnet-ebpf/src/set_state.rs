@@ -12,6 +12,7 @@ use telnet_common::{
 use crate::{
     emit::Counters,
     filter::Ends,
+    protocol,
     read::{Btf, Sock, TcpSock},
     task,
 };
@@ -43,7 +44,11 @@ pub(crate) fn handle(ctx: &BtfTracePointContext) {
         SYN_SENT => emit_call(&counters, KIND_CONNECT, &change),
         LISTEN => emit_call(&counters, KIND_LISTEN, &change),
         FIN_WAIT1 | LAST_ACK => emit_call(&counters, KIND_CLOSE, &change),
-        _ => emit_state(&counters, &change),
+        _ => {
+            emit_state(&counters, &change);
+            // After: what is proven comes behind the record of the session.
+            protocol::follow(change.sock, change.new);
+        }
     }
 }
 

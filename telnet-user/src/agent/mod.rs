@@ -86,6 +86,8 @@ pub struct Scope {
     pub ports: String,
     /// The port of canary sessions.
     pub canary: u16,
+    /// A rule asks for the protocol of sessions.
+    pub protocol: bool,
 }
 
 /// Reads configuration and rules anew.

@@ -11,7 +11,7 @@ use tokio::{
     sync::oneshot,
     time::{Instant, sleep},
 };
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use super::{
     Reload, Reloaded, Reloader, Scope,
@@ -23,7 +23,7 @@ use crate::{
     canary::Canary,
     health::ProbeReport,
     probe::{
-        Probe,
+        Probe, ProtocolLook,
         filter::Filter,
         record::{Hook, Record},
     },
@@ -56,6 +56,7 @@ impl Reader {
         set_filter(&mut probe, scope.filter.clone())?;
         // What opens from here on is in the ring buffer; what was open before is listed now.
         take_in_open(&mut probe, &inputs, scope.filter.clone()).await?;
+        warn_of_no_protocol(&probe, &scope);
         let acceptor = probe.acceptor().map_or("userspace", Hook::as_str);
         info!(ports = scope.ports, acceptor, "monitoring");
         Vitals::ready(&scope.ports);
@@ -124,13 +125,22 @@ impl Reader {
         let probe = ProbeReport {
             ledger,
             acceptor: self.probe.acceptor(),
-            degraded: self.probe.degraded().to_vec(),
+            degraded: self.degraded(),
             canary: self.watch.state().report(),
             ports: self.scope.ports.clone(),
         };
         let pulse = self.vitals.pulse(beat, probe);
         send_input(&self.inputs, Input::Pulse(Box::new(pulse))).await;
         self.repair().await
+    }
+
+    /// What this kernel does not give, and what takes a restart.
+    fn degraded(&self) -> Vec<String> {
+        let kernel = self.probe.degraded().iter();
+        let kernel = kernel.map(|missing| (*missing).to_owned());
+        kernel
+            .chain(no_protocol(&self.probe, &self.scope))
+            .collect()
     }
 
     /// Takes up configuration and rules anew, or keeps the old ones when the new are bad.
@@ -172,6 +182,7 @@ impl Reader {
         }
         let is_other = scope.filter != self.scope.filter;
         self.watch.set_port(scope.canary);
+        warn_of_no_protocol(&self.probe, &scope);
         self.scope = scope;
         set_filter(&mut self.probe, self.scope.filter.clone())?;
         self.vitals.set(health);
@@ -180,6 +191,26 @@ impl Reader {
             take_in_open(&mut self.probe, &self.inputs, filter).await?;
         }
         Ok(outcome)
+    }
+}
+
+/// Why the protocol of sessions is not looked for although a rule asks for it.
+fn no_protocol(probe: &Probe, scope: &Scope) -> Option<String> {
+    let reason = match probe.protocol() {
+        ProtocolLook::Refused(reason) => reason,
+        // The privileges to load programs were given up since.
+        ProtocolLook::Unasked => {
+            "no rule asked for it at the agent's start, which is when it can be had: restart the agent"
+        }
+        ProtocolLook::On => return None,
+    };
+    let sentence = || format!("no proof of protocols, network.protocol stays absent: {reason}");
+    scope.protocol.then(sentence)
+}
+
+fn warn_of_no_protocol(probe: &Probe, scope: &Scope) {
+    if let Some(missing) = no_protocol(probe, scope) {
+        warn!(missing, "a rule asks for what the agent cannot tell");
     }
 }
 

@@ -129,7 +129,8 @@ impl Sighting {
             | Fact::Failed(_)
             | Fact::Bypassed
             | Fact::LoggedIn
-            | Fact::LoginFailed => return None,
+            | Fact::LoginFailed
+            | Fact::Identified => return None,
         };
         let Session {
             local,

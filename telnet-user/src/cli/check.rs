@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use super::{
-    Rules, complain, counts, exit, print, printable,
+    Rules, asks_for_protocol, complain, counts, exit, print, printable,
     settings::{self, ConfigArgs},
 };
 use crate::{
@@ -60,6 +60,13 @@ fn describe(rules: &Rules, counts: &str, flood: Option<Flood>, sinks: &[Sink]) -
     }
     writeln!(out, "{counts}")?;
     writeln!(out, "kernel filter: {}", rules.wanted())?;
+    if rules.ask_for_protocol() {
+        writeln!(
+            out,
+            "network.protocol: the first bytes of these sessions are looked at in the kernel; every \
+             packet of the host is held against them"
+        )?;
+    }
     match flood {
         Some(Flood { burst: 0, .. }) => writeln!(out, "flood: every connection is told")?,
         Some(Flood {
@@ -103,12 +110,17 @@ fn place(target: &Target) -> String {
 
 fn sentence(rule: &Rule) -> String {
     format!(
-        "{} ({}, version {}, {}): {}{}",
+        "{} ({}, version {}, {}): {}{}{}",
         rule.name,
         rule.rule_id,
         rule.version,
         if rule.enabled { "enabled" } else { "disabled" },
         rule.wanted(),
+        if asks_for_protocol(rule) {
+            "; asks for the protocol"
+        } else {
+            ""
+        },
         if rule.response.is_some() {
             "; wants its sessions closed"
         } else {

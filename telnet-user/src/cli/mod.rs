@@ -132,6 +132,17 @@ impl Rules {
             .map(Rule::wanted)
             .fold(Wanted::none(), Wanted::or)
     }
+
+    /// Whether an enabled rule asks for the protocol of sessions.
+    fn ask_for_protocol(&self) -> bool {
+        let mut enabled = self.rules.iter().filter(|rule| rule.enabled);
+        enabled.any(asks_for_protocol)
+    }
+}
+
+/// Whether a rule asks for the protocol of sessions, which costs a look at each packet.
+fn asks_for_protocol(rule: &Rule) -> bool {
+    rule.asks_for("network.protocol")
 }
 
 /// Which rules to use.

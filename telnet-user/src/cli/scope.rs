@@ -8,14 +8,15 @@ use crate::{
     probe::filter::{Direction, End, Filter, Prefix},
 };
 
-/// What the agent monitors for what is `wanted`.
-pub(super) fn of(wanted: &Wanted) -> Scope {
+/// What the agent monitors for what is `wanted`, and for rules that ask for the protocol or not.
+pub(super) fn of(wanted: &Wanted, protocol: bool) -> Scope {
     let ports = wanted.ports();
     let canary = canary_port(&ports);
     Scope {
         filter: filter(wanted, canary),
         ports: ports.to_string(),
         canary,
+        protocol,
     }
 }
 
@@ -237,7 +238,7 @@ mod tests {
                 filter,
                 canary: port,
                 ..
-            } = of(&wanted);
+            } = of(&wanted, false);
             let ends = |port| (Ipv4Addr::LOCALHOST, port).into();
             assert!(
                 filter.passes(Direction::Ingress, ends(port), ends(50_000)),

@@ -23,6 +23,7 @@ const INTRUSION: &[&str] = &["intrusion_detection"];
 const PROCESS: &[&str] = &["process"];
 const START: &[&str] = &["connection", "start"];
 const END: &[&str] = &["connection", "end"];
+const PROTOCOL: &[&str] = &["info", "protocol"];
 const DENIED: &[&str] = &["connection", "denied", "end"];
 
 /// The words for one fact.
@@ -140,6 +141,11 @@ impl Verdict {
             Fact::Bypassed => Self::login("authentication_bypass", &["info"], "unknown"),
             Fact::LoggedIn => Self::login("user_login", &["start"], "success"),
             Fact::LoginFailed => Self::login("user_login_failed", &["start"], "failure"),
+            // Without type `connection`, and without direction.
+            Fact::Identified => Self {
+                types: PROTOCOL,
+                ..Self::start("protocol_identified", "success", "protocol_identified")
+            },
             Fact::Closed(ending, _) => Self {
                 category: NETWORK,
                 action: "network_flow",

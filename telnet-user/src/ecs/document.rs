@@ -129,7 +129,8 @@ impl<'a> Document<'a> {
             | Fact::Failed(_)
             | Fact::Bypassed
             | Fact::LoggedIn
-            | Fact::LoginFailed => context.traffic,
+            | Fact::LoginFailed
+            | Fact::Identified => context.traffic,
         };
         let span = Span {
             start: session.attempted.or(session.opened),
@@ -139,7 +140,10 @@ impl<'a> Document<'a> {
                 || matches!(fact, Fact::Established | Fact::LoggedIn | Fact::LoginFailed),
         };
         let ends = Ends::new(session, traffic);
-        let network = Network::session(session, &ends, traffic);
+        let mut network = Network::session(session, &ends, traffic);
+        if *fact == Fact::Identified {
+            network.of_no_opening();
+        }
         let mut document = Self::new(context, verdict, ids.event, &span, network);
         document.of_session(session, ends, ids.object);
         document.telnet.login = Login::new(session, &context.facts.login);
@@ -388,6 +392,7 @@ fn closed_by(fact: &Fact) -> Option<&'static str> {
         | Fact::Failed(_)
         | Fact::Bypassed
         | Fact::LoggedIn
-        | Fact::LoginFailed => None,
+        | Fact::LoginFailed
+        | Fact::Identified => None,
     }
 }

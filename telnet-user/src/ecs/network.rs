@@ -5,14 +5,19 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 
 use super::{document::long, identity};
-use crate::session::{Direction, Session, Traffic};
+use crate::{
+    probe::record::Protocol,
+    session::{Direction, Session, Traffic},
+};
 
-/// ECS `network.*`. Never `network.protocol`: the port alone does not prove it.
+/// ECS `network.*`. `network.protocol` only when it is proven: the port alone does not.
 #[derive(Debug, Serialize)]
 pub(super) struct Network {
     #[serde(skip_serializing_if = "Option::is_none")]
     direction: Option<&'static str>,
     transport: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<&'static str>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     iana_number: &'static str,
@@ -33,10 +38,16 @@ impl Network {
         }
     }
 
+    /// Without direction: rules on sessions ask for one, and take whatever else has it for an opening.
+    pub(super) const fn of_no_opening(&mut self) {
+        self.direction = None;
+    }
+
     const fn tcp() -> Self {
         Self {
             direction: None,
             transport: "tcp",
+            protocol: None,
             kind: None,
             iana_number: "6",
             community_id: None,
@@ -57,6 +68,7 @@ impl Network {
     /// The flow of a session.
     pub(super) fn session(session: &Session, ends: &Ends, traffic: Option<Traffic>) -> Self {
         Self {
+            protocol: session.protocol.map(Protocol::as_str),
             community_id: ends.community_id(),
             bytes: traffic.map(|sum| long(sum.bytes_received.saturating_add(sum.bytes_sent))),
             packets: traffic

@@ -140,6 +140,7 @@ fn sessions(report: &PipelineReport) -> Value {
         unmatched_accepts,
         unseen_ends,
         unknown_closes,
+        unmatched_protocols,
     } = report.counters;
     json!({
         "open": report.open_sessions,
@@ -149,6 +150,7 @@ fn sessions(report: &PipelineReport) -> Value {
         "unmatched_accepts": unmatched_accepts,
         "unseen_ends": unseen_ends,
         "unknown_closes": unknown_closes,
+        "unmatched_protocols": unmatched_protocols,
     })
 }
 

@@ -51,7 +51,7 @@ pub struct ProbeReport {
     /// The hook that reports who accepted; none when userspace has to find out.
     pub acceptor: Option<Hook>,
     /// What this kernel does not give, in words.
-    pub degraded: Vec<&'static str>,
+    pub degraded: Vec<String>,
     /// What the agent's own sessions say of the probe.
     pub canary: CanaryReport,
     /// The ports that are monitored, in words.

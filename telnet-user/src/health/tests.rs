@@ -41,7 +41,7 @@ fn report() -> Report {
                 ..Ledger::default()
             },
             acceptor: Some(Hook::SyscallExit),
-            degraded: vec!["no process hooks"],
+            degraded: vec!["no process hooks".to_owned()],
             canary: CanaryReport {
                 status: "alive",
                 took: Some(Duration::from_millis(12)),

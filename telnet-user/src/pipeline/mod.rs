@@ -138,7 +138,8 @@ impl<E: Enrich> Pipeline<E> {
             | KernelEvent::Connect(..)
             | KernelEvent::Listen(..)
             | KernelEvent::Accept(_)
-            | KernelEvent::Exit(_) => {}
+            | KernelEvent::Exit(_)
+            | KernelEvent::Protocol(..) => {}
         }
         self.tracker.push(record, &mut self.observations);
         self.flush(now, out);
@@ -353,7 +354,7 @@ impl<E: Enrich> Pipeline<E> {
         };
         match fact {
             Fact::Accepted | Fact::Established => keeper.note_untold(session),
-            Fact::Closed(..) => keeper.note(observation),
+            Fact::Closed(..) | Fact::Identified => keeper.note(observation),
             Fact::Attempted
             | Fact::Failed(_)
             | Fact::Bypassed

@@ -72,7 +72,8 @@ fn open_session(observation: &Observation) -> Option<&Session> {
             | Fact::Established
             | Fact::Bypassed
             | Fact::LoggedIn
-            | Fact::LoginFailed => session,
+            | Fact::LoginFailed
+            | Fact::Identified => session,
             Fact::Attempted | Fact::Failed(_) | Fact::Closed(..) => return None,
         },
         Observation::Program { session, .. } => session,

@@ -7,7 +7,7 @@ use aya::{
     maps::MapError,
     programs::{BtfTracePoint, FEntry, KProbe, Program, ProgramError, TracePoint},
 };
-use telnet_common::{MAP_EVENTS, NO_OFFSET};
+use telnet_common::{MAP_EVENTS, MAP_UNDECIDED, NO_OFFSET};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
     error::{LoadError, chain, reason},
     object,
     offsets::OFFSETS,
+    protocol::{self, ProtocolLook},
     record::Hook,
     require,
 };
@@ -31,6 +32,8 @@ pub struct Options {
     pub ring_bytes: u32,
     /// How to learn who accepted.
     pub acceptor: AcceptorHook,
+    /// Look for the protocol of sessions in their first bytes.
+    pub protocol: bool,
     /// Let the probe log each match at debug level.
     pub log: bool,
 }
@@ -40,6 +43,7 @@ impl Default for Options {
         Self {
             ring_bytes: telnet_common::DEFAULT_RING_BYTES,
             acceptor: AcceptorHook::Auto,
+            protocol: false,
             log: false,
         }
     }
@@ -64,6 +68,8 @@ pub(crate) struct Loaded {
     pub(crate) acceptor: Option<Hook>,
     /// Records say in which network namespace a socket is.
     pub(crate) tells_namespaces: bool,
+    /// Whether the protocol of sessions is looked for.
+    pub(crate) protocol: ProtocolLook,
     /// What this kernel does not give, in words.
     pub(crate) degraded: Vec<&'static str>,
 }
@@ -137,7 +143,7 @@ fn load_typed(options: Options, data: Vec<u8>) -> Result<Loaded, LoadError> {
 
     let mut refusals = Vec::new();
     for features in FEATURES {
-        let mut ebpf = open(options, &offsets, features)?;
+        let (mut ebpf, protocol) = open_looking(options, &offsets, features)?;
         let attached =
             attach_state(&mut ebpf, &kernel).and_then(|()| attach_processes(&mut ebpf, &kernel));
         match attached {
@@ -146,6 +152,7 @@ fn load_typed(options: Options, data: Vec<u8>) -> Result<Loaded, LoadError> {
                     acceptor: attach_acceptor(&mut ebpf, &kernel, options.acceptor)?,
                     ebpf,
                     tells_namespaces: true,
+                    protocol,
                     degraded: features.degraded(),
                 });
             }
@@ -174,12 +181,18 @@ fn load_classic(options: Options, no_types: io::Error) -> Result<Loaded, LoadErr
         source: no_types,
         classic,
     })?;
-    let mut ebpf = open(options, &offsets, Features::new(false, false, true))?;
+    let features = Features::new(false, false, true);
+    let mut ebpf = open(options, &offsets, (features, false))?;
     attach_classic(&mut ebpf).map_err(|error| LoadError::Refused(reason(&error)))?;
     Ok(Loaded {
         ebpf,
         acceptor: None,
         tells_namespaces: false,
+        protocol: if options.protocol {
+            ProtocolLook::Refused("it needs the kernel's types".to_owned())
+        } else {
+            ProtocolLook::Unasked
+        },
         degraded: classic::DEGRADED.to_vec(),
     })
 }
@@ -201,10 +214,27 @@ fn offsets(types: &Btf) -> Vec<(&'static str, u32)> {
         .collect()
 }
 
-fn open(
+/// The probe that looks for the protocol of sessions, if that is asked for and can be had.
+fn open_looking(
     options: Options,
     offsets: &[(&'static str, u32)],
     features: Features,
+) -> Result<(Ebpf, ProtocolLook), LoadError> {
+    let without = || open(options, offsets, (features, false));
+    if !options.protocol {
+        return Ok((without()?, ProtocolLook::Unasked));
+    }
+    let mut ebpf = open(options, offsets, (features, true))?;
+    match protocol::attach(&mut ebpf) {
+        Ok(()) => Ok((ebpf, ProtocolLook::On)),
+        Err(reason) => Ok((without()?, ProtocolLook::Refused(reason))),
+    }
+}
+
+fn open(
+    options: Options,
+    offsets: &[(&'static str, u32)],
+    (features, looks_at_protocol): (Features, bool),
 ) -> Result<Ebpf, LoadError> {
     let object = object::bytes()?;
     let flags = [
@@ -215,6 +245,7 @@ fn open(
             "HAS_RECURSION_GUARD",
             require::is_kernel(RECURSION_GUARD).into(),
         ),
+        ("LOOKS_AT_PROTOCOL", u32::from(looks_at_protocol)),
     ];
     let level = if options.log {
         u8::from(LogLevel::Debug)
@@ -223,6 +254,10 @@ fn open(
     };
     let mut loader = EbpfLoader::new();
     loader.map_max_entries(MAP_EVENTS, options.ring_bytes);
+    if !looks_at_protocol {
+        // Nothing is ever put in.
+        loader.map_max_entries(MAP_UNDECIDED, 1);
+    }
     loader.override_global(aya_log::LEVEL, &level, true);
     for (symbol, value) in offsets.iter().chain(&flags) {
         loader.override_global(symbol, value, true);
@@ -336,7 +371,7 @@ fn attach_hook(ebpf: &mut Ebpf, kernel: &KernelBtf, hook: Hook) -> Result<(), Pr
     Ok(())
 }
 
-fn named<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProgramError>
+pub(super) fn named<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProgramError>
 where
     &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
 {

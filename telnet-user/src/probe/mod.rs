@@ -12,6 +12,7 @@ mod ledger;
 mod load;
 mod object;
 mod offsets;
+mod protocol;
 pub mod record;
 mod require;
 
@@ -45,6 +46,7 @@ pub use self::{
     ledger::Ledger,
     load::{AcceptorHook, Options},
     object::Missing,
+    protocol::ProtocolLook,
 };
 use self::{
     filter::{Filter, Prefix},
@@ -73,6 +75,7 @@ pub struct Probe {
     undecodable: u64,
     acceptor: Option<Hook>,
     tells_namespaces: bool,
+    protocol: ProtocolLook,
     degraded: Vec<&'static str>,
     /// The programs; none once detached.
     attached: Option<aya::Ebpf>,
@@ -106,6 +109,7 @@ impl Probe {
             mut ebpf,
             acceptor,
             tells_namespaces,
+            protocol,
             degraded,
         } = load::load(options)?;
         if options.log {
@@ -126,6 +130,7 @@ impl Probe {
             undecodable: 0,
             acceptor,
             tells_namespaces,
+            protocol,
             degraded,
             attached: Some(ebpf),
             missed: 0,
@@ -142,6 +147,11 @@ impl Probe {
     /// Whether records say in which network namespace a socket is.
     pub const fn tells_namespaces(&self) -> bool {
         self.tells_namespaces
+    }
+
+    /// Whether the protocol of sessions is looked for.
+    pub const fn protocol(&self) -> &ProtocolLook {
+        &self.protocol
     }
 
     /// What this kernel does not give, in words.

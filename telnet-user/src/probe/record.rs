@@ -39,6 +39,34 @@ pub enum KernelEvent {
     Exec(Exec),
     /// The last thread of a tracked process ended.
     Exit(Exit),
+    /// The first bytes of a session have proven what it speaks.
+    Protocol(Socket, Protocol),
+}
+
+/// A protocol that can be proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// Options were negotiated (RFC 854, RFC 855).
+    Telnet,
+    /// An identification string (RFC 4253).
+    Ssh,
+    /// A status line (RFC 9112).
+    Http,
+    /// A `ClientHello` or `ServerHello` (RFC 8446).
+    Tls,
+}
+
+impl Protocol {
+    /// The word in documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Telnet => "telnet",
+            Self::Ssh => "ssh",
+            Self::Http => "http",
+            Self::Tls => "tls",
+        }
+    }
 }
 
 /// accept(2) returned a socket.

@@ -43,6 +43,16 @@ impl Condition {
         }
     }
 
+    /// Whether it asks for a value of `name`.
+    pub(crate) fn asks_for(&self, name: &str) -> bool {
+        match self {
+            Self::Query(predicate) => predicate.query().asks_for(name),
+            Self::Wildcard { field, .. } => field == name,
+            Self::Not(inner) => inner.asks_for(name),
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.asks_for(name)),
+        }
+    }
+
     /// The condition, turned around when `negate`.
     pub(crate) fn negate_if(self, negate: bool) -> Self {
         if negate {

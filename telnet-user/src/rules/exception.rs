@@ -28,6 +28,12 @@ impl Exceptions {
         self.items.extend(items);
     }
 
+    /// Whether one of them asks for a value of `field`.
+    pub(super) fn ask_for(&self, field: &str) -> bool {
+        let mut conditions = self.items.iter().map(|item| &item.condition);
+        conditions.any(|condition| condition.asks_for(field))
+    }
+
     /// Number of items.
     pub fn len(&self) -> usize {
         self.items.len()

@@ -10,6 +10,11 @@ use crate::json::Node;
 pub struct Filter(pub(super) Condition);
 
 impl Filter {
+    /// Whether it asks for a value of `field`.
+    pub(super) fn asks_for(&self, field: &str) -> bool {
+        self.0.asks_for(field)
+    }
+
     /// Whether `event` passes the filter at `now`.
     pub fn matches(&self, event: Node<'_>, now: Timestamp) -> bool {
         self.0.matches(event, now)

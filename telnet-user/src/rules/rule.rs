@@ -211,6 +211,17 @@ impl Rule {
         kql::pushdown::wanted(self.predicate.query())
     }
 
+    /// Whether what it comes to may depend on `field`: its query, filters, exceptions or suppression
+    /// ask for it.
+    pub fn asks_for(&self, field: &str) -> bool {
+        let suppression = self.suppression.iter();
+        let mut groups = suppression.flat_map(|suppression| &suppression.group_by);
+        self.predicate.query().asks_for(field)
+            || self.filters.iter().any(|filter| filter.asks_for(field))
+            || self.exceptions.ask_for(field)
+            || groups.any(|group| group == field)
+    }
+
     /// Whether `event` satisfies the query and the filters at `now`.
     pub fn matches<'e>(&self, event: impl Into<Node<'e>>, now: jiff::Timestamp) -> bool {
         let event = event.into();

@@ -23,7 +23,7 @@ pub use self::{
 pub use crate::probe::filter::Direction;
 use crate::{
     clock::BootTime,
-    probe::record::{Hook, SocketError, SocketKey, Task},
+    probe::record::{Hook, Protocol, SocketError, SocketKey, Task},
 };
 
 /// One TCP connection on a monitored port, as one end sees it.
@@ -52,6 +52,8 @@ pub struct Session {
     pub reported: bool,
     /// Inode number of the socket, as in `/proc/PID/fd`, once it has one and it was learnt.
     pub inode: Option<u64>,
+    /// What its first bytes have proven that it speaks.
+    pub protocol: Option<Protocol>,
     /// Who is on this end.
     pub owners: Owners,
     /// What the processes of the session did so far; inbound only.
@@ -78,6 +80,7 @@ impl Session {
             preexisting: false,
             reported: false,
             inode: None,
+            protocol: None,
             owners: Owners::default(),
             activity: Activity::default(),
         }
@@ -180,6 +183,8 @@ pub enum Fact {
     LoggedIn,
     /// The login program ended and had started nothing; inbound only.
     LoginFailed,
+    /// Its first bytes have proven what it speaks.
+    Identified,
     /// An open session ended.
     Closed(Ending, Option<Traffic>),
 }

@@ -13,10 +13,24 @@ fn every_rule_and_its_kernel_filter_are_printed() {
     assert_eq!(
         rows[rows.len() - 2..],
         [
-            "rules: 9 enabled, 2 disabled, 0 broken, 0 not supported, 0 deprecated",
+            "rules: 9 enabled, 3 disabled, 0 broken, 0 not supported, 0 deprecated",
             "kernel filter: inbound to port 23; outbound to port 23",
         ]
     );
+}
+
+#[test]
+fn what_the_proof_of_a_protocol_costs_is_said() {
+    let folder = Folder::new();
+    folder.write("a.toml", rule("network.protocol:telnet", ""));
+    let outcome = folder.run(&["check", "--rules", "."]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    for words in [
+        "enabled): inbound, all; outbound, all; asks for the protocol\n",
+        "network.protocol: the first bytes of these sessions are looked at in the kernel",
+    ] {
+        assert!(outcome.stdout.contains(words), "{}", outcome.stdout);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use rustix::system::uname;
 use super::report::Check;
 use crate::{
     enrich::{Enricher, Roots},
-    probe::{AcceptorHook, LoadError, Options, Probe, record::Hook},
+    probe::{AcceptorHook, LoadError, Options, Probe, ProtocolLook, record::Hook},
 };
 
 /// What loading needs, in the order in which it is found missing.
@@ -126,6 +126,23 @@ pub(super) fn accept_hook(used: Option<Hook>) -> Check {
             format!("none, userspace looks for the holder of each socket{because}"),
             "mount tracefs: mount -t tracefs tracefs /sys/kernel/tracing",
         ),
+    }
+}
+
+/// Whether the protocol of sessions can be proven.
+pub(super) fn protocol(look: &ProtocolLook) -> Option<Check> {
+    const NAME: &str = "network.protocol";
+    match look {
+        ProtocolLook::Unasked => None,
+        ProtocolLook::On => Some(Check::ok(
+            NAME,
+            "proven by first bytes, if a rule asks for it",
+        )),
+        ProtocolLook::Refused(reason) => Some(Check::degraded(
+            NAME,
+            reason,
+            "nothing, unless a rule asks for it: cgroup v2 and CAP_NET_ADMIN at start",
+        )),
     }
 }
 

@@ -74,12 +74,16 @@ pub(super) fn main(args: &Args) -> u8 {
 }
 
 async fn examine() -> Report {
-    let outcome = Probe::load(Options::default());
+    let outcome = Probe::load(Options {
+        protocol: true,
+        ..Options::default()
+    });
     let mut checks = host::loading(&outcome);
     let is_unsupported = outcome.is_err();
     if let Ok(mut probe) = outcome {
         checks.extend(host::features(&probe));
         checks.push(host::accept_hook(probe.acceptor()));
+        checks.extend(host::protocol(probe.protocol()));
         checks.push(canary(&mut probe).await);
     }
     checks.push(host::sockets());

@@ -173,7 +173,8 @@ fn rules(config: &Config) -> Option<(Vec<Rule>, Scope)> {
         return None;
     }
     info!(sessions = %wanted, "what rules make the kernel report");
-    Some((rules.rules, scope::of(&wanted)))
+    let scope = scope::of(&wanted, rules.ask_for_protocol());
+    Some((rules.rules, scope))
 }
 
 async fn run(
@@ -191,7 +192,7 @@ async fn run(
         );
         return exit::UNSUPPORTED;
     }
-    let probe = match load(&config) {
+    let probe = match load(&config, scope.protocol) {
         Ok(probe) => probe,
         Err(error) => return refuse(&error),
     };
@@ -242,11 +243,12 @@ async fn run(
     finish(agent.run().await)
 }
 
-/// The attached probe.
-fn load(config: &Config) -> Result<Probe, LoadError> {
+/// The attached probe, which looks for the `protocol` of sessions or not.
+fn load(config: &Config, protocol: bool) -> Result<Probe, LoadError> {
     let options = crate::probe::Options {
         ring_bytes: config.probe.ring_bytes,
         acceptor: config.probe.acceptor.into(),
+        protocol,
         log: tracing::enabled!(target: "telnet_ebpf", tracing::Level::DEBUG),
     };
     let probe = Probe::load(options)?;

@@ -89,10 +89,11 @@ pub(super) fn known(document: &Value) -> Vec<(Topic, String)> {
     if let (Some(source), Some(destination)) =
         (end(document, "source"), end(document, "destination"))
     {
-        let direction = get("network.direction").unwrap_or_default();
         let host = get("host.name").map_or_else(String::new, |host| format!(" on {host}"));
-        let ends = format!("{source} -> {destination} {direction}{host}");
-        known.push((Topic::Ends, ends));
+        // A document without one knows no more of the ends than the others.
+        let ends = get("network.direction")
+            .map(|direction| format!("{source} -> {destination} {direction}{host}"));
+        known.extend(ends.map(|ends| (Topic::Ends, ends)));
     }
     for role in Topic::ROLES {
         known.extend(owner(document, role.as_str()).map(|owner| (role, owner)));
@@ -172,6 +173,11 @@ fn event(document: &Value, action: &str) -> String {
         }
         "connection_accepted" => "accepted".to_owned(),
         "connection_established" => "established".to_owned(),
+        "protocol_identified" => {
+            let mut text = "protocol proven".to_owned();
+            push(&mut text, ": ", get("network.protocol"));
+            text
+        }
         "authentication_bypass" => {
             let mut text = "authentication bypassed".to_owned();
             push(&mut text, ": ", get("telnet.login.reason"));

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    probe::record::SocketError,
+    probe::record::{Protocol, SocketError},
     response::{self, Decision, Refusal, Response},
     session::{Ending, Failure, Traffic},
 };
@@ -83,6 +83,36 @@ fn openings_and_closes_have_their_words() {
             "{fact:?}"
         );
     }
+}
+
+#[test]
+fn a_proof_is_no_opening_and_later_documents_have_it_too() {
+    assert_eq!(
+        words(&Fact::Identified),
+        "protocol_identified info+protocol success - -"
+    );
+    let session = Session {
+        protocol: Some(Protocol::Telnet),
+        ..inbound()
+    };
+    let of = |fact| {
+        document(
+            &observed(session.clone(), fact, at(100_001)),
+            &Facts::default(),
+        )
+    };
+    let identified = of(Fact::Identified);
+    assert_eq!(get(&identified, "network.protocol"), "telnet");
+    assert_eq!(get(&identified, "network.direction"), &Value::Null);
+    assert_eq!(get(&identified, "destination.port"), 23);
+    let closed = of(Fact::Closed(Ending::Reset, None));
+    assert_eq!(get(&closed, "network.protocol"), "telnet");
+    assert_eq!(get(&closed, "network.direction"), "ingress");
+    let unproven = document(
+        &observed(inbound(), Fact::Closed(Ending::Reset, None), at(100_001)),
+        &Facts::default(),
+    );
+    assert_eq!(get(&unproven, "network.protocol"), &Value::Null);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{env, fs, path::Path};
 use super::*;
 use crate::{
     flood::{Outcome, Phase, Source},
-    probe::record::SocketError,
+    probe::record::{Protocol, SocketError},
     response::{self, Decision, Response},
     session::{Ending, Failure, Traffic},
 };
@@ -36,6 +36,7 @@ pub(super) fn samples() -> Vec<(&'static str, Value)> {
             "established",
             document(&outbound(Fact::Established, 100_000), &client),
         ),
+        ("identified", identified()),
         ("closed", document(&inbound(closed, 163_500), &server)),
         ("refused", document(&outbound(refused, 99_981), &client)),
         ("listener", found_listener()),
@@ -43,6 +44,16 @@ pub(super) fn samples() -> Vec<(&'static str, Value)> {
         ("flood", flood()),
         ("response", response()),
     ]
+}
+
+/// Options were negotiated.
+fn identified() -> Value {
+    let session = Session {
+        protocol: Some(Protocol::Telnet),
+        ..inbound()
+    };
+    let observation = observed(session, Fact::Identified, at(100_020));
+    document(&observation, &server_facts())
 }
 
 /// One that is over, of an address that guessed passwords at a server.

@@ -51,6 +51,14 @@ impl Literal {
         }
     }
 
+    /// Whether it names this field, alone or among others; every field is none.
+    pub fn names(&self, field: &str) -> bool {
+        match self.wildcard() {
+            Some(pattern) => !pattern.is_any() && pattern.matches(field),
+            None => self.text() == Some(field),
+        }
+    }
+
     /// Whether it was written in quotes.
     pub fn is_quoted(&self) -> bool {
         matches!(self.kind, LiteralKind::Quoted(_))

@@ -47,6 +47,11 @@ impl Query {
         &self.source
     }
 
+    /// Whether it asks for a value of `field`, by name or with wildcards in it.
+    pub fn asks_for(&self, field: &str) -> bool {
+        self.root.asks_for(field)
+    }
+
     /// The top of the tree, for analyses such as the push-down of ports to the kernel.
     pub fn root(&self) -> &Node {
         &self.root
@@ -66,6 +71,19 @@ pub struct Node {
     pub span: Span,
     /// What it says.
     pub kind: NodeKind,
+}
+
+impl Node {
+    fn asks_for(&self, name: &str) -> bool {
+        match &self.kind {
+            NodeKind::Or(nodes) | NodeKind::And(nodes) => {
+                nodes.iter().any(|node| node.asks_for(name))
+            }
+            NodeKind::Not(node) => node.asks_for(name),
+            NodeKind::Match { field, .. } | NodeKind::Range { field, .. } => field.names(name),
+            NodeKind::All | NodeKind::Nested { .. } | NodeKind::Free(_) => false,
+        }
+    }
 }
 
 impl PartialEq for Node {

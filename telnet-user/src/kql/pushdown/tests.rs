@@ -55,6 +55,19 @@ fn a_rule_on_floods_wants_no_session() {
     }
 }
 
+/// The kernel cannot tell beforehand what a session will speak.
+#[test]
+fn a_rule_on_protocols_wants_every_session() {
+    for query in [
+        "network.protocol:telnet",
+        "network.protocol:telnet and not destination.port:23",
+        "event.action:protocol_identified and network.protocol:(telnet or ssh)",
+    ] {
+        let expected = "inbound, all; outbound, all";
+        assert_eq!(of(query).to_string(), expected, "{query}");
+    }
+}
+
 #[test]
 fn sessions_follow_the_operators() {
     for (query, expected) in [

@@ -238,3 +238,23 @@ fn runs_of_blanks_take_linear_time() {
     assert!(parse(&query).is_ok());
     assert!(start.elapsed() < std::time::Duration::from_secs(1));
 }
+
+#[test]
+fn fields_that_a_query_asks_for() {
+    for (query, expected) in [
+        ("network.protocol:telnet", true),
+        ("network.protocol:(telnet or not *)", true),
+        ("a:1 and not (b:2 or \"network.protocol\":*)", true),
+        ("network.*:telnet", true),
+        ("network.protocol > a", true),
+        ("network.proto:telnet", false),
+        ("network.protocol.name:telnet", false),
+        ("*:telnet", false),
+        ("telnet", false),
+        ("", false),
+    ] {
+        let query = parse(query).expect("valid");
+        let asks = query.asks_for("network.protocol");
+        assert_eq!(asks, expected, "{}", query.source());
+    }
+}

@@ -79,6 +79,11 @@ impl Shedder {
                 }
                 None => Fate::Told,
             },
+            // A flood of telnet sessions speaks telnet.
+            Fact::Identified => match self.sessions.get(&session.key).copied() {
+                Some(reason) => self.shed(reason),
+                None => Fate::Told,
+            },
             Fact::Closed(..) => match self.sessions.get(&session.key).copied() {
                 Some(reason) => {
                     // Otherwise its processes are still to come.

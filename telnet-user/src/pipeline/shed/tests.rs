@@ -151,6 +151,7 @@ fn a_session_that_is_shed_is_so_to_its_end() {
     for observation in [
         program(&second, LOGIN),
         observed(&second, Fact::LoginFailed),
+        observed(&second, Fact::Identified),
         closed(&second),
     ] {
         assert_eq!(fate(&mut shedder, &observation), "shed", "{observation:?}");
@@ -159,6 +160,7 @@ fn a_session_that_is_shed_is_so_to_its_end() {
     for observation in [
         program(&first, LOGIN),
         observed(&first, Fact::LoginFailed),
+        observed(&first, Fact::Identified),
         closed(&first),
     ] {
         assert_eq!(fate(&mut shedder, &observation), "told", "{observation:?}");

@@ -5,15 +5,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use telnet_common::{
     AF_INET, AF_INET6, ARGS_BYTES, CallRecord, IPPROTO_MPTCP, IPPROTO_TCP, KIND_ACCEPT_FENTRY,
     KIND_ACCEPT_KPROBE, KIND_ACCEPT_SYSCALL, KIND_CLOSE, KIND_CONNECT, KIND_EXEC, KIND_EXIT,
-    KIND_FORK, KIND_LISTEN, KIND_STATE, ProcessRecord, RecordHeader, SocketRecord, StateRecord,
-    TaskRecord, tcp_state,
+    KIND_FORK, KIND_LISTEN, KIND_PROTOCOL, KIND_STATE, ProcessRecord, ProtocolRecord, RecordHeader,
+    SocketRecord, StateRecord, TaskRecord, protocol, tcp_state,
 };
 use thiserror::Error;
 use zerocopy::FromBytes as _;
 
 use super::record::{
-    Accept, Args, Exec, Exit, ExitStatus, Fork, Hook, KernelEvent, Record, Socket, SocketError,
-    SocketKey, StateChange, Task, TcpCounters, TcpState, Tty,
+    Accept, Args, Exec, Exit, ExitStatus, Fork, Hook, KernelEvent, Protocol, Record, Socket,
+    SocketError, SocketKey, StateChange, Task, TcpCounters, TcpState, Tty,
 };
 use crate::clock::BootTime;
 
@@ -40,6 +40,9 @@ pub enum DecodeError {
     /// Neither TCP nor MPTCP.
     #[error("unknown protocol {0}")]
     Protocol(u16),
+    /// No protocol that can be proven.
+    #[error("unknown application protocol {0}")]
+    Application(u32),
 }
 
 /// Decodes one record.
@@ -70,6 +73,10 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
         KIND_FORK | KIND_EXEC | KIND_EXIT => {
             let record = ProcessRecord::read_from_bytes(bytes).map_err(|_size| size_error())?;
             process(&record)?
+        }
+        KIND_PROTOCOL => {
+            let record = ProtocolRecord::read_from_bytes(bytes).map_err(|_size| size_error())?;
+            KernelEvent::Protocol(socket(&record.socket)?, application(record.protocol)?)
         }
         kind => return Err(DecodeError::Kind(kind)),
     };
@@ -226,6 +233,16 @@ fn until_nul(bytes: &[u8]) -> &[u8] {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+const fn application(number: u32) -> Result<Protocol, DecodeError> {
+    Ok(match number {
+        protocol::TELNET => Protocol::Telnet,
+        protocol::SSH => Protocol::Ssh,
+        protocol::HTTP => Protocol::Http,
+        protocol::TLS => Protocol::Tls,
+        other => return Err(DecodeError::Application(other)),
+    })
 }
 
 fn tcp_state(number: u8) -> Result<TcpState, DecodeError> {

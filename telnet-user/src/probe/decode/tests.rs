@@ -188,6 +188,32 @@ fn arguments_split_at_nul_and_say_when_they_are_cut() {
 }
 
 #[test]
+fn a_proof_names_its_socket_and_its_protocol() {
+    let mut record = ProtocolRecord::new_zeroed();
+    record.header.kind = KIND_PROTOCOL;
+    record.socket = state_record().socket;
+    let mut of = |number| {
+        record.protocol = number;
+        decode(record.as_bytes()).map(|record| record.event)
+    };
+    for (number, expected) in [
+        (protocol::TELNET, Protocol::Telnet),
+        (protocol::SSH, Protocol::Ssh),
+        (protocol::HTTP, Protocol::Http),
+        (protocol::TLS, Protocol::Tls),
+    ] {
+        let event = of(number).expect("valid");
+        assert!(
+            matches!(&event, KernelEvent::Protocol(socket, found)
+                if socket.key.cookie == Some(42) && *found == expected),
+            "{event:?}"
+        );
+    }
+    assert_eq!(of(0), Err(DecodeError::Application(0)));
+    assert_eq!(of(5), Err(DecodeError::Application(5)));
+}
+
+#[test]
 fn refuses_what_it_does_not_know() {
     let with = |edit: fn(&mut StateRecord)| {
         let mut record = state_record();
@@ -223,7 +249,7 @@ fn refuses_what_it_does_not_know() {
 proptest! {
     #[test]
     fn any_bytes_decode_or_are_refused(
-        kind in 0u32..11,
+        kind in 0u32..12,
         mut bytes in proptest::collection::vec(any::<u8>(), 0..500),
         right_size: bool,
     ) {
@@ -231,6 +257,7 @@ proptest! {
             let size = match kind {
                 KIND_STATE => size_of::<StateRecord>(),
                 KIND_FORK | KIND_EXEC | KIND_EXIT => size_of::<ProcessRecord>(),
+                KIND_PROTOCOL => size_of::<ProtocolRecord>(),
                 _ => size_of::<CallRecord>(),
             };
             bytes.resize(size, 0);

@@ -4,7 +4,7 @@
 mod tests;
 
 /// Name for messages and content of every shipped rule file.
-pub const FILES: [(&str, &str); 11] = [
+pub const FILES: [(&str, &str); 12] = [
     (
         "shipped/accepted_telnet_port_connection.toml",
         include_str!("../../../rules/accepted_telnet_port_connection.toml"),
@@ -16,6 +16,10 @@ pub const FILES: [(&str, &str); 11] = [
     (
         "shipped/telnet_service_listening.toml",
         include_str!("../../../rules/telnet_service_listening.toml"),
+    ),
+    (
+        "shipped/telnet_on_another_port.toml",
+        include_str!("../../../rules/telnet_on_another_port.toml"),
     ),
     (
         "shipped/telnet_session_from_public_address.toml",

@@ -30,13 +30,13 @@ fn they_load_without_a_finding() {
     let report = shipped();
     let problems: Vec<String> = report.problems.iter().map(Problem::render).collect();
     assert!(problems.is_empty(), "{}", problems.join("\n"));
-    assert_eq!(report.rules.len(), 11);
+    assert_eq!(report.rules.len(), 12);
     let ids: HashSet<&str> = report
         .rules
         .iter()
         .map(|rule| rule.rule_id.as_str())
         .collect();
-    assert_eq!(ids.len(), 11);
+    assert_eq!(ids.len(), 12);
 }
 
 #[test]
@@ -207,6 +207,32 @@ fn each_rule_matches_what_it_must_and_nothing_else() {
         let matches = Value::Bool(rule.matches(&case["event"], Timestamp::UNIX_EPOCH));
         assert_eq!(matches, case["match"], "{}: {}", rule.name, case["why"]);
     }
+}
+
+/// A proof is an event of a session that has its alert already: only the rule that wants it matches.
+#[test]
+fn the_proof_of_a_protocol_is_no_second_alert() {
+    let report = shipped();
+    let proof = include_str!("../../../fixtures/docs/identified.json");
+    let mut proof: Value = serde_json::from_str(proof).unwrap();
+    for (port, expected) in [(23, vec![]), (2323, vec!["Telnet on a Port Other than 23"])] {
+        proof["destination"]["port"] = port.into();
+        proof["source"]["ip"] = "8.8.8.8".into();
+        let rules = report.rules.iter();
+        let matching = rules.filter(|rule| rule.matches(&proof, Timestamp::UNIX_EPOCH));
+        let names: Vec<&str> = matching.map(|rule| rule.name.as_str()).collect();
+        assert_eq!(names, expected, "{port}");
+    }
+}
+
+#[test]
+fn which_rules_ask_what_a_session_speaks() {
+    let report = shipped();
+    let asking = |rule: &&Rule| rule.asks_for("network.protocol");
+    let asking: Vec<&Rule> = report.rules.iter().filter(asking).collect();
+    let ids: Vec<&str> = asking.iter().map(|rule| rule.rule_id.as_str()).collect();
+    assert_eq!(ids, [TIGHTENED, "b2e48f10-6601-4421-ab6d-c63074ec0333"]);
+    assert!(!asking.iter().any(|rule| rule.enabled));
 }
 
 #[test]

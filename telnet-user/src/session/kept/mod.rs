@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::BootTime,
-    probe::record::SocketKey,
+    probe::record::{Protocol, SocketKey},
     state::{Change, Name},
 };
 
@@ -31,6 +31,8 @@ enum Line {
     Opened(KeptSession),
     /// The processes of a session have come this far.
     Active(Flow, Activity),
+    /// What a session was proven to speak.
+    Identified(Flow, Protocol),
     /// A session ended.
     Closed(Flow),
     /// A socket was reported as listening.
@@ -72,6 +74,7 @@ struct KeptSession {
     preexisting: bool,
     inode: Option<u64>,
     reported: bool,
+    protocol: Option<Protocol>,
     #[serde(default)]
     activity: Activity,
 }
@@ -87,6 +90,7 @@ impl KeptSession {
             opened: session.opened,
             preexisting: session.preexisting,
             inode: session.inode,
+            protocol: session.protocol,
             reported: session.reported || was_reported,
             activity: activity.clone(),
         }
@@ -100,6 +104,7 @@ impl KeptSession {
             preexisting: self.preexisting,
             reported: self.reported,
             inode: self.inode,
+            protocol: self.protocol,
             activity: self.activity,
             ..Session::new(self.key, self.direction, self.flow.local, self.flow.remote)
         }
@@ -181,6 +186,11 @@ impl Kept {
                     session.activity = activity;
                 }
             }
+            Line::Identified(flow, protocol) => {
+                if let Some(session) = self.sessions.get_mut(&flow) {
+                    session.protocol = Some(protocol);
+                }
+            }
             Line::Closed(flow) => {
                 self.sessions.remove(&flow);
             }
@@ -220,6 +230,7 @@ impl Kept {
         found.opened = kept.opened;
         found.preexisting = kept.preexisting;
         found.reported = kept.reported;
+        found.protocol = kept.protocol;
         found.activity = kept.activity;
     }
 
@@ -292,6 +303,10 @@ impl Keeper {
                     Line::Opened(KeptSession::of(session, &session.activity, self.reports))
                 }
                 Fact::Bypassed | Fact::LoggedIn | Fact::LoginFailed => active(session),
+                Fact::Identified => match session.protocol {
+                    Some(protocol) => Line::Identified(Flow::of(session), protocol),
+                    None => return,
+                },
                 Fact::Closed(..) => Line::Closed(Flow::of(session)),
                 Fact::Attempted | Fact::Failed(_) => return,
             },

@@ -4,8 +4,8 @@ use super::*;
 use crate::{
     probe::filter::Filter,
     probe::record::{
-        Accept, Args, Exec, Fork, Hook, KernelEvent, Record, Socket, SocketError, StateChange,
-        Task,
+        Accept, Args, Exec, Fork, Hook, KernelEvent, Protocol, Record, Socket, SocketError,
+        StateChange, Task,
         TcpState::{self, Close, Established, FinWait2, LastAck, SynRecv, SynSent},
     },
     session::{Ending, Found, Listing, activity::Progress, tracker::Limits},
@@ -165,6 +165,25 @@ fn the_next_run_knows_a_session_by_its_name_and_since_when_it_is_open() {
         let last = Run::start(&next.lines, BOOT, true, Vec::new());
         assert_eq!(last.tracker.counters().unseen_ends, 0, "{}", next.lines);
     }
+}
+
+#[test]
+fn what_a_session_speaks_is_known_to_the_next_run_and_not_told_again() {
+    let mut first = opened(true, Some(7));
+    first.push(
+        300,
+        KernelEvent::Protocol(socket(1, Some(7)), Protocol::Ssh),
+    );
+    let there = || vec![found(&socket(1, None), 7)];
+    let next = Run::start(&first.lines, BOOT, true, there());
+    // From what that one has kept in turn.
+    let mut last = Run::start(&next.lines, BOOT, true, there());
+    last.push(9_500, change(socket(1, Some(7)), LastAck, Close));
+    let sessions = last.sessions();
+    let [(_, Fact::Accepted, _), (closed, Fact::Closed(..), _)] = *sessions else {
+        panic!("{sessions:?}");
+    };
+    assert_eq!(closed.protocol, Some(Protocol::Ssh));
 }
 
 #[test]

@@ -144,12 +144,12 @@ impl Tracker {
                 && entry.state == State::Connecting
             {
                 entry.session.preexisting = true;
-                out.push(found::report(entry, time));
+                found::report(entry, time, out);
             }
         }
         let entries = self.sessions.values_mut();
         for entry in entries.filter(|entry| entry.state == State::Found) {
-            out.push(found::report(entry, time));
+            found::report(entry, time, out);
         }
     }
 

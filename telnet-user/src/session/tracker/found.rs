@@ -96,7 +96,7 @@ impl Tracker {
             cookie: entry.session.key.cookie.or(socket.key.cookie),
         };
         if entry.state == State::Found {
-            out.push(report(&mut entry, time));
+            report(&mut entry, time, out);
         }
         self.put(entry, time, out);
     }
@@ -123,12 +123,13 @@ pub(super) fn opened(listener: Listener, time: BootTime) -> Observation {
 }
 
 /// The session is there: since when, if an earlier run saw it open, else at `time`.
-pub(super) fn report(entry: &mut Entry, time: BootTime) -> Observation {
+pub(super) fn report(entry: &mut Entry, time: BootTime, out: &mut Vec<Observation>) {
     entry.state = State::Open;
     let time = entry.session.opened.unwrap_or(time);
     let fact = match entry.session.direction {
         Direction::Ingress => Fact::Accepted,
         Direction::Egress => Fact::Established,
     };
-    observed(&entry.session, fact, time)
+    out.push(observed(&entry.session, fact, time));
+    out.extend(entry.told_protocol());
 }

@@ -7,6 +7,7 @@
 mod accept;
 mod compare;
 mod found;
+mod protocol;
 mod served;
 mod state;
 mod told;
@@ -65,6 +66,8 @@ pub struct Counters {
     pub unseen_ends: u64,
     /// Sockets that closed and were not known: opened before the agent, or their record was lost.
     pub unknown_closes: u64,
+    /// Proofs of a protocol for which there was no session: its record was lost, or it gave way.
+    pub unmatched_protocols: u64,
 }
 
 /// Tracks every session and listening socket on the monitored ports.
@@ -90,6 +93,8 @@ struct Entry {
     state: State,
     /// The session ended while it waited for its acceptor.
     closed: Option<(Fact, BootTime)>,
+    /// Its protocol was proven before the session was reported.
+    identified: Option<BootTime>,
 }
 
 impl Entry {
@@ -98,6 +103,7 @@ impl Entry {
             session,
             state,
             closed: None,
+            identified: None,
         }
     }
 }
@@ -158,6 +164,7 @@ impl Tracker {
             KernelEvent::Exec(exec) => self.exec(&exec, time, out),
             KernelEvent::Exit(exit) => self.exit(&exit, time, out),
             KernelEvent::State(change) => self.change(&change, time, out),
+            KernelEvent::Protocol(socket, protocol) => self.identify(&socket, protocol, time, out),
         }
     }
 
@@ -263,6 +270,7 @@ impl Tracker {
         }
         entry.state = State::Open;
         let closed = entry.closed.take();
+        let identified = entry.identified.take();
         let mut session = entry.session.clone();
         if session.owners.listener.is_none() {
             // Of several that share the address the acceptor tells which one it was.
@@ -270,6 +278,7 @@ impl Tracker {
         }
         let opened = session.opened.unwrap_or_default();
         out.push(observed(&session, Fact::Accepted, opened));
+        out.extend(identified.map(|time| observed(&session, Fact::Identified, time)));
         if let Some((fact, time)) = closed {
             self.sessions.remove(&key.address);
             self.end(session, fact, time, out);
@@ -310,7 +319,7 @@ impl Tracker {
         if let Some(mut evicted) = self.sessions.insert(key, entry)
             && matches!(evicted.state, State::Found | State::AwaitingAcceptor)
         {
-            out.push(found::report(&mut evicted, time));
+            found::report(&mut evicted, time, out);
         }
     }
 

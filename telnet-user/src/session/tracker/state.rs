@@ -1,6 +1,6 @@
 //! What a TCP state change means for its session or listening socket.
 
-use super::{State, Tracker, accept::is_accept_of, new_session, observed};
+use super::{Entry, State, Tracker, accept::is_accept_of, new_session, observed};
 use crate::{
     clock::BootTime,
     probe::record::{Socket, StateChange, TcpState},
@@ -38,15 +38,17 @@ impl Tracker {
 
     fn established(&mut self, change: &StateChange, time: BootTime, out: &mut Vec<Observation>) {
         self.forget_found(&change.socket);
-        let mut session = match self.take(change.socket.key) {
-            Some(entry) => entry.session,
-            None => new_session(&change.socket, Direction::Egress),
-        };
+        let mut entry = self.take(change.socket.key).unwrap_or_else(|| {
+            let session = new_session(&change.socket, Direction::Egress);
+            Entry::new(session, State::Connecting)
+        });
+        let session = &mut entry.session;
         session.local = change.socket.local;
         session.remote = change.socket.remote;
         session.opened = Some(time);
-        out.push(observed(&session, Fact::Established, time));
-        self.insert(session, State::Open, out);
+        out.push(observed(session, Fact::Established, time));
+        out.extend(entry.told_protocol());
+        self.insert(entry.session, State::Open, out);
     }
 
     fn accepted(&mut self, socket: &Socket, time: BootTime, out: &mut Vec<Observation>) {

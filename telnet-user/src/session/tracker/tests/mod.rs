@@ -3,6 +3,7 @@ mod found;
 mod handlers;
 mod listeners;
 mod logins;
+mod protocol;
 
 use std::{collections::HashSet, net::SocketAddr};
 
@@ -108,6 +109,7 @@ fn words(observations: &[Observation]) -> Vec<String> {
                     Fact::Bypassed => "bypassed".to_owned(),
                     Fact::LoggedIn => "logged in".to_owned(),
                     Fact::LoginFailed => "login failed".to_owned(),
+                    Fact::Identified => format!("speaks {:?}", session.protocol),
                     Fact::Closed(Ending::Fin { local_first }, _) => format!("fin {local_first:?}"),
                     Fact::Closed(Ending::Reset, _) => "reset".to_owned(),
                     Fact::Closed(Ending::Timeout, _) => "timeout".to_owned(),
