@@ -146,6 +146,7 @@ fn record_len(data: &[u8]) -> usize {
         telnet_common::KIND_FORK..=telnet_common::KIND_EXIT => {
             size_of::<telnet_common::ProcessRecord>()
         }
+        telnet_common::KIND_PROTOCOL => size_of::<telnet_common::ProtocolRecord>(),
         _ => size_of::<telnet_common::CallRecord>(),
     }
 }

@@ -32,6 +32,8 @@ mod owners;
 #[cfg(test)]
 mod pretty;
 #[cfg(test)]
+mod protocol;
+#[cfg(test)]
 mod response;
 #[cfg(test)]
 mod restart;

@@ -18,7 +18,7 @@ use telnet_tests::{kernel, tools};
 const TELNET: SocketAddr = SocketAddr::new(V4, 23);
 
 /// A command that runs the agent where these folders are empty. Nobody else sees them so.
-fn without(lab: &Lab, folders: &str) -> Result<Command> {
+pub(super) fn without(lab: &Lab, folders: &str) -> Result<Command> {
     let agent = run_command(lab, lab.agent()?, ["--format", "ndjson", "--emit", "all"]);
     let script = format!(
         "for folder in {folders}; do mount -t tmpfs hidden $folder || exit; done; exec \"$0\" \"$@\""

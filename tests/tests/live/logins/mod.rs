@@ -18,6 +18,7 @@ use telnet_tests::lab::{Lab, V4};
 use telnet_user::rules::SHIPPED;
 
 pub(super) use self::many::{Visitor, house};
+pub(super) use self::secrets::in_memory;
 
 /// A port of these tests' own: logins take seconds, and others flood port 23 meanwhile.
 const PORT: u16 = 2_399;
@@ -37,8 +38,14 @@ fn shipped_rules(lab: &Lab) -> Result<PathBuf> {
 
 /// An agent with these rules.
 fn agent(lab: &Lab) -> Result<Agent> {
+    agent_with(lab, &[])
+}
+
+/// The same, with more arguments.
+fn agent_with(lab: &Lab, more: &[&str]) -> Result<Agent> {
     let rules = shipped_rules(lab)?;
     let args = ["--emit", "all", "--rules"].map(OsString::from);
     let args = args.into_iter().chain([rules.into_os_string()]);
+    let args = args.chain(more.iter().map(OsString::from));
     Ok(Agent::start(lab, args)?.with_fence_port(PORT))
 }

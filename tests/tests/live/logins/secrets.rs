@@ -13,18 +13,26 @@ use telnet_tests::house::{House, Login, PASSWORD, USER};
 use telnet_tests::lab::{self, Lab};
 use telnet_tests::peer::{Client, ClientKind, Telnetd, TelnetdKind};
 
-use super::{SERVER, agent};
+use super::{SERVER, agent_with};
 
 const WRONG: &str = "Wr0ng-battery-staple";
 /// Typed into a program that reads it: what goes over the connection and is no argument.
 const TYPED: &str = "payload-typed-into-a-program";
+/// The rule that asks what a session speaks, for which the kernel looks at first bytes, instead of
+/// the one that does not.
+const ASKING: [&str; 4] = [
+    "--enable",
+    "70c78d2f-a761-4dea-aab1-e0e8c65fd41e",
+    "--disable",
+    "34fde489-94b0-4500-a76f-b8a157cf9269",
+];
 /// Argument of a command, which the agent reports: what the search must find.
 const ARGUMENT: &str = "argument-of-a-command";
 /// In the kernel's list of a process' memory, what a ring buffer of the probe is called.
 const RING: &str = "bpf-map";
 
 /// The maps of a process whose memory holds these bytes.
-fn in_memory(pid: u32, wanted: &str) -> Result<Vec<String>> {
+pub(crate) fn in_memory(pid: u32, wanted: &str) -> Result<Vec<String>> {
     /// Bytes read at once.
     const CHUNK: u64 = 1 << 20;
     let memory = File::open(format!("/proc/{pid}/mem"))?;
@@ -114,7 +122,7 @@ fn visit(lab: &Lab, agent: &mut Agent) -> Result<()> {
 #[test]
 fn no_password_and_no_payload_reaches_the_agent() -> Result<()> {
     lab::live(|lab| {
-        let mut agent = agent(lab)?;
+        let mut agent = agent_with(lab, &ASKING)?;
         let house = House::build(lab, Login::Debian)?;
         let _server = Telnetd::start_in(lab, &house, TelnetdKind::Inetd, SERVER, &[])?;
         visit(lab, &mut agent)?;
