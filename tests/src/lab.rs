@@ -139,7 +139,7 @@ impl Lab {
         let dir = tempfile::Builder::new().prefix("telnet-live-").tempdir()?;
         let name = dir.path().file_name().context("a folder's name")?;
         let lab = Self {
-            witness: Witness::start(name, &[V4, V6, FENCE])?,
+            witness: Witness::start(name)?,
             net: Netns::create()?,
             // What the kernel left out of it is found out only where there is a way in.
             fence_net: Netns::create()?.mounted()?,

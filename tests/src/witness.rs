@@ -1,14 +1,14 @@
 //! Changes of state that the kernel ran no program for.
 //!
-//! On some build machines the first process is protected: in a softirq that interrupts one of its
-//! threads no BPF program runs, and neither `run_cnt` nor `recursion_misses` tells. ftrace has
-//! those events all the same. A test to which one of them was lost has shown nothing about the
+//! On some build machines the first process is protected, even from root: in a softirq that interrupts
+//! one of its threads no BPF program runs, and neither `run_cnt` nor `recursion_misses` tells. ftrace
+//! has those events all the same. A test to which one of them was lost has shown nothing about the
 //! agent.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::net::IpAddr;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -17,25 +17,23 @@ const INSTANCES: &str = "/sys/kernel/tracing/instances";
 /// Below an instance of ftrace.
 const EVENT: &str = "events/sock/inet_sock_set_state";
 
-/// Watches the changes of state of these addresses, beside the agent, while it lives.
+/// Watches all changes of state, beside the agent, while it lives.
 #[derive(Debug)]
 pub struct Witness {
     instance: PathBuf,
-    addresses: Vec<String>,
 }
 
 impl Witness {
-    /// Starts to watch; none where tracefs is not mounted.
-    pub fn start(name: &OsStr, addresses: &[IpAddr]) -> Result<Option<Self>> {
-        if !Path::new(INSTANCES).try_exists()? {
+    /// Starts to watch; none where the first process is like any other, or tracefs is not mounted.
+    pub fn start(name: &OsStr) -> Result<Option<Self>> {
+        let is_protected = fs::read_link("/proc/1/exe")
+            .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        if !is_protected || !Path::new(INSTANCES).try_exists()? {
             return Ok(None);
         }
         let instance = Path::new(INSTANCES).join(name);
         fs::create_dir(&instance).with_context(|| instance.display().to_string())?;
-        let witness = Self {
-            instance,
-            addresses: addresses.iter().map(|ip| format!("={ip} ")).collect(),
-        };
+        let witness = Self { instance };
         witness.enable(true)?;
         Ok(Some(witness))
     }
@@ -45,11 +43,10 @@ impl Witness {
     pub fn withheld(&self) -> Result<Vec<String>> {
         let trace = fs::read(self.instance.join("trace"))?;
         let trace = String::from_utf8_lossy(&trace);
-        let ours = trace
-            .lines()
-            .filter(|line| self.addresses.iter().any(|address| line.contains(address)));
         let first = threads_of_first_process()?;
-        let withheld = ours.filter(|line| thread(line).is_some_and(|id| first.contains(id)));
+        let withheld = trace
+            .lines()
+            .filter(|line| thread(line).is_some_and(|id| first.contains(id)));
         Ok(withheld.map(str::to_owned).collect())
     }
 
