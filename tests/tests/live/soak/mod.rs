@@ -66,12 +66,10 @@ impl Fault {
 
     fn strike(self, subject: &mut Subject<'_>, traffic: &mut Traffic<'_>) -> Result<()> {
         match self {
-            Self::SearchServerDown => {
-                subject.search().set_down(true);
+            Self::SearchServerDown => subject.without_search_server(|| {
                 traffic.step()?;
-                traffic.visit()?;
-                subject.search().set_down(false);
-            }
+                traffic.visit()
+            })?,
             Self::Reload => {
                 traffic.hold(HELD)?;
                 subject.reload()?;
@@ -80,11 +78,12 @@ impl Fault {
             Self::BadReload => subject.reload_badly()?,
             Self::RingTooSmall => subject.without_reader(|| traffic.hold(BURST))?,
             Self::ClockStep => {
-                for seconds in [CLOCK_STEP, -CLOCK_STEP] {
-                    step_clock(seconds)?;
-                    traffic.step()?;
-                    settle(subject, traffic)?;
-                }
+                step_clock(CLOCK_STEP)?;
+                let forth = traffic.step().and_then(|()| settle(subject, traffic));
+                // Whatever came of it: the machine is used after this too.
+                step_clock(-CLOCK_STEP)?;
+                forth?;
+                traffic.step()?;
             }
             Self::Restart => {
                 subject.end()?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 use telnet_tests::agent::Agent;
@@ -17,8 +17,9 @@ use telnet_tests::syslogd::free_port;
 use super::super::{RULE_NAME, rule_file};
 use super::traffic::PORTS;
 
-/// Too small for the burst of sessions that comes while nobody reads it.
-const RING: &str = "65536";
+/// Too small for the burst of sessions that comes while nobody reads it: a session makes about a
+/// kilobyte of records.
+const RING: &str = "32768";
 
 /// What a process has.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +40,8 @@ pub(super) struct Subject<'a> {
     search: SearchServer,
     /// Reloads of the running agent that it took, and those that it refused.
     reloads: (usize, usize),
+    /// Times that the running agent had no search server.
+    outages: usize,
 }
 
 impl<'a> Subject<'a> {
@@ -73,6 +76,7 @@ impl<'a> Subject<'a> {
             config: lab.write("config.toml", &config)?,
             search: SearchServer::start(port)?,
             reloads: (0, 0),
+            outages: 0,
         };
         subject.begin()?;
         Ok(subject)
@@ -85,13 +89,17 @@ impl<'a> Subject<'a> {
         let agent = Agent::start(self.lab, arguments.into_iter().chain(ring))?;
         self.agent = Some(agent);
         self.reloads = (0, 0);
+        self.outages = 0;
         Ok(())
     }
 
-    /// Ends it as a service manager does. Its ledgers must add up.
+    /// Ends it as a service manager does. Its ledgers must add up, and tell that the ring buffer was
+    /// too small.
     pub(super) fn end(&mut self) -> Result<()> {
         let agent = self.agent.take().context("no agent")?;
-        agent.finish().map(drop)
+        let ended = agent.finish()?;
+        ensure!(ended.ledger()?.dropped() > 0, "no loss:\n{}", ended.log);
+        Ok(())
     }
 
     /// Ends it as the kernel does that runs out of memory.
@@ -115,6 +123,21 @@ impl<'a> Subject<'a> {
         self.hang_up()?;
         let told = self.agent()?.wait_for_log("not reloaded", self.reloads.1);
         fs::write(&self.config, good)?;
+        told
+    }
+
+    /// The search server hangs up on everybody while `action` runs, and until the agent says so.
+    pub(super) fn without_search_server(
+        &mut self,
+        action: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        self.outages += 1;
+        self.search.set_down(true);
+        let told = action().and_then(|()| {
+            self.agent()?
+                .wait_for_log("sink does not work", self.outages)
+        });
+        self.search.set_down(false);
         told
     }
 
