@@ -56,8 +56,8 @@ use self::{
 
 /// How long after a wake-up the ring buffer is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_nanos(4 * WAKE_EVERY_NS);
-/// Looks in a row that found nothing, ten seconds of them, after which the agent sleeps even if the books do not balance:
-/// a count that was lost for good must not keep it awake.
+/// Looks in a row that found nothing, ten seconds of them, after which the agent sleeps even if the
+/// books do not balance: a count that was lost for good must not keep it awake.
 const MAX_IDLE_LOOKS: u32 = 10_000;
 
 /// The words of one CPU's [`KernelCounters`].
