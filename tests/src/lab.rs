@@ -153,8 +153,9 @@ impl Lab {
         Ok(lab)
     }
 
-    /// Changes of state in the lab that the kernel ran no program for: see [`Witness`].
-    fn withheld(&self) -> Result<Vec<String>> {
+    /// Changes of state on this machine that the kernel ran no program for, as ftrace shows them:
+    /// see [`Witness`].
+    pub fn withheld(&self) -> Result<Vec<String>> {
         self.witness
             .as_ref()
             .map_or_else(|| Ok(Vec::new()), Witness::withheld)

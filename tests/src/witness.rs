@@ -5,22 +5,36 @@
 //! has those events all the same. A test to which one of them was lost has shown nothing about the
 //! agent.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
 use std::ffi::OsStr;
-use std::fs;
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use rustix::fs::OFlags;
 
 const INSTANCES: &str = "/sys/kernel/tracing/instances";
 /// Below an instance of ftrace.
 const EVENT: &str = "events/sock/inet_sock_set_state";
+/// Changes wait in this much memory for each CPU until they are read, in kibibytes.
+const BUFFER: &str = "8192";
 
 /// Watches all changes of state, beside the agent, while it lives.
 #[derive(Debug)]
 pub struct Witness {
     instance: PathBuf,
+    seen: RefCell<Seen>,
+}
+
+/// What was read of the trace.
+#[derive(Debug)]
+struct Seen {
+    pipe: File,
+    /// The begin of a line whose end is not read yet.
+    rest: Vec<u8>,
+    withheld: Vec<String>,
 }
 
 impl Witness {
@@ -33,54 +47,91 @@ impl Witness {
         }
         let instance = Path::new(INSTANCES).join(name);
         fs::create_dir(&instance).with_context(|| instance.display().to_string())?;
-        let witness = Self { instance };
+        let pipe = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(instance.join("trace_pipe"))?;
+        let seen = Seen {
+            pipe,
+            rest: Vec::new(),
+            withheld: Vec::new(),
+        };
+        let witness = Self {
+            instance,
+            seen: RefCell::new(seen),
+        };
+        witness.set("buffer_size_kb", BUFFER)?;
+        // The process of a thread, since many threads are gone when somebody asks.
+        witness.set("options/record-tgid", "1")?;
         witness.enable(true)?;
         Ok(Some(witness))
     }
 
-    /// Changes that interrupted the first process, as ftrace shows them: the last ones, when there
-    /// were more than it has room for.
+    /// Changes so far that interrupted the first process.
     pub fn withheld(&self) -> Result<Vec<String>> {
-        let trace = fs::read(self.instance.join("trace"))?;
-        let trace = String::from_utf8_lossy(&trace);
-        let first = threads_of_first_process()?;
-        let withheld = trace
-            .lines()
-            .filter(|line| thread(line).is_some_and(|id| first.contains(id)));
-        Ok(withheld.map(str::to_owned).collect())
+        let mut seen = self.seen.borrow_mut();
+        seen.read()?;
+        Ok(seen.withheld.clone())
     }
 
     fn enable(&self, is_on: bool) -> Result<()> {
-        let switch = self.instance.join(EVENT).join("enable");
-        fs::write(&switch, if is_on { "1" } else { "0" })
-            .with_context(|| switch.display().to_string())
+        self.set(&format!("{EVENT}/enable"), if is_on { "1" } else { "0" })
+    }
+
+    fn set(&self, name: &str, value: &str) -> Result<()> {
+        let file = self.instance.join(name);
+        fs::write(&file, value).with_context(|| file.display().to_string())
+    }
+}
+
+impl Seen {
+    fn read(&mut self) -> Result<()> {
+        let mut block = vec![0; 1 << 16];
+        loop {
+            let length = match self.pipe.read(&mut block) {
+                Ok(0) => break,
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error).context("trace_pipe"),
+            };
+            self.rest.extend(block.iter().take(length));
+            let end = self.rest.iter().rposition(|&byte| byte == b'\n');
+            let lines: Vec<u8> = self.rest.drain(..end.map_or(0, |end| end + 1)).collect();
+            let lines = String::from_utf8_lossy(&lines).into_owned();
+            let withheld = lines.lines().filter(|line| process(line) == Some(1));
+            self.withheld.extend(withheld.map(str::to_owned));
+        }
+        Ok(())
     }
 }
 
 impl Drop for Witness {
     fn drop(&mut self) {
-        let removed = self
-            .enable(false)
-            .and_then(|()| Ok(fs::remove_dir(&self.instance)?));
+        let removed = self.enable(false).and_then(|()| {
+            // An instance with an open file stays.
+            self.seen.get_mut().pipe = File::open("/dev/null")?;
+            Ok(fs::remove_dir(&self.instance)?)
+        });
         debug_assert!(removed.is_ok(), "{removed:?}");
     }
 }
 
-fn threads_of_first_process() -> Result<HashSet<String>> {
-    let mut threads = HashSet::new();
-    for entry in fs::read_dir("/proc/1/task")? {
-        threads.insert(entry?.file_name().to_string_lossy().into_owned());
-    }
-    Ok(threads)
+/// The ports of a change, the socket's own first.
+#[must_use]
+pub fn ports(line: &str) -> Option<[u16; 2]> {
+    let port = |name| {
+        let (_, rest) = line.split_once(name)?;
+        rest.split_whitespace().next()?.parse().ok()
+    };
+    Some([port(" sport=")?, port(" dport=")?])
 }
 
-/// The thread that was interrupted: `COMM-TID [CPU] …`, where the name may have anything in it.
-fn thread(line: &str) -> Option<&str> {
-    let (task, _) = line.split_once(" [")?;
-    let (_, id) = task.rsplit_once('-')?;
-    let id = id.trim_end();
-    let is_number = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then_some(id)
+/// The process that was interrupted: `COMM-TID (TGID) [CPU] …`, where the name may have anything in
+/// it.
+fn process(line: &str) -> Option<u32> {
+    let (task, _) = line.rsplit_once(") [")?;
+    let (_, id) = task.rsplit_once('(')?;
+    id.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -88,20 +139,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_thread_is_behind_the_last_dash_of_its_name() {
+    fn the_process_is_in_the_last_parentheses_before_the_processor() {
         for (line, expected) in [
             (
-                " tokio-rt-worker-75      [000] ..s2.  47.1: inet_sock_set_state: x",
-                Some("75"),
+                " tokio-rt-worker-75      (      1) [000] ..s2.  47.1: inet_sock_set_state: x",
+                Some(1),
             ),
             (
-                "          <idle>-0       [001] ..s1.  47.1: inet_sock_set_state: x",
-                Some("0"),
+                "       a (2) [0]-4714    (   3405) [001] .....  47.1: inet_sock_set_state: x",
+                Some(3405),
             ),
-            ("# tracer: nop", None),
-            ("a-b [000] x", None),
+            (
+                "          <idle>-0       (-------) [001] ..s1.  47.1: inet_sock_set_state: x",
+                None,
+            ),
+            ("CPU:0 [LOST 12 EVENTS]", None),
         ] {
-            assert_eq!(thread(line), expected, "{line}");
+            assert_eq!(process(line), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn ports_are_read_where_there_are_any() {
+        let line = "x: family=AF_INET protocol=IPPROTO_TCP sport=23 dport=46564 saddr=192.0.2.1";
+        assert_eq!(ports(line), Some([23, 46_564]));
+        assert_eq!(ports("CPU:0 [LOST 12 EVENTS]"), None);
     }
 }

@@ -61,6 +61,14 @@ impl Writer {
     /// Writes until the pipeline is gone; the number of documents.
     pub(super) fn write(mut self, orders: &Receiver<Order>) -> io::Result<u64> {
         loop {
+            // A queue that is never empty must not keep it from what is due.
+            if self
+                .sinks
+                .deadline()
+                .is_some_and(|due| due <= Instant::now())
+            {
+                self.sinks.tick();
+            }
             let order = match self.sinks.deadline() {
                 Some(deadline) => {
                     orders.recv_timeout(deadline.saturating_duration_since(Instant::now()))

@@ -396,9 +396,6 @@ fn a_full_disk_costs_events_and_no_alert() -> Result<()> {
             let arrived: BTreeSet<String> = messages.iter().filter_map(|(_, m)| id(m)).collect();
             Ok(alerts.is_subset(&arrived).then_some(()))
         })?;
-        // The next document finds that there is room.
-        let client = peer.connect(ALERTED)?;
-        alerted.served(client.local)?;
         agent.wait_for_any("a heartbeat of a spool that works again", |json| {
             let spool = json.pointer("/telnet/health/sinks/1/spool");
             let of = |name: &str| spool.and_then(|spool| spool.get(name));

@@ -212,8 +212,10 @@ fn live_environment(workspace: &Workspace, agent: &Agent) -> Vec<(&'static str, 
     let mut environment = vec![
         ("TELNET_MONITOR_BIN", agent.binary.clone().into_os_string()),
         ("TELNET_TEST_ROOT", workspace.test_root().into_os_string()),
+        // Errors of tests say what they were about; a backtrace below each hides that.
+        ("RUST_LIB_BACKTRACE", "0".into()),
     ];
-    for name in [LIVE, "RUST_BACKTRACE"] {
+    for name in [LIVE, "RUST_BACKTRACE", "RUST_LIB_BACKTRACE"] {
         environment.extend(env::var_os(name).map(|value| (name, value)));
     }
     environment

@@ -36,6 +36,9 @@ use crate::{
     lock::Lock,
 };
 
+/// How long until a disk that refused something is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// Documents of one stream, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
@@ -183,7 +186,8 @@ impl Spool {
             .channels
             .iter()
             .any(|channel| !channel.tail.is_empty());
-        let retry = waits.then(|| Instant::now() + Duration::from_secs(1));
+        let asks = waits || state.is_degraded();
+        let retry = asks.then(|| state.asked + ASK_AGAIN);
         let unsynced = state
             .channels
             .iter()
@@ -195,10 +199,11 @@ impl Spool {
         retry.into_iter().chain(sync).min()
     }
 
-    /// Does what is due: moves to disk what waits in memory, and synchronises.
+    /// Does what is due: moves to disk what waits in memory, or asks whether it takes something
+    /// again, and synchronises.
     pub fn tick(&self) {
         let mut state = self.lock();
-        state.settle_tails();
+        state.ask_again();
         let Sync::Every(time) = self.sync else {
             return;
         };
@@ -225,7 +230,7 @@ impl Spool {
     pub fn numbers(&self) -> Numbers {
         let state = self.lock();
         let mut numbers = Numbers {
-            degraded: state.degraded,
+            degraded: state.is_degraded(),
             ..Numbers::default()
         };
         for channel in &state.channels {

@@ -1,6 +1,11 @@
 //! What is in a spool, and what gives way when it is full.
 
-use std::{collections::VecDeque, io, path::Path, time::Instant};
+use std::{
+    collections::VecDeque,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use tracing::{info, warn};
 
@@ -13,16 +18,20 @@ use crate::config::Stream;
 
 /// Most bytes of a stream that wait in memory while the disk takes nothing.
 const TAIL_BYTES: u64 = 1 << 20;
+/// What is written to ask whether the disk takes something again: a block of most file systems.
+const PROBE: [u8; 4096] = [0; 4096];
 
 #[derive(Debug)]
 pub(super) struct State {
+    dir: PathBuf,
     /// The most precious first.
     pub(super) channels: Vec<Channel>,
     pub(super) max_bytes: u64,
-    pub(super) degraded: bool,
     /// Wakes whoever waits, for another reason than documents.
     pub(super) nudged: bool,
     pub(super) synced: Instant,
+    /// When the disk was last asked whether it takes again what it refused.
+    pub(super) asked: Instant,
 }
 
 #[derive(Debug)]
@@ -34,6 +43,9 @@ pub(super) struct Channel {
     pub(super) tail_bytes: u64,
     /// How many of the tail are read.
     pub(super) tail_ahead: usize,
+    /// Whether the disk took nothing when it was last asked. What goes to memory because older
+    /// documents are there does not ask it.
+    pub(super) is_refused: bool,
     pub(super) lost: u64,
 }
 
@@ -48,15 +60,17 @@ impl State {
                 tail: VecDeque::new(),
                 tail_bytes: 0,
                 tail_ahead: 0,
+                is_refused: false,
                 lost: 0,
             })
         });
         Ok(Self {
+            dir: dir.to_owned(),
             channels: channels.collect::<io::Result<_>>()?,
             max_bytes,
-            degraded: false,
             nudged: false,
             synced: Instant::now(),
+            asked: Instant::now(),
         })
     }
 
@@ -71,11 +85,22 @@ impl State {
             return;
         }
         self.settle_tails();
+        let waits = |channel: &Channel| !channel.tail.is_empty();
+        if self.channel(stream).is_some_and(|channel| waits(channel)) {
+            // Order: what waits in memory is older.
+            self.keep_in_memory(stream, entry);
+            return;
+        }
         let written = self.write(stream, &record);
-        self.set_degraded(written.as_ref().err());
-        if written.is_err()
-            && let Some(channel) = self.channel(stream)
-        {
+        let is_written = written.is_ok();
+        self.note(stream, written);
+        if !is_written {
+            self.keep_in_memory(stream, entry);
+        }
+    }
+
+    fn keep_in_memory(&mut self, stream: Stream, entry: Entry) {
+        if let Some(channel) = self.channel(stream) {
             channel.keep_in_memory(entry);
         }
     }
@@ -84,10 +109,6 @@ impl State {
     fn write(&mut self, stream: Stream, record: &[u8]) -> io::Result<()> {
         loop {
             let channel = self.channel(stream).ok_or(io::ErrorKind::NotFound)?;
-            if !channel.tail.is_empty() {
-                // Order: what waits in memory is older.
-                return Err(io::ErrorKind::StorageFull.into());
-            }
             match channel.log.append(record) {
                 Err(error) if is_full(&error) && self.give_way(stream, false) => {}
                 written => return written,
@@ -125,14 +146,47 @@ impl State {
 
     /// Moves to disk what waits in memory.
     pub(super) fn settle_tails(&mut self) {
-        let mut failed = None;
-        for channel in &mut self.channels {
-            failed = channel.settle_tail().err().or(failed);
+        let channels = self.channels.iter_mut();
+        let answers: Vec<_> = channels
+            .filter_map(|channel| Some((channel.stream, channel.settle_tail()?)))
+            .collect();
+        for (stream, answer) in answers {
+            self.note(stream, answer);
         }
-        let waiting = self.channels.iter().any(|channel| !channel.tail.is_empty());
-        if failed.is_some() || self.degraded && !waiting {
-            self.set_degraded(failed.as_ref());
+    }
+
+    /// Asks the disk again: with what waits in memory, or in the name of streams of which nothing
+    /// waits any more.
+    pub(super) fn ask_again(&mut self) {
+        self.asked = Instant::now();
+        self.settle_tails();
+        let asks = |channel: &Channel| channel.is_refused && channel.tail.is_empty();
+        if !self.channels.iter().any(asks) {
+            return;
         }
+        let path = self.dir.join("probe");
+        let taken = fs::write(&path, PROBE);
+        if let Err(error) = fs::remove_file(&path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            warn!(file = %path.display(), %error, "cannot be removed");
+        }
+        if taken.is_ok() {
+            let streams: Vec<_> = self
+                .channels
+                .iter()
+                .filter(|c| asks(c))
+                .map(|c| c.stream)
+                .collect();
+            for stream in streams {
+                self.note(stream, Ok(()));
+            }
+        }
+    }
+
+    /// Whether the disk takes nothing of some stream.
+    pub(super) fn is_degraded(&self) -> bool {
+        self.channels.iter().any(|channel| channel.is_refused)
     }
 
     pub(super) fn take(&mut self, limits: Limits) -> io::Result<Option<Batch>> {
@@ -185,15 +239,21 @@ impl State {
             .find(|channel| channel.stream == stream)
     }
 
-    fn set_degraded(&mut self, error: Option<&io::Error>) {
-        match error {
-            Some(error) if !self.degraded => {
+    /// Keeps what the disk said to a document of `stream`.
+    fn note(&mut self, stream: Stream, answer: io::Result<()>) {
+        let was_degraded = self.is_degraded();
+        if let Some(channel) = self.channel(stream) {
+            channel.is_refused = answer.is_err();
+        }
+        match answer {
+            Err(error) if !was_degraded => {
                 warn!(%error, "the disk takes nothing for the spool, documents wait in memory");
             }
-            None if self.degraded => info!("the disk takes documents for the spool again"),
-            Some(_) | None => {}
+            Ok(()) if was_degraded && !self.is_degraded() => {
+                info!("the disk takes documents for the spool again");
+            }
+            Ok(()) | Err(_) => {}
         }
-        self.degraded = error.is_some();
     }
 }
 
@@ -208,19 +268,24 @@ impl Channel {
         self.tail.push_back(entry);
     }
 
-    fn settle_tail(&mut self) -> io::Result<()> {
+    /// Moves to disk what waits in memory; what the disk said, when there was something to move.
+    fn settle_tail(&mut self) -> Option<io::Result<()>> {
+        let mut answer = None;
         // What is being delivered from memory stays there until that is done.
-        while self.tail_ahead == 0 {
-            let Some(entry) = self.tail.front() else {
-                return Ok(());
-            };
+        while self.tail_ahead == 0
+            && let Some(entry) = self.tail.front()
+        {
             if let Some(record) = entry.encode() {
-                self.log.append(&record)?;
+                let appended = self.log.append(&record);
+                if appended.is_err() {
+                    return Some(appended);
+                }
+                answer = Some(appended);
             }
             self.tail_bytes -= size(entry.body.len());
             self.tail.pop_front();
         }
-        Ok(())
+        answer
     }
 
     /// Reads on, first what is on disk, then what is in memory.

@@ -225,6 +225,39 @@ fn while_the_disk_takes_nothing_documents_wait_in_memory_in_order() {
 }
 
 #[test]
+fn a_disk_that_takes_documents_again_is_noticed_without_one() {
+    let dir = tempfile::tempdir().expect("folder");
+    let spool = open(dir.path());
+    let (alerts, hidden) = (dir.path().join("alerts"), dir.path().join("hidden"));
+    fs::rename(&alerts, &hidden).expect("renamed");
+    spool.append(entry(Kind::Alert, "a"));
+    assert_eq!(read(&spool, ALL), ["a"]);
+    fs::rename(&hidden, &alerts).expect("renamed");
+    // Behind one that is being delivered from memory, and delivered from there too: the disk is
+    // never asked by a document.
+    spool.append(entry(Kind::Alert, "b"));
+    assert_eq!(read(&spool, ALL), ["b"]);
+    spool.commit();
+    assert!(spool.numbers().degraded && spool.numbers().pending == 0);
+    assert!(spool.deadline().is_some(), "will be asked");
+    spool.tick();
+    assert!(!spool.numbers().degraded, "asked");
+    assert_eq!(spool.deadline(), None);
+    let left: Vec<_> = fs::read_dir(dir.path()).expect("folder").collect();
+    assert_eq!(left.len(), 4, "three streams and the lock: {left:?}");
+}
+
+#[test]
+fn what_the_disk_takes_of_one_stream_says_nothing_of_another() {
+    let dir = tempfile::tempdir().expect("folder");
+    let spool = open(dir.path());
+    fs::rename(dir.path().join("events"), dir.path().join("hidden")).expect("renamed");
+    spool.append(entry(Kind::Event, "event"));
+    spool.append(entry(Kind::Alert, "alert"));
+    assert!(spool.numbers().degraded, "events still wait");
+}
+
+#[test]
 fn memory_is_bounded_too_and_what_it_costs_is_counted() {
     let dir = tempfile::tempdir().expect("folder");
     let spool = open(dir.path());

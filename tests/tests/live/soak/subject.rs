@@ -21,6 +21,10 @@ use super::traffic::PORTS;
 /// kilobyte of records.
 const RING: &str = "32768";
 
+/// What an alert is about: the end of a session, as the direction that is seen from there, and the
+/// client's port.
+pub(super) type About = (String, u16);
+
 /// What a process has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Holdings {
@@ -154,8 +158,8 @@ impl<'a> Subject<'a> {
         &self.search
     }
 
-    /// Alerts that arrived, by what they are about: the end of a session, and the client's port.
-    pub(super) fn alerts(&self) -> BTreeMap<(String, u64), usize> {
+    /// How many alerts arrived about what.
+    pub(super) fn alerts(&self) -> BTreeMap<About, usize> {
         let documents = self.search.documents();
         let mut found = BTreeMap::new();
         for about in documents.iter().filter_map(about) {
@@ -195,8 +199,9 @@ impl<'a> Subject<'a> {
     }
 }
 
-fn about(document: &Value) -> Option<(String, u64)> {
+fn about(document: &Value) -> Option<About> {
     text(document, "kibana.alert.uuid")?;
     let direction = text(document, "network.direction")?.to_owned();
-    Some((direction, number(document, "source.port")?))
+    let port = number(document, "source.port")?;
+    Some((direction, port.try_into().ok()?))
 }

@@ -1,6 +1,6 @@
 //! Sessions of many kinds, and what the agent must say of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -11,8 +11,10 @@ use telnet_tests::house::House;
 use telnet_tests::lab::{Lab, V4, V6};
 use telnet_tests::peer::{Server, ServerKind, Telnetd, TelnetdKind};
 use telnet_tests::wait::PATIENCE;
+use telnet_tests::witness::ports;
 
 use super::super::logins::{Visitor, house};
+use super::subject::About;
 
 /// A server that serves whoever comes.
 const SERVER: SocketAddr = SocketAddr::new(V4, 23);
@@ -103,17 +105,22 @@ impl<'a> Traffic<'a> {
         Ok(())
     }
 
-    /// Both ends of all sessions so far.
-    pub(super) fn ends(&self) -> usize {
-        2 * self.made.values().sum::<usize>()
-    }
-
-    /// What each alert of [`Self::ends`] is about, as [`super::about`] has it, and how often.
-    pub(super) fn expected(&self) -> BTreeMap<(String, u64), usize> {
+    /// How often an alert must be about what.
+    pub(super) fn expected(&self) -> BTreeMap<About, usize> {
         let both = self.made.iter().flat_map(|(port, count)| {
-            ["ingress", "egress"].map(|end| ((end.to_owned(), u64::from(*port)), *count))
+            ["ingress", "egress"].map(|end| ((end.to_owned(), *port), *count))
         });
         both.collect()
+    }
+
+    /// Ports of sessions of which the kernel ran no program for some change.
+    pub(super) fn withheld(&self) -> Result<BTreeSet<u16>> {
+        let lines = self.lab.withheld()?;
+        Ok(lines
+            .iter()
+            .filter_map(|line| ports(line))
+            .flatten()
+            .collect())
     }
 
     fn connect(&mut self) -> Result<TcpStream> {
