@@ -1,5 +1,4 @@
-//! Which protocol the first bytes of a TCP stream prove: nothing but what no other protocol in use
-//! begins with. The probe asks; here it can be tested.
+//! What the first bytes of a TCP stream prove: what no other protocol in use begins with.
 
 use crate::protocol;
 
@@ -35,8 +34,7 @@ pub const fn opening(bytes: &[u8; LOOK_BYTES]) -> u32 {
             b'0'..=b'9',
             ..,
         ] => protocol::HTTP,
-        // Record with a `ClientHello` or `ServerHello`, RFC 8446 sections 4 and 5.1: at most 2^14 bytes,
-        // of which a random number of 32 is one part.
+        // Record with a `ClientHello` or `ServerHello` of more than 36 bytes, RFC 8446 sections 4, 5.1.
         [22, 3, 1..=3, 0..=64, _, 1 | 2, 0, high, low, 3, 1..=3, ..] if high > 0 || low > 36 => {
             protocol::TLS
         }
@@ -44,16 +42,16 @@ pub const fn opening(bytes: &[u8; LOOK_BYTES]) -> u32 {
     }
 }
 
-/// Telnet commands about options with which a segment of `length` bytes begins, of at most two:
-/// IAC WILL, WONT, DO or DONT, or the beginning of a subnegotiation, with an option that IANA has
-/// assigned (RFC 854, RFC 855). As data of telnet the first byte would be doubled.
+/// Telnet commands about options with which a segment of `length` bytes begins, of at most two: IAC
+/// WILL, WONT, DO, DONT or SB with an option that IANA has assigned (RFC 854, RFC 855). As data of
+/// telnet the IAC would be doubled.
 #[must_use]
 pub const fn negotiations(bytes: &[u8; LOOK_BYTES], length: u32) -> u32 {
     let [first, command, option, second, next, last, ..] = *bytes;
     if length < 3 || !is_negotiation(first, command, option) {
         return 0;
     }
-    // How long a subnegotiation is stands at its end.
+    // Not behind SB, whose length stands at its end.
     let has_second = length >= 6 && command != SB && is_negotiation(second, next, last);
     if has_second { 2 } else { 1 }
 }

@@ -68,11 +68,11 @@ pub const MAP_EVENTS: &str = "EVENTS";
 pub const MAP_COUNTERS: &str = "COUNTERS";
 /// Sessions whose protocol is looked for.
 pub const MAP_UNDECIDED: &str = "UNDECIDED";
-/// Which ports are wanted: [`PORT_WORDS`] words of eight ports, byte `port % 8` of word `port / 8`.
-/// In the low half of the byte an end's bit ([`INGRESS`], [`EGRESS`]) is set when it is wanted at
-/// that end whatever the addresses, in the high half when one of them must be in [`MAP_ADDRESSES`].
+/// Which ports are wanted: byte `port % 8` of word `port / 8`. In its low half an end's bit
+/// ([`INGRESS`], [`EGRESS`]) is set when it is wanted there whatever the addresses, in the high half
+/// when one of them must be in [`MAP_ADDRESSES`].
 pub const MAP_PORTS: &str = "PORTS";
-/// Words of the port filter.
+/// Words of [`MAP_PORTS`].
 pub const PORT_WORDS: u32 = 8192;
 /// Which addresses are wanted: prefixes of IPv6 and IPv4-mapped ones, with the bits of the ends.
 pub const MAP_ADDRESSES: &str = "ADDRESSES";
@@ -276,6 +276,8 @@ pub struct KernelCounters {
     pub submitted: u64,
     /// Records lost because the ring buffer was full.
     pub dropped_ring_full: u64,
+    /// Sessions whose protocol is not looked for, for want of room.
+    pub unfollowed: u64,
 }
 
 const _: () = assert!(size_of::<StateRecord>() == 120);

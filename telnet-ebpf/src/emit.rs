@@ -55,6 +55,13 @@ impl Counters {
         add_one(unsafe { addr_of_mut!((*self.0).filtered_calls) });
     }
 
+    /// A session at which nobody looks.
+    #[inline(always)]
+    pub(crate) fn unfollowed(&self) {
+        // SAFETY: as in `seen_change`.
+        add_one(unsafe { addr_of_mut!((*self.0).unfollowed) });
+    }
+
     /// Numbers and submits one record that `fill` completes, or counts it as dropped.
     ///
     /// The record is written where it will be read: it would not fit on the 512-byte stack.

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
 };
 use telnet_common::{DEFAULT_RING_BYTES, KernelCounters, MAX_PREFIXES, PORT_WORDS};
 
@@ -49,7 +49,8 @@ pub(crate) static TRACKED: LruHashMap<u32, Tracked> = LruHashMap::with_max_entri
 #[map]
 pub(crate) static BUDGETS: LruHashMap<u32, Budget> = LruHashMap::with_max_entries(4_096, 0);
 
-/// Open sessions whose protocol is looked for, by the address of their socket. The least recently
-/// used gives way: its protocol stays unknown.
+/// Open sessions whose protocol is looked for, by the address of their socket. When it is full, a new
+/// one is not looked at, and counted. An entry whose end was missed is taken over by the next socket
+/// at that address.
 #[map]
-pub(crate) static UNDECIDED: LruHashMap<u64, Undecided> = LruHashMap::with_max_entries(16_384, 0);
+pub(crate) static UNDECIDED: HashMap<u64, Undecided> = HashMap::with_max_entries(16_384, 0);

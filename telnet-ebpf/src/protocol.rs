@@ -71,7 +71,7 @@ impl Stream {
 
 /// Looks at a session that opened, no more at one that is over.
 #[inline(always)]
-pub(crate) fn follow(sock: Sock<Btf>, state: u8) {
+pub(crate) fn follow(counters: &Counters, sock: Sock<Btf>, state: u8) {
     if !LOOKS_AT_PROTOCOL.get() {
         return;
     }
@@ -80,8 +80,9 @@ pub(crate) fn follow(sock: Sock<Btf>, state: u8) {
             sent: Stream::NONE,
             received: Stream::NONE,
         };
-        // Full is not possible: the least recently used gives way.
-        let _inserted = UNDECIDED.insert(sock.identity(), nothing, 0);
+        if UNDECIDED.insert(sock.identity(), nothing, 0).is_err() {
+            counters.unfollowed();
+        }
     } else if state == CLOSE {
         // Decided before, mostly.
         let _removed = UNDECIDED.remove(sock.identity());
@@ -185,16 +186,21 @@ fn tell(ctx: &SkBuffContext, sock: Sock<Btf>, protocol: u32, is_last: bool) {
     );
 }
 
+/// A small constant as the helpers take it.
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "no conversion that can fail is const"
+)]
+const fn constant(length: usize) -> u32 {
+    length as u32
+}
+
 /// The first bytes of the payload, of which there is one at least; 0 behind its end.
 #[inline(always)]
 fn beginning(ctx: &SkBuffContext, payload: u32, length: u32) -> [u8; LOOK_BYTES] {
     let mut bytes = [0; LOOK_BYTES];
-    #[expect(
-        clippy::as_conversions,
-        clippy::cast_possible_truncation,
-        reason = "a small constant"
-    )]
-    let most = LOOK_BYTES as u32;
+    let most = const { constant(LOOK_BYTES) };
     // Bounded from both sides where the verifier sees it: before 6.8 "not 0" tells it nothing. Read
     // anew, or the compiler, which knows better, leaves it out.
     let others = length.wrapping_sub(1);
@@ -211,13 +217,12 @@ fn beginning(ctx: &SkBuffContext, payload: u32, length: u32) -> [u8; LOOK_BYTES]
 #[inline(always)]
 fn load<const N: usize>(ctx: &SkBuffContext, offset: u32) -> [u8; N] {
     let mut bytes = [0; N];
-    #[expect(
-        clippy::as_conversions,
-        clippy::cast_possible_truncation,
-        reason = "a small constant"
-    )]
-    let length = N as u32;
-    read(ctx, offset, bytes.as_mut_ptr().cast(), length);
+    read(
+        ctx,
+        offset,
+        bytes.as_mut_ptr().cast(),
+        const { constant(N) },
+    );
     bytes
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn handle(ctx: &BtfTracePointContext) {
         _ => {
             emit_state(&counters, &change);
             // After: what is proven comes behind the record of the session.
-            protocol::follow(change.sock, change.new);
+            protocol::follow(&counters, change.sock, change.new);
         }
     }
 }

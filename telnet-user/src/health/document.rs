@@ -79,6 +79,7 @@ fn probe(report: &ProbeReport) -> Value {
         received,
         undecodable,
         lost,
+        unfollowed,
     } = report.ledger;
     without_null(json!({
         "acceptor": hook_name(report.acceptor),
@@ -93,6 +94,7 @@ fn probe(report: &ProbeReport) -> Value {
             "received": received,
             "undecodable": undecodable,
             "lost": lost,
+            "unfollowed": unfollowed,
         },
     }))
 }

@@ -153,6 +153,11 @@ fn agent(report: &Report) -> Vec<Family> {
             ),
         ),
         kernel(report.probe.ledger),
+        Family::counter(
+            "unfollowed_sessions",
+            "sessions whose protocol is not looked for, because too many are open",
+            plain(report.probe.ledger.unfollowed),
+        ),
         Family::gauge(
             "degradations",
             "what this kernel does not give",

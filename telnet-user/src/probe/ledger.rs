@@ -28,6 +28,9 @@ pub struct Ledger {
     pub undecodable: u64,
     /// Records whose number never arrived, by the sequence numbers of what did arrive.
     pub lost: u64,
+    /// Sessions whose protocol is not looked for, because as many as the kernel side has room for
+    /// already are. They are reported all the same.
+    pub unfollowed: u64,
 }
 
 impl Ledger {
@@ -40,6 +43,7 @@ impl Ledger {
             filtered_calls,
             submitted,
             dropped_ring_full,
+            unfollowed,
         } = cpu;
         for (sum, counts) in [
             (&mut self.seen, [seen_changes, seen_calls].as_slice()),
@@ -47,6 +51,7 @@ impl Ledger {
             (&mut self.submitted, &[submitted]),
             (&mut self.dropped_ring_full, &[dropped_ring_full]),
             (&mut self.seen_calls, &[seen_calls]),
+            (&mut self.unfollowed, &[unfollowed]),
         ] {
             for count in counts {
                 *sum = sum.saturating_add(**count);
@@ -78,12 +83,13 @@ impl fmt::Display for Ledger {
             received,
             undecodable,
             lost,
+            unfollowed,
         } = self;
         write!(
             formatter,
             "seen={seen} filtered={filtered} submitted={submitted} \
              dropped_ring_full={dropped_ring_full} missed={missed} received={received} \
-             undecodable={undecodable} lost={lost}"
+             undecodable={undecodable} lost={lost} unfollowed={unfollowed}"
         )
     }
 }
@@ -155,10 +161,12 @@ mod tests {
             filtered_calls: 2,
             submitted: 3,
             dropped_ring_full: 1,
+            unfollowed: 7,
         });
         assert!(!ledger.balances());
         ledger.received = 3;
         assert!(ledger.balances());
+        assert_eq!(ledger.unfollowed, 7, "beside the books");
         ledger.seen = 11;
         assert!(!ledger.balances());
     }
