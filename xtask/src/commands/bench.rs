@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     probe, process,
-    toolchain::{self, Need, Privilege},
+    toolchain::{self, Need, Privilege, kit::Kit},
     tracefs,
     workspace::Workspace,
 };
@@ -45,7 +45,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
     if Privilege::here() != Privilege::Root {
         bail!("the comparison loads probes and makes network namespaces: run it as root");
     }
-    let peers = toolchain::peers::ensure(workspace)?;
+    let peers = Kit::Peers.ensure(workspace)?;
     tracefs::ensure(workspace);
     let folder = workspace.target().join("bench");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;

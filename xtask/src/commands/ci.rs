@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use super::{build::Agent, test};
+use super::{bench, build::Agent, test};
 use crate::{
     probe::{self, shape},
     process,
@@ -34,6 +34,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
     stage("clippy of the probe", || clippy_probe(workspace))?;
     stage("doc", || doc(workspace, &agent))?;
     stage("unit tests", || test::unit(workspace, Some(&agent.probe)))?;
+    stage("instructions", || bench::count(workspace))?;
     stage("live tests", || test::live(workspace, &agent))?;
     // Last and without a word after it: its summary closes the output.
     heading("tests on other kernels");

@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Stdio};
 
 use anyhow::{Context as _, bail};
 
-use crate::{process, toolchain, workspace::Workspace};
+use crate::{process, toolchain::kit::Kit, workspace::Workspace};
 
 /// Most instructions of one session, opened, accepted and closed: a tenth above what it took when
 /// this was written.
@@ -22,12 +22,13 @@ const SESSIONS: [u64; 2] = [500, 1_500];
 
 /// Counts with the benchmark `program`, and fails when a session takes more than its bound.
 pub(crate) fn check(workspace: &Workspace, program: &Path) -> anyhow::Result<()> {
-    let peers = toolchain::peers::ensure(workspace)?;
+    let valgrind = Kit::Valgrind.ensure(workspace)?;
     let mut excess = Vec::new();
     let mut counted = Vec::new();
     println!("instructions of one session:");
     for (which, most) in BOUNDS {
-        let [few, many] = SESSIONS.map(|sessions| run(workspace, &peers, program, which, sessions));
+        let [few, many] =
+            SESSIONS.map(|sessions| run(workspace, &valgrind, program, which, sessions));
         let each = (many? - few?) / (SESSIONS[1] - SESSIONS[0]);
         println!("  {which:<12} {each:>9} of at most {most}");
         if each > most {
@@ -49,7 +50,7 @@ pub(crate) fn check(workspace: &Workspace, program: &Path) -> anyhow::Result<()>
 
 fn run(
     workspace: &Workspace,
-    peers: &Path,
+    valgrind: &Path,
     program: &Path,
     which: &str,
     sessions: u64,
@@ -61,9 +62,9 @@ fn run(
     command
         .arg(format!(
             "VALGRIND_LIB={}",
-            peers.join("usr/libexec/valgrind").display()
+            valgrind.join("usr/libexec/valgrind").display()
         ))
-        .arg(peers.join("usr/bin/valgrind.bin"))
+        .arg(valgrind.join("usr/bin/valgrind.bin"))
         .args(["--tool=callgrind", "--quiet"])
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(program)

@@ -6,7 +6,7 @@
 mod apply;
 mod apt;
 mod facts;
-pub(crate) mod peers;
+pub(crate) mod kit;
 mod plan;
 mod test_tools;
 mod version;
