@@ -198,6 +198,7 @@ impl<E: Enrich> Pipeline<E> {
         now: &Now,
         out: &mut Vec<Output>,
     ) {
+        self.flush(now, out);
         let evaluation = self.engine.replace(rules, now.wall);
         let asking = respond::asking(self.engine.rules());
         self.responder.replace(response, asking);
@@ -253,6 +254,8 @@ impl<E: Enrich> Pipeline<E> {
     }
 
     fn flush(&mut self, now: &Now, out: &mut Vec<Output>) {
+        let of_before = self.engine.set_back(now.wall);
+        self.deliver(of_before, out);
         let mut observations = std::mem::take(&mut self.observations);
         for observation in observations.drain(..) {
             self.observe(&observation, now, out);

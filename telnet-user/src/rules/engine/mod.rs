@@ -91,7 +91,8 @@ impl Outbox for Evaluation {
 ///
 /// The clock is the caller's. [`evaluate`](Self::evaluate) and
 /// [`tick`](Self::tick) take the time, which never runs backwards: an earlier
-/// time than before counts as the latest one.
+/// time than before counts as the latest one, unless [`set_back`](Self::set_back)
+/// comes first.
 #[derive(Debug)]
 pub struct Engine {
     streams: Vec<Stream>,
@@ -237,6 +238,22 @@ impl Engine {
             self.boundary = self.next_boundary();
         }
         self.common.memory.expire(millis);
+    }
+
+    /// Takes in that the clock was set back, if it was. Each rule goes on with the run that `now` is
+    /// in, and what waited for later ones alerts at once: otherwise no run would search what happens
+    /// until the clock is where it was.
+    pub fn set_back(&mut self, now: Timestamp) -> Evaluation {
+        let mut out = Evaluation::default();
+        if now < self.now {
+            self.now = now;
+            let mut shared = self.common.share(&mut out);
+            for stream in &mut self.streams {
+                stream.set_back(now, &mut shared);
+            }
+            self.boundary = self.next_boundary();
+        }
+        out
     }
 
     /// Ends the stream: the runs still to come alert on what waits, at once, and

@@ -224,11 +224,28 @@ impl Stream {
         }
     }
 
-    /// Lets the runs that are still to come alert on what waits, then sums up.
-    pub(crate) fn finish(&mut self, now: Timestamp, shared: &mut Shared<'_>) {
+    /// Moves the clock to `now` when that is in an earlier window: what waits for the windows
+    /// between comes at once, and what is open takes no more events, since neither would come to
+    /// its end in time.
+    pub(crate) fn set_back(&mut self, now: Timestamp, shared: &mut Shared<'_>) {
+        let target = self.windows.index_of(now.as_millisecond());
+        if target < self.current {
+            self.drain(now, shared);
+            self.close(target, now, shared);
+            self.groups.clear(shared.open);
+        }
+    }
+
+    /// Lets the runs that are still to come alert on what waits.
+    fn drain(&mut self, now: Timestamp, shared: &mut Shared<'_>) {
         while !self.queue.is_empty() {
             self.close(self.current.saturating_add(1), now, shared);
         }
+    }
+
+    /// Lets the runs that are still to come alert on what waits, then sums up.
+    pub(crate) fn finish(&mut self, now: Timestamp, shared: &mut Shared<'_>) {
+        self.drain(now, shared);
         self.close(self.current.saturating_add(1), now, shared);
         self.groups.clear(shared.open);
         let totals = self.totals;

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use jiff::Timestamp;
 use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
 use telnet_tests::{lab, load, wait};
 
@@ -169,6 +170,27 @@ fn are_no_more(early: Holdings, late: Holdings) -> Result<()> {
     Ok(())
 }
 
+/// What was done, and what was not compared: without either the result is no proof. Not through
+/// libtest's capture.
+fn tell(
+    struck: &BTreeMap<String, usize>,
+    subject: &Subject<'_>,
+    traffic: &Traffic<'_>,
+) -> Result<()> {
+    let ahead = subject.alerts_after(Timestamp::now())?;
+    ensure!(
+        ahead > 0 || !load::may_set_clock(),
+        "the clock was set, and no alert is dated ahead"
+    );
+    let withheld = traffic.withheld()?;
+    writeln!(
+        io::stderr(),
+        "soak: {struck:?}; {ahead} alerts dated ahead; left out, since the kernel ran no program \
+         for them: sessions with ports {withheld:?}"
+    )?;
+    Ok(())
+}
+
 #[test]
 fn faults_in_mixed_traffic_lose_nothing_and_leave_nothing_behind() -> Result<()> {
     let time = load::soak()?;
@@ -176,6 +198,7 @@ fn faults_in_mixed_traffic_lose_nothing_and_leave_nothing_behind() -> Result<()>
         let mut subject = Subject::start(lab)?;
         let mut traffic = Traffic::start(lab)?;
         let start = Instant::now();
+        let mut struck = BTreeMap::new();
         let mut pass = |leaves_it_alone: bool| {
             let mut holdings = Vec::new();
             for fault in FAULTS {
@@ -185,6 +208,7 @@ fn faults_in_mixed_traffic_lose_nothing_and_leave_nothing_behind() -> Result<()>
                 fault.strike(&mut subject, &mut traffic).with_context(|| {
                     format!("{fault:?}, {} s after the start", start.elapsed().as_secs())
                 })?;
+                *struck.entry(format!("{fault:?}")).or_default() += 1;
                 for _ in 0..STEPS {
                     traffic.step()?;
                     // The traffic is the pace, and nothing is waited for.
@@ -205,14 +229,7 @@ fn faults_in_mixed_traffic_lose_nothing_and_leave_nothing_behind() -> Result<()>
         subject.end()?;
         let found = differences(&subject, &traffic)?;
         ensure!(found.is_empty(), "{found:#?}");
-        let withheld = traffic.withheld()?;
-        if !withheld.is_empty() {
-            // Not through libtest's capture: what was not compared is no proof.
-            writeln!(
-                io::stderr(),
-                "soak: the kernel ran no program for sessions with ports {withheld:?}, left out"
-            )?;
-        }
+        tell(&struck, &subject, &traffic)?;
         let complaints = subject.search().complaints();
         ensure!(complaints.is_empty(), "{complaints:?}");
         // What the first pass fills stays full.

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use jiff::Timestamp;
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 use telnet_tests::agent::Agent;
@@ -166,6 +167,16 @@ impl<'a> Subject<'a> {
             *found.entry(about).or_default() += 1;
         }
         found
+    }
+
+    /// How many alerts say that they happened after `time`.
+    pub(super) fn alerts_after(&self, time: Timestamp) -> Result<usize> {
+        let mut after = 0;
+        for document in self.search.documents() {
+            let happened = text(&document, "kibana.alert.original_time").context("no time")?;
+            after += usize::from(happened.parse::<Timestamp>()? > time);
+        }
+        Ok(after)
     }
 
     /// What the agent has now.

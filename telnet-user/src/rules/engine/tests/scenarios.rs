@@ -116,6 +116,25 @@ fn a_future_time_does_not_move_the_clock() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_blinds_no_rule() {
+    let mut engine = engine("max_signals = 1\n");
+    assert_eq!(alerts(&feed(&mut engine, 0..2, 9_000)), ["0"]);
+    // Further back than the rule looks; what waited for the next run does not wait for it again.
+    let back = engine.set_back(second(6_000));
+    assert_eq!(sources(&back.alerts), ["1"]);
+    assert_eq!(alerts(&feed(&mut engine, 2..4, 6_100)), ["2"]);
+    assert!(engine.next_tick().unwrap() <= second(6_301));
+    assert_eq!(sources(&engine.tick(second(6_310)).alerts), ["3"]);
+    // Within a window nothing changes, and forth is not back.
+    for time in [6_305, 6_320] {
+        assert_eq!(engine.set_back(second(time)).alerts, []);
+    }
+    let (_, numbers) = engine.totals().next().unwrap();
+    assert_eq!((numbers.alerted, numbers.unsearched), (4, 0));
+    assert!(numbers.balanced());
+}
+
+#[test]
 fn a_rule_never_alerts_on_its_own_alerts() {
     let mut engine = engine("");
     let alert = engine.evaluate(&event(1, 10), second(10)).alerts.remove(0);
