@@ -177,15 +177,15 @@ fn tell(
     subject: &Subject<'_>,
     traffic: &Traffic<'_>,
 ) -> Result<()> {
-    let ahead = subject.alerts_after(Timestamp::now())?;
+    let ahead = subject.made_after(Timestamp::now())?;
     ensure!(
         ahead > 0 || !load::may_set_clock(),
-        "the clock was set, and no alert is dated ahead"
+        "the clock was set, and no document is dated ahead"
     );
     let withheld = traffic.withheld()?;
     writeln!(
         io::stderr(),
-        "soak: {struck:?}; {ahead} alerts dated ahead; left out, since the kernel ran no program \
+        "soak: {struck:?}; {ahead} documents dated ahead; left out, since the kernel ran no program \
          for them: sessions with ports {withheld:?}"
     )?;
     Ok(())

@@ -169,12 +169,12 @@ impl<'a> Subject<'a> {
         found
     }
 
-    /// How many alerts say that they happened after `time`.
-    pub(super) fn alerts_after(&self, time: Timestamp) -> Result<usize> {
+    /// How many documents say that they were made after `time`.
+    pub(super) fn made_after(&self, time: Timestamp) -> Result<usize> {
         let mut after = 0;
         for document in self.search.documents() {
-            let happened = text(&document, "kibana.alert.original_time").context("no time")?;
-            after += usize::from(happened.parse::<Timestamp>()? > time);
+            let made = text(&document, "@timestamp").context("no @timestamp")?;
+            after += usize::from(made.parse::<Timestamp>()? > time);
         }
         Ok(after)
     }
