@@ -17,8 +17,13 @@ impl AlertId {
     /// The parts are hashed one after the other without separators, as Kibana's
     /// `generateId` does.
     pub fn new(index: &str, id: &str, version: u64, space: &str, rule_uuid: &str) -> Self {
-        let text = format!("{index}{id}{version}{space}:{rule_uuid}");
-        Self(Sha256::digest(text.as_bytes()).into())
+        let mut version_text = itoa::Buffer::new();
+        let version = version_text.format(version);
+        let mut hash = Sha256::new();
+        for part in [index, id, version, space, ":", rule_uuid] {
+            hash.update(part);
+        }
+        Self(hash.finalize().into())
     }
 
     /// The id of an alert of the rule object `rule_uuid` in `space` on the document

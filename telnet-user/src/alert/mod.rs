@@ -46,10 +46,14 @@ impl Origin {
     /// `event.id`. An event without an id is named by the hash of its content.
     pub fn of<'e>(event: impl Into<Node<'e>>) -> Self {
         let event = event.into();
-        let part = |name: &str| field::text(event, &format!("data_stream.{name}"));
-        let index = match (part("type"), part("dataset"), part("namespace")) {
-            (Some(kind), Some(dataset), Some(namespace)) => {
-                format!("{kind}-{dataset}-{namespace}").to_lowercase()
+        let parts = [
+            "data_stream.type",
+            "data_stream.dataset",
+            "data_stream.namespace",
+        ];
+        let index = match parts.map(|path| field::text(event, path)) {
+            [Some(kind), Some(dataset), Some(namespace)] => {
+                [kind, dataset, namespace].join("-").to_lowercase()
             }
             _ => String::new(),
         };

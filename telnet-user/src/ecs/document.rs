@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::{
     Context, DATASET, MODULE,
     action::{ErrorFields, Verdict},
+    date::{Date, Moment},
     login::{Login, Summary, Terminal},
     network::{Endpoint, Ends, Network},
     process::{Container, Group, Orchestrator, Process, User},
@@ -57,26 +57,6 @@ const MAX_LONG: u64 = i64::MAX.unsigned_abs();
 /// A count as a `long`.
 pub(super) fn long(number: u64) -> u64 {
     number.min(MAX_LONG)
-}
-
-/// A date: RFC 3339, UTC, always nine digits of a second, so that end - start is the duration.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Date(pub(super) Timestamp);
-
-impl Serialize for Date {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{:.9}", self.0))
-    }
-}
-
-/// A date with as many digits of a second as it takes.
-#[derive(Clone, Copy, Debug)]
-struct Moment(Timestamp);
-
-impl Serialize for Moment {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
 }
 
 /// One event, without what is the same in all events of a host ([`super::constant`]).

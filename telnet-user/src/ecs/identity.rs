@@ -146,15 +146,12 @@ impl fmt::Write for Hashed {
 
 /// The first 16 bytes in lower-case hex.
 fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(32);
-    for byte in bytes.iter().take(16) {
-        for digit in [byte >> 4, byte & 0xf] {
-            text.push(char::from(
-                digit + if digit < 10 { b'0' } else { b'a' - 10 },
-            ));
-        }
+    let digit = |bits| bits + if bits < 10 { b'0' } else { b'a' - 10 };
+    let mut text = [0; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[byte >> 4, byte & 0xf].map(digit));
     }
-    text
+    str::from_utf8(&text).unwrap_or_default().to_owned()
 }
 
 /// Community ID v1 of a TCP flow with seed 0: the same from both ends. Absent when the ends are

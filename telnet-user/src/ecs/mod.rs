@@ -37,6 +37,7 @@
 
 mod action;
 mod constant;
+mod date;
 mod document;
 mod flood;
 mod identity;

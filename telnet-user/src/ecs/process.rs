@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 
-use super::document::{Date, cut, keyword, optional};
+use super::{
+    date::Date,
+    document::{cut, keyword, optional},
+};
 use crate::{clock::ClockPair, enrich::facts, probe::record::ExitStatus};
 
 /// Longest `process.command_line`, in characters.
@@ -16,7 +19,7 @@ pub(super) struct Id(u32);
 
 impl Serialize for Id {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        serializer.serialize_str(itoa::Buffer::new().format(self.0))
     }
 }
 

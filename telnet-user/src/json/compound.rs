@@ -4,7 +4,7 @@ use serde::ser::{self, Error as _, Serialize};
 use serde_json::Error;
 
 use super::{
-    indexed::{Indexed, Key, count, length},
+    indexed::{Entry, Indexed, Key, Kind, count, length},
     serializer::Serializer,
     writer::is_plain,
 };
@@ -90,14 +90,21 @@ impl ser::SerializeMap for Compound<'_> {
     type Error = Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
-        match serde_json::to_value(key)?.as_str() {
-            Some(key) => {
-                self.separate();
-                self.key = Key::Written(self.out.push_said(key));
-                self.out.text.push(':');
-            }
-            None => return Err(Error::custom("a key that is no text")),
-        }
+        self.separate();
+        self.key = Key::Known("");
+        self.push_value(key)?;
+        // Written as a value is, which it is not.
+        let Some(Entry {
+            kind: Kind::Text,
+            said,
+            ..
+        }) = self.out.entries.pop()
+        else {
+            return Err(Error::custom("a key that is no text"));
+        };
+        self.out.has_dotted_keys |= self.out.span(said).contains('.');
+        self.out.text.push(':');
+        self.key = Key::Written(said);
         Ok(())
     }
 
@@ -121,7 +128,10 @@ impl ser::SerializeStruct for Compound<'_> {
         value: &T,
     ) -> Result<(), Error> {
         self.separate();
-        debug_assert!(is_plain(key), "{key:?} cannot be written as it is");
+        debug_assert!(
+            is_plain(key) && !key.contains('.'),
+            "{key:?} cannot be written as it is"
+        );
         let text = &mut self.out.text;
         text.reserve(key.len() + 3);
         text.push('"');

@@ -54,6 +54,8 @@ pub struct Indexed {
     /// Strings that have escapes in the text, without them.
     pub(super) plain: String,
     pub(super) entries: Vec<Entry>,
+    /// Some key has a dot in it.
+    pub(super) has_dotted_keys: bool,
 }
 
 impl Indexed {
@@ -71,6 +73,7 @@ impl Indexed {
             text: String::with_capacity(TEXT),
             plain: String::new(),
             entries: Vec::with_capacity(VALUES),
+            has_dotted_keys: false,
         };
         document.write(fields)?;
         Ok(document)
@@ -121,6 +124,7 @@ impl Indexed {
         self.text.push_str(members);
         self.text.push('}');
         self.plain.push_str(&other.plain);
+        self.has_dotted_keys |= other.has_dotted_keys;
         let moved = |span: Span| {
             let by = if span.is_escaped { plain } else { text };
             Span {
@@ -149,6 +153,23 @@ impl Indexed {
 
     pub(super) fn entry(&self, at: u32) -> Option<&Entry> {
         self.entries.get(usize::try_from(at).ok()?)
+    }
+
+    /// The member called `key` of the object at `at`.
+    pub(super) fn member(&self, at: u32, key: &str) -> Option<u32> {
+        let object = self.entry(at)?;
+        if object.kind != Kind::Object {
+            return None;
+        }
+        let mut at = at.saturating_add(1);
+        while at < object.next {
+            let entry = self.entry(at)?;
+            if self.key(entry) == key {
+                return Some(at);
+            }
+            at = entry.next;
+        }
+        None
     }
 
     pub(super) fn key(&self, entry: &Entry) -> &str {

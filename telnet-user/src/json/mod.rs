@@ -14,5 +14,5 @@ mod tests;
 mod writer;
 
 pub use self::indexed::Indexed;
-pub use self::node::{Elements, Members, Node, View};
+pub use self::node::{Elements, Members, Node, View, first_step};
 pub use self::writer::{Object, push_text};

@@ -85,10 +85,19 @@ impl<'d> Node<'d> {
         match self.0 {
             Place::Tree(value) => key.index_into(value).map(Self::from),
             Place::Members(members) => members.get(key).map(Self::from),
-            Place::Text(..) => self
-                .members()
-                .find(|(name, _)| *name == key)
-                .map(|(_, node)| node),
+            Place::Text(document, at) => {
+                let member = document.member(at, key)?;
+                Some(Self(Place::Text(document, member)))
+            }
+        }
+    }
+
+    /// Whether nested objects are the only spelling of a path in the document, because no key has
+    /// a dot. It is not known of documents that were parsed.
+    pub const fn is_nested(self) -> bool {
+        match self.0 {
+            Place::Text(document, _) => !document.has_dotted_keys,
+            Place::Tree(_) | Place::Members(_) => false,
         }
     }
 
@@ -147,6 +156,16 @@ impl<'d> Node<'d> {
         let mut out = String::new();
         self.write(&mut out);
         out
+    }
+}
+
+/// A path up to its first dot, and what is behind that.
+pub fn first_step(path: &str) -> (&str, Option<&str>) {
+    // Not by a search for text, which takes longer to set up than most paths are long.
+    let dot = path.bytes().position(|byte| byte == b'.');
+    match dot.and_then(|dot| path.split_at_checked(dot)) {
+        Some((key, rest)) => (key, rest.get(1..)),
+        None => (path, None),
     }
 }
 

@@ -78,6 +78,18 @@ impl<'o> Serializer<'o> {
         result.map_err(Error::custom)
     }
 
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "what the methods that call it return"
+    )]
+    fn integer(self, value: impl itoa::Integer) -> Result<(), Error> {
+        self.leaf(Kind::Number, |out| {
+            out.text.push_str(itoa::Buffer::new().format(value));
+            Span::default()
+        });
+        Ok(())
+    }
+
     fn begin(self, kind: Kind) -> Compound<'o> {
         let at = self.out.entries.len();
         let start = length(&self.out.text);
@@ -123,35 +135,35 @@ impl<'o> ser::Serializer for Serializer<'o> {
     }
 
     fn serialize_i8(self, value: i8) -> Result<(), Error> {
-        self.shown(Kind::Number, value)
+        self.integer(value)
     }
 
     fn serialize_i16(self, value: i16) -> Result<(), Error> {
-        self.shown(Kind::Number, value)
+        self.integer(value)
     }
 
     fn serialize_i32(self, value: i32) -> Result<(), Error> {
-        self.shown(Kind::Number, value)
+        self.integer(value)
     }
 
     fn serialize_i64(self, value: i64) -> Result<(), Error> {
-        self.shown(Kind::Number, value)
+        self.integer(value)
     }
 
     fn serialize_u8(self, value: u8) -> Result<(), Error> {
-        self.shown(Kind::Number, value)
+        self.integer(value)
     }
 
     fn serialize_u16(self, value: u16) -> Result<(), Error> {
-        self.shown(Kind::Number, value)
+        self.integer(value)
     }
 
     fn serialize_u32(self, value: u32) -> Result<(), Error> {
-        self.shown(Kind::Number, value)
+        self.integer(value)
     }
 
     fn serialize_u64(self, value: u64) -> Result<(), Error> {
-        self.shown(Kind::Number, value)
+        self.integer(value)
     }
 
     fn serialize_f32(self, value: f32) -> Result<(), Error> {

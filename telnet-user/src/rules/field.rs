@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::json::{Node, View};
+use crate::json::{Node, View, first_step};
 
 /// Scalars at `path` in `document`, in document order.
 ///
@@ -80,6 +80,11 @@ fn find<'d>(value: Node<'d>, rest: Option<&str>, found: &mut dyn FnMut(Node<'d>)
             let Some(path) = rest else {
                 return found(value);
             };
+            if value.is_nested() {
+                let (key, rest) = first_step(path);
+                let member = value.get(key);
+                return member.is_some_and(|member| find(member, rest, found));
+            }
             let starts = |key: &str| {
                 let rest = path.strip_prefix(key);
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -114,6 +119,7 @@ mod tests {
     use serde_json::json;
 
     use super::{objects, texts};
+    use crate::json::Indexed;
 
     #[test]
     fn finds_every_spelling() {
@@ -132,6 +138,8 @@ mod tests {
         ];
         for (document, expected) in cases {
             assert_eq!(texts(&document, "a.b"), expected, "{document}");
+            let written = Indexed::of(&document).expect("JSON");
+            assert_eq!(texts(&written, "a.b"), expected, "{document}");
         }
     }
 

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::json::{Elements, Node, View};
+use crate::json::{Elements, Node, View, first_step};
 
 /// How an object's key relates to a wanted path.
 enum Key<'p> {
@@ -39,24 +39,41 @@ fn relate<'p>(key: &str, path: &'p str) -> Key<'p> {
 
 /// Whether some scalar at `path` passes.
 ///
-/// A scan of the keys finds every spelling of the path at once and beats hashing each of them on
-/// objects of the usual size.
+/// Where a path can have several spellings, a scan of the keys finds all of them at once and beats
+/// hashing each on objects of the usual size.
 pub(in crate::kql) fn any(
     object: Node<'_>,
     path: &str,
     test: &mut impl FnMut(&View<'_>) -> bool,
 ) -> bool {
+    if object.is_nested() {
+        let (key, rest) = first_step(path);
+        let member = object.get(key);
+        return member.is_some_and(|value| any_behind(value, rest, test));
+    }
     object
         .members()
         .any_pair(|key, value| match relate(key, path) {
-            Key::Whole => elements(value, test),
-            Key::Start(rest) => match value.view() {
-                View::Array(list) => inside(list, &mut |inner| any(inner, rest, test)),
-                View::Object(_) => any(value, rest, test),
-                View::Null | View::Bool(_) | View::Number(_) | View::Text(_) => false,
-            },
+            Key::Whole => any_behind(value, None, test),
+            Key::Start(rest) => any_behind(value, Some(rest), test),
             Key::Below | Key::Other => false,
         })
+}
+
+/// Whether some scalar at the rest of a path passes, whose start led to `value`.
+fn any_behind(
+    value: Node<'_>,
+    rest: Option<&str>,
+    test: &mut impl FnMut(&View<'_>) -> bool,
+) -> bool {
+    let Some(rest) = rest else {
+        return elements(value, test);
+    };
+    match value.view() {
+        View::Array(list) => inside(list, &mut |inner| any(inner, rest, test)),
+        View::Object(_) => any(value, rest, test),
+        View::Null | View::Bool(_) | View::Number(_) | View::Text(_) => false,
+    }
 }
 
 /// Whether some scalar at `path` or anywhere below it passes.
