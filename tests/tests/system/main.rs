@@ -6,7 +6,11 @@
 #[cfg(test)]
 mod agent;
 #[cfg(test)]
+mod forced_login;
+#[cfg(test)]
 mod guest;
+#[cfg(test)]
+mod latency;
 #[cfg(test)]
 mod logins;
 #[cfg(test)]

@@ -6,11 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use jiff::{SignedDuration, Timestamp};
+use anyhow::{Result, ensure};
 use serde_json::Value;
 use telnet_tests::check::{Check, get, number, text};
-use telnet_tests::load::is_emulated;
 use telnet_tests::wait;
 
 use crate::agent::{self, CONFIG, NAME};
@@ -83,71 +81,6 @@ fn is_of_this_host() -> Result<()> {
         "{told:?}, not {real:?}"
     );
     Check::of(&health).has("host.ip", "192.0.2.77").done()
-}
-
-#[test]
-fn a_login_is_in_the_journal_with_its_fields_within_a_second() -> Result<()> {
-    // An emulated machine may stand still meanwhile, but not every time.
-    let logins = if is_emulated() { 5 } else { 1 };
-    guest(|| {
-        serve_by("telnet.socket")?;
-        let mut late = Vec::new();
-        for _ in 0..logins {
-            let took = log_in_and_look_into_the_journal()?;
-            ensure!(!took.is_negative(), "{took:#} before it happened");
-            if took < SignedDuration::from_secs(1) {
-                return Ok(());
-            }
-            late.push(took);
-        }
-        bail!("in the journal after {late:?}")
-    })
-}
-
-/// The time from what the kernel saw to what journald received.
-fn log_in_and_look_into_the_journal() -> Result<SignedDuration> {
-    let documents = Documents::from_now()?;
-    let mut user = User::connect()?;
-    user.log_in()?;
-    let accepted = documents.accepted()?;
-    let port = number(&accepted, "source.port").context("no source.port")?;
-    let alert = wait::until("the alert in the journal", || journal_entry(port))?;
-    Check::of(&alert)
-        .is("_TRANSPORT", "journal")
-        .is("_SYSTEMD_UNIT", "telnet-monitor.service")
-        .is("SOURCE_IP", "127.0.0.1")
-        .is("DESTINATION_PORT", "23")
-        .is("EVENT_ACTION", "connection_accepted")
-        .is("PRIORITY", "4")
-        .knows("KIBANA_ALERT_RULE_NAME")
-        .knows("PROCESS_NAME")
-        .done()?;
-    user.log_out()?;
-    let received = text(&alert, "__REALTIME_TIMESTAMP").context("no time of the entry")?;
-    let received = Timestamp::from_microsecond(received.parse()?)?;
-    let happened: Timestamp = text(&accepted, "@timestamp")
-        .context("no @timestamp")?
-        .parse()?;
-    Ok(received.duration_since(happened))
-}
-
-/// What `journalctl` finds of the alert on the accepted end of a session.
-fn journal_entry(port: u64) -> Result<Option<Value>> {
-    let found = run(
-        "journalctl",
-        &[
-            "-b",
-            "-o",
-            "json",
-            "--no-pager",
-            "SYSLOG_IDENTIFIER=telnet-monitor",
-            "EVENT_KIND=signal",
-            "NETWORK_DIRECTION=ingress",
-            &format!("SOURCE_PORT={port}"),
-        ],
-    )?;
-    let entry = found.lines().next();
-    Ok(entry.map(serde_json::from_str).transpose()?)
 }
 
 #[test]
