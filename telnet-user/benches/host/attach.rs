@@ -6,7 +6,7 @@ use std::io::Read as _;
 use anyhow::{Context as _, bail};
 use aya::{Btf, EbpfLoader, programs::BtfTracePoint};
 use serde_json::{Value, json};
-use telnet_user::probe::{Options, Probe, filter::Filter};
+use telnet_user::probe::{AcceptorHook, Options, Probe, filter::Filter};
 use tokio::sync::oneshot;
 
 use crate::traffic;
@@ -20,7 +20,16 @@ pub(crate) fn main(which: &str) -> anyhow::Result<()> {
         .build()?;
     let said = match which {
         "empty" => empty()?,
-        "probe" => runtime.block_on(probe())?,
+        "probe" => runtime.block_on(probe(Options::default()))?,
+        "probe-unhooked" => runtime.block_on(probe(Options {
+            acceptor: AcceptorHook::Userspace,
+            ..Options::default()
+        }))?,
+        "probe-protocol" => runtime.block_on(probe(Options {
+            acceptor: AcceptorHook::Userspace,
+            protocol: true,
+            ..Options::default()
+        }))?,
         other => bail!("unknown probe {other}"),
     };
     println!("{said}");
@@ -49,8 +58,8 @@ fn empty() -> anyhow::Result<Value> {
 }
 
 /// The probe of the agent with nothing behind its reader.
-async fn probe() -> anyhow::Result<Value> {
-    let mut probe = Probe::load(Options::default())?;
+async fn probe(options: Options) -> anyhow::Result<Value> {
+    let mut probe = Probe::load(options)?;
     probe.set_filter(Filter::ports(&[23].into()))?;
     let (ended, mut end) = oneshot::channel();
     std::thread::spawn(move || {

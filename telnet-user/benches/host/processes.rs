@@ -11,10 +11,11 @@ use crate::{
 
 /// In the report, and what runs. No probe is measured twice in a round: how far that is from itself
 /// is what the machine's noise comes to.
-const MEASURED: [(&str, Subject); 4] = [
+const MEASURED: [(&str, Subject); 5] = [
     ("no probe", Subject::Nothing),
     ("no probe, once more", Subject::Nothing),
     ("probe and reader", Subject::Probe),
+    ("the same, no accept hook", Subject::Unhooked),
     ("agent, alerts and events", Subject::Agent),
 ];
 

@@ -28,6 +28,10 @@ pub(crate) enum Subject {
     Empty,
     /// The probe and its reader.
     Probe,
+    /// The same without a hook that tells who accepted: which there is depends on the kernel.
+    Unhooked,
+    /// The same as that, looking for the protocol of sessions.
+    Protocol,
     /// The whole agent, alerts and events.
     Agent,
     Bpftrace,
@@ -36,10 +40,12 @@ pub(crate) enum Subject {
 }
 
 /// All of them, nothing first.
-pub(crate) const ALL: [Subject; 7] = [
+pub(crate) const ALL: [Subject; 9] = [
     Subject::Nothing,
     Subject::Empty,
     Subject::Probe,
+    Subject::Unhooked,
+    Subject::Protocol,
     Subject::Agent,
     Subject::Bpftrace,
     Subject::Tcpstates,
@@ -58,11 +64,18 @@ impl Subject {
             Self::Nothing => "no probe",
             Self::Empty => "empty tp_btf program",
             Self::Probe => "probe and reader",
+            Self::Unhooked => "the same, no accept hook",
+            Self::Protocol => "the same, looking at first bytes",
             Self::Agent => "agent, alerts and events",
             Self::Bpftrace => "bpftrace, filter on port 23",
             Self::Tcpstates => "tcpstates",
             Self::Tcplife => "tcplife",
         }
+    }
+
+    /// Whether it is this program.
+    fn is_own(self) -> bool {
+        [Self::Empty, Self::Probe, Self::Unhooked, Self::Protocol].contains(&self)
     }
 
     fn command(self) -> anyhow::Result<Option<Command>> {
@@ -75,6 +88,8 @@ impl Subject {
             Self::Nothing => return Ok(None),
             Self::Empty => own("empty")?,
             Self::Probe => own("probe")?,
+            Self::Unhooked => own("probe-unhooked")?,
+            Self::Protocol => own("probe-protocol")?,
             Self::Agent => agent(&["--format", "ndjson", "--emit", "all"])?,
             Self::Bpftrace => {
                 let mut command = peer("bpftrace")?;
@@ -143,7 +158,7 @@ impl Running {
         let stdout = child.stdout.take().context("no standard output")?;
         let stderr = child.stderr.take().context("no standard error")?;
         let reader = match subject {
-            Subject::Empty | Subject::Probe => {
+            Subject::Empty | Subject::Probe | Subject::Unhooked | Subject::Protocol => {
                 let mut reader = BufReader::new(stdout);
                 let mut line = String::new();
                 reader.read_line(&mut line)?;
@@ -185,7 +200,7 @@ impl Running {
             return Ok(None);
         };
         // Those of this program end with their standard input, and say what they counted.
-        if ![Subject::Empty, Subject::Probe].contains(&self.subject) {
+        if !self.subject.is_own() {
             let pid = i32::try_from(child.id()).ok();
             let pid = pid.and_then(rustix::process::Pid::from_raw);
             let pid = pid.context("a process id")?;
