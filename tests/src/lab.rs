@@ -1,5 +1,6 @@
 //! What a live test stands on, and when it may be left out.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::net::Netns;
 use crate::tools::{self, Tool};
-use crate::witness::Witness;
+use crate::witness::{self, Witness};
 
 /// With the value `optional`, tests that cannot run here say so and pass.
 pub const LIVE_VAR: &str = "TELNET_LIVE";
@@ -155,10 +156,17 @@ impl Lab {
 
     /// Changes of state on this machine that the kernel ran no program for, as ftrace shows them:
     /// see [`Witness`].
-    pub fn withheld(&self) -> Result<Vec<String>> {
+    fn withheld(&self) -> Result<Vec<String>> {
         self.witness
             .as_ref()
             .map_or_else(|| Ok(Vec::new()), Witness::withheld)
+    }
+
+    /// Ports of the connections whose changes these are.
+    pub fn withheld_ports(&self) -> Result<BTreeSet<u16>> {
+        let changes = self.withheld()?;
+        let ports = changes.iter().filter_map(|change| witness::ports(change));
+        Ok(ports.flatten().collect())
     }
 
     /// Path of the agent.

@@ -117,8 +117,7 @@ impl Drop for Witness {
 }
 
 /// The ports of a change, the socket's own first.
-#[must_use]
-pub fn ports(line: &str) -> Option<[u16; 2]> {
+pub(crate) fn ports(line: &str) -> Option<[u16; 2]> {
     let port = |name| {
         let (_, rest) = line.split_once(name)?;
         rest.split_whitespace().next()?.parse().ok()

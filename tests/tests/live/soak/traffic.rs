@@ -11,7 +11,6 @@ use telnet_tests::house::House;
 use telnet_tests::lab::{Lab, V4, V6};
 use telnet_tests::peer::{Server, ServerKind, Telnetd, TelnetdKind};
 use telnet_tests::wait::PATIENCE;
-use telnet_tests::witness::ports;
 
 use super::super::logins::{Visitor, house};
 use super::subject::About;
@@ -115,12 +114,7 @@ impl<'a> Traffic<'a> {
 
     /// Ports of sessions of which the kernel ran no program for some change.
     pub(super) fn withheld(&self) -> Result<BTreeSet<u16>> {
-        let lines = self.lab.withheld()?;
-        Ok(lines
-            .iter()
-            .filter_map(|line| ports(line))
-            .flatten()
-            .collect())
+        self.lab.withheld_ports()
     }
 
     fn connect(&mut self) -> Result<TcpStream> {
