@@ -1,12 +1,14 @@
 //! A person logs in after one wrong password, runs commands and leaves.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 use telnet_tests::agent::Document;
-use telnet_tests::check::{Check, number, text};
+use telnet_tests::check::{Check, get, number, text};
 use telnet_tests::house::{House, Login, PASSWORD, USER, USER_ID};
 use telnet_tests::lab::{self, Lab};
 use telnet_tests::peer::{Client, ClientKind, Telnetd, TelnetdKind};
+use telnet_tests::process::pid;
 
 use super::{SERVER, agent};
 
@@ -135,4 +137,35 @@ fn a_login_through_inetd_is_told() -> Result<()> {
 #[test]
 fn a_login_through_xinetd_is_told() -> Result<()> {
     is_told(TelnetdKind::Xinetd, Login::Debian)
+}
+
+/// What stays behind a session is named where it ends. It would end by itself, a minute later.
+#[test]
+fn a_process_that_outlives_the_session_is_named() -> Result<()> {
+    const COMMAND: &str = "busybox sleep 60";
+    lab::live(|lab| {
+        let mut agent = agent(lab)?;
+        let house = House::build(lab, Login::Busybox)?;
+        let _server = Telnetd::start_in(lab, &house, TelnetdKind::Busybox, SERVER, &[])?;
+        let mut client = Client::start(lab, ClientKind::Inetutils, SERVER)?;
+        let port = u64::from(client.session(lab)?.source.port());
+        client.answer("login: ", 1, USER)?;
+        client.answer("assword: ", 1, PASSWORD)?;
+        // With the terminal in its hands, the session would go on.
+        let leaves_the_terminal = format!("busybox setsid {COMMAND} </dev/null >/dev/null 2>&1 &");
+        client.answer("$ ", 1, &leaves_the_terminal)?;
+        agent.wait_for(lab, COMMAND, command(COMMAND, port))?;
+        client.type_line("exit")?;
+        client.wait()?;
+        let closed = agent.wait_for(lab, "the end", event("network_flow", port))?;
+        let survivors = get(&closed.json, "telnet.session.survivors");
+        let survivors = survivors.and_then(Value::as_array);
+        let [only] = survivors.context("no survivors")?.as_slice() else {
+            bail!("{survivors:?}");
+        };
+        let id = number(only, "pid").context("no pid")?;
+        kill_process(pid(id.try_into()?)?, Signal::KILL)?;
+        Check::of(only).is("command_line", COMMAND).done()?;
+        agent.finish().map(drop)
+    })
 }
