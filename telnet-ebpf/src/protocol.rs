@@ -186,21 +186,11 @@ fn tell(ctx: &SkBuffContext, sock: Sock<Btf>, protocol: u32, is_last: bool) {
     );
 }
 
-/// A small constant as the helpers take it.
-#[expect(
-    clippy::as_conversions,
-    clippy::cast_possible_truncation,
-    reason = "no conversion that can fail is const"
-)]
-const fn constant(length: usize) -> u32 {
-    length as u32
-}
-
 /// The first bytes of the payload, of which there is one at least; 0 behind its end.
 #[inline(always)]
 fn beginning(ctx: &SkBuffContext, payload: u32, length: u32) -> [u8; LOOK_BYTES] {
     let mut bytes = [0; LOOK_BYTES];
-    let most = const { constant(LOOK_BYTES) };
+    let most = u32::try_from(LOOK_BYTES).unwrap_or_default();
     // Bounded from both sides where the verifier sees it: before 6.8 "not 0" tells it nothing. Read
     // anew, or the compiler, which knows better, leaves it out.
     let others = length.wrapping_sub(1);
@@ -217,12 +207,8 @@ fn beginning(ctx: &SkBuffContext, payload: u32, length: u32) -> [u8; LOOK_BYTES]
 #[inline(always)]
 fn load<const N: usize>(ctx: &SkBuffContext, offset: u32) -> [u8; N] {
     let mut bytes = [0; N];
-    read(
-        ctx,
-        offset,
-        bytes.as_mut_ptr().cast(),
-        const { constant(N) },
-    );
+    let length = u32::try_from(N).unwrap_or_default();
+    read(ctx, offset, bytes.as_mut_ptr().cast(), length);
     bytes
 }
 

@@ -62,14 +62,12 @@ impl Writer {
     pub(super) fn write(mut self, orders: &Receiver<Order>) -> io::Result<u64> {
         loop {
             // A queue that is never empty must not keep it from what is due.
-            if self
-                .sinks
-                .deadline()
-                .is_some_and(|due| due <= Instant::now())
-            {
+            let mut deadline = self.sinks.deadline();
+            if deadline.is_some_and(|due| due <= Instant::now()) {
                 self.sinks.tick();
+                deadline = self.sinks.deadline();
             }
-            let order = match self.sinks.deadline() {
+            let order = match deadline {
                 Some(deadline) => {
                     orders.recv_timeout(deadline.saturating_duration_since(Instant::now()))
                 }
@@ -88,7 +86,7 @@ impl Writer {
                     let _unheard = reply.send(self.sinks.replace(&sinks));
                 }
                 Ok(Order::Tell(done)) => done.tell(),
-                Err(RecvTimeoutError::Timeout) => self.sinks.tick(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     let written = self.sinks.written();
                     self.sinks.finish(GRACE);

@@ -85,8 +85,8 @@ impl State {
             return;
         }
         self.settle_tails();
-        let waits = |channel: &Channel| !channel.tail.is_empty();
-        if self.channel(stream).is_some_and(|channel| waits(channel)) {
+        let channel = self.channel(stream);
+        if channel.is_some_and(|channel| !channel.tail.is_empty()) {
             // Order: what waits in memory is older.
             self.keep_in_memory(stream, entry);
             return;
