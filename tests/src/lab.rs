@@ -12,6 +12,7 @@ use std::{env, fs, io};
 use anyhow::{Context as _, Result, bail, ensure};
 use tempfile::TempDir;
 
+use crate::agent::logs;
 use crate::net::Netns;
 use crate::tools::{self, Tool};
 use crate::witness::{self, Witness};
@@ -28,7 +29,7 @@ const FENCE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 250));
 /// A user and a group without any rights.
 pub const NOBODY: u32 = 65_534;
 
-/// How often a test may be run for which the kernel withheld events.
+/// How often a test may be run for which the kernel withheld events: see [`Witness`] and [`logs`].
 const ATTEMPTS: u32 = 3;
 
 /// Held by every live test of the machine, shared or alone.
@@ -95,6 +96,7 @@ fn run(
     };
     let mut attempt = 1;
     loop {
+        logs::clear();
         let lab = match open() {
             Ok(lab) => lab,
             Err(reason) if env::var_os(LIVE_VAR).is_some_and(|value| value == "optional") => {
@@ -114,9 +116,10 @@ fn run(
         let Err(error) = test(&lab) else {
             return Ok(());
         };
-        let withheld = lab.withheld()?;
+        let mut withheld = lab.withheld()?;
+        withheld.extend(logs::skipped_runs());
         if withheld.is_empty() || attempt == ATTEMPTS {
-            return Err(error);
+            return Err(lab.with_changes(error)?);
         }
         attempt += 1;
         writeln!(
@@ -160,6 +163,18 @@ impl Lab {
         self.witness
             .as_ref()
             .map_or_else(|| Ok(Vec::new()), Witness::withheld)
+    }
+
+    /// The error, with what ftrace saw of the connections that it names.
+    fn with_changes(&self, error: anyhow::Error) -> Result<anyhow::Error> {
+        let Some(witness) = &self.witness else {
+            return Ok(error);
+        };
+        let changes = witness.changes_about(&format!("{error:#}"))?;
+        Ok(anyhow::anyhow!(
+            "{error:#}\nftrace saw of these ports:\n{}",
+            changes.join("\n")
+        ))
     }
 
     /// Ports of the connections whose changes these are.

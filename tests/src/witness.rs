@@ -3,9 +3,10 @@
 //! On some build machines the first process is protected, even from root: in a softirq that interrupts
 //! one of its threads no BPF program runs, and neither `run_cnt` nor `recursion_misses` tells. ftrace
 //! has those events all the same. A test to which one of them was lost has shown nothing about the
-//! agent.
+//! agent. Whatever process root may not look at is taken for protected.
 
 use std::cell::RefCell;
+use std::collections::{HashSet, VecDeque};
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -20,6 +21,10 @@ const INSTANCES: &str = "/sys/kernel/tracing/instances";
 const EVENT: &str = "events/sock/inet_sock_set_state";
 /// Changes wait in this much memory for each CPU until they are read, in kibibytes.
 const BUFFER: &str = "8192";
+/// Lower numbers are not of one connection alone.
+const FIRST_OWN_PORT: u16 = 10_000;
+/// So many of the last changes can be asked for.
+const RECENT: usize = 4096;
 
 /// Watches all changes of state, beside the agent, while it lives.
 #[derive(Debug)]
@@ -31,18 +36,20 @@ pub struct Witness {
 /// What was read of the trace.
 #[derive(Debug)]
 struct Seen {
+    /// The protected processes.
+    protected: HashSet<u32>,
     pipe: File,
     /// The begin of a line whose end is not read yet.
     rest: Vec<u8>,
     withheld: Vec<String>,
+    recent: VecDeque<String>,
 }
 
 impl Witness {
-    /// Starts to watch; none where the first process is like any other, or tracefs is not mounted.
+    /// Starts to watch; none where no process is protected, or tracefs is not mounted.
     pub fn start(name: &OsStr) -> Result<Option<Self>> {
-        let is_protected = fs::read_link("/proc/1/exe")
-            .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-        if !is_protected || !Path::new(INSTANCES).try_exists()? {
+        let protected = protected()?;
+        if protected.is_empty() || !Path::new(INSTANCES).try_exists()? {
             return Ok(None);
         }
         let instance = Path::new(INSTANCES).join(name);
@@ -52,9 +59,11 @@ impl Witness {
             .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
             .open(instance.join("trace_pipe"))?;
         let seen = Seen {
+            protected,
             pipe,
             rest: Vec::new(),
             withheld: Vec::new(),
+            recent: VecDeque::new(),
         };
         let witness = Self {
             instance,
@@ -67,11 +76,27 @@ impl Witness {
         Ok(Some(witness))
     }
 
-    /// Changes so far that interrupted the first process.
+    /// Changes so far that interrupted a protected process.
     pub fn withheld(&self) -> Result<Vec<String>> {
         let mut seen = self.seen.borrow_mut();
         seen.read()?;
         Ok(seen.withheld.clone())
+    }
+
+    /// The last changes of connections one of whose ports is a number in `text`, and what the trace
+    /// has lost.
+    pub fn changes_about(&self, text: &str) -> Result<Vec<String>> {
+        let mut seen = self.seen.borrow_mut();
+        seen.read()?;
+        let numbers: HashSet<u16> = text
+            .split(|c: char| !c.is_ascii_digit())
+            .filter_map(|number| number.parse().ok())
+            .filter(|port| *port >= FIRST_OWN_PORT)
+            .collect();
+        let is_about = |line: &&String| {
+            ports(line).is_none_or(|ports| ports.iter().any(|port| numbers.contains(port)))
+        };
+        Ok(seen.recent.iter().filter(is_about).cloned().collect())
     }
 
     fn enable(&self, is_on: bool) -> Result<()> {
@@ -98,8 +123,13 @@ impl Seen {
             let end = self.rest.iter().rposition(|&byte| byte == b'\n');
             let lines: Vec<u8> = self.rest.drain(..end.map_or(0, |end| end + 1)).collect();
             let lines = String::from_utf8_lossy(&lines).into_owned();
-            let withheld = lines.lines().filter(|line| process(line) == Some(1));
+            let is_withheld =
+                |line: &&str| process(line).is_some_and(|pid| self.protected.contains(&pid));
+            let withheld = lines.lines().filter(is_withheld);
             self.withheld.extend(withheld.map(str::to_owned));
+            self.recent.extend(lines.lines().map(str::to_owned));
+            let surplus = self.recent.len().saturating_sub(RECENT);
+            self.recent.drain(..surplus);
         }
         Ok(())
     }
@@ -114,6 +144,22 @@ impl Drop for Witness {
         });
         debug_assert!(removed.is_ok(), "{removed:?}");
     }
+}
+
+/// Processes that not even root may look at.
+fn protected() -> Result<HashSet<u32>> {
+    let mut protected = HashSet::new();
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Some(pid) = entry.file_name().to_str().and_then(|pid| pid.parse().ok()) else {
+            continue;
+        };
+        let exe = fs::read_link(entry.path().join("exe"));
+        if exe.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+            protected.insert(pid);
+        }
+    }
+    Ok(protected)
 }
 
 /// The ports of a change, the socket's own first.

@@ -1,6 +1,7 @@
 //! The agent under test: started, watched, stopped, and its ledger checked.
 
 mod ledger;
+pub(crate) mod logs;
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
@@ -105,6 +106,7 @@ pub fn start(command: &mut Command) -> Result<Spawned> {
 
 fn start_process(netns: Option<&Netns>, command: &mut Command) -> Result<Spawned> {
     let process = Spawned::start("agent", netns, command)?;
+    logs::keep(&process.stderr);
     process
         .stderr
         .wait_for(PATIENCE, |log| {

@@ -27,7 +27,7 @@ use crate::probe::record::TcpState;
 /// A way to list all sockets of a namespace.
 type Ask = fn(&mut Diag, &mut dyn FnMut(Entry)) -> Result<(), Error>;
 
-/// Nobody could be asked; the reason is told.
+/// Nobody could be asked, which is told, or nobody can know.
 struct Unanswered;
 
 /// What became of the requests.
@@ -229,6 +229,9 @@ impl SocketFinder {
     /// The connection with these ends, by `sock_diag` if that works, else by the tables in
     /// `/proc`.
     fn ask_for(&mut self, connection: &Connection) -> Result<Option<Entry>, Unanswered> {
+        if !connection.is_certain() {
+            return Err(Unanswered);
+        }
         let netns = connection.netns;
         let way = self.way_to(netns).ok_or(Unanswered)?;
         let asked = self.with_diag(netns, &way, |diag| connection.find_in(diag));
@@ -236,6 +239,10 @@ impl SocketFinder {
             return Ok(found);
         }
         let process = way.process().ok_or(Unanswered)?;
+        if !connection.has_port() {
+            // The tables have no cookies.
+            return Err(Unanswered);
+        }
         let mut found = None;
         let read = table::list(process, &mut |entry| {
             if connection.is(&entry) {

@@ -75,18 +75,35 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Whether this is it. Of several without a cookie the ends tell.
+    /// Whether this is it. Of several without a cookie the ends tell; where the local port is not
+    /// known the cookie must.
     pub(super) fn is(&self, entry: &Entry) -> bool {
-        let ends = (canonical(self.local), canonical(self.remote));
+        let local = canonical(self.local);
         let may_be = |cookie| entry.cookie.is_none_or(|found| found == cookie);
-        (entry.local, entry.remote) == ends
-            && entry.state != TcpState::Listen
-            && self.cookie.is_none_or(may_be)
+        let is_here = if self.has_port() {
+            entry.local == local && self.cookie.is_none_or(may_be)
+        } else {
+            entry.local.ip() == local.ip() && self.cookie.is_some() && entry.cookie == self.cookie
+        };
+        is_here && entry.remote == canonical(self.remote) && entry.state != TcpState::Listen
+    }
+
+    /// Whether its local port is known. `connect(2)` chooses one after the change of state that it is
+    /// known from.
+    pub(super) const fn has_port(&self) -> bool {
+        self.local.port() != 0
+    }
+
+    /// Whether it can be told from all others.
+    pub(super) const fn is_certain(&self) -> bool {
+        self.has_port() || self.cookie.is_some()
     }
 
     /// Asks for it in its namespace.
     pub(super) fn find_in(&self, diag: &mut Diag) -> Result<Option<Entry>, Error> {
-        if let Some(entry) = diag.find(self.local, self.remote, self.cookie)? {
+        if self.has_port()
+            && let Some(entry) = diag.find(self.local, self.remote, self.cookie)?
+        {
             return Ok(Some(entry).filter(|entry| self.is(entry)));
         }
         // Sockets that are bound to an interface, such as those with link-local ends and those in a

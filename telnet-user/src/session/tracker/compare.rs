@@ -24,16 +24,22 @@ use crate::{
 /// Differences that nothing was done about yet.
 #[derive(Debug, Default)]
 pub(super) struct Differences {
-    /// The handshakes of these are over.
-    connected: Vec<SocketKey>,
+    /// The handshakes of these are over, and these are their local ends.
+    connected: Vec<(SocketKey, SocketAddr)>,
     /// The sockets of these sessions are gone.
     ended: Vec<SocketKey>,
     /// These sockets no longer listen.
     silent: Vec<Listener>,
 }
 
-/// Tracked sessions by their ends.
-struct Index(HashMap<(SocketAddr, SocketAddr), Vec<u64>>);
+/// Where the table has tracked sessions.
+#[derive(Default)]
+struct Index {
+    by_ends: HashMap<(SocketAddr, SocketAddr), Vec<u64>>,
+    /// Those without a local port, by their cookies: `connect(2)` chooses a port after the change of
+    /// state that a session is known from.
+    by_cookie: HashMap<u64, u64>,
+}
 
 impl Tracker {
     /// Takes in what is open, as far as it passes the `filter`, and what an earlier run of the agent
@@ -69,7 +75,7 @@ impl Tracker {
                 Found::Session(mut session) => {
                     if let Some(address) = self.tracked(&index, &session) {
                         listed.insert(address);
-                        self.connected(address);
+                        self.connected(address, session.local);
                     } else if passes(&session) {
                         kept.complete_session(&mut session);
                         sessions.push(session);
@@ -89,13 +95,13 @@ impl Tracker {
         for listener in listeners {
             self.listeners.found(listener);
         }
-        let tracked = index.0.into_values().flatten();
-        let mut missing: Vec<Session> = tracked
-            .filter(|address| !listed.contains(address))
-            .filter_map(|address| self.sessions.get(&address))
-            .filter(|entry| entry.closed.is_none() && listing.covers(entry.session.netns))
-            .map(|entry| entry.session.clone())
-            .collect();
+        let missing = self.sessions.values().filter(|entry| {
+            let session = &entry.session;
+            !listed.contains(&session.key.address)
+                && entry.closed.is_none()
+                && listing.covers(session.netns)
+        });
+        let mut missing: Vec<Session> = missing.map(|entry| entry.session.clone()).collect();
         for session in sessions {
             self.found_session(*session, time, out);
         }
@@ -139,10 +145,11 @@ impl Tracker {
         for key in ended {
             self.report_ended(key, time, out);
         }
-        for key in connected {
+        for (key, local) in connected {
             if let Some(entry) = self.entry(key)
                 && entry.state == State::Connecting
             {
+                entry.session.local = local;
                 entry.session.preexisting = true;
                 found::report(entry, time, out);
             }
@@ -175,8 +182,10 @@ impl Tracker {
 
     /// Where the table has the session that was found, if it is tracked.
     fn tracked(&self, index: &Index, found: &Session) -> Option<u64> {
-        let same_ends = index.0.get(&(found.local, found.remote))?;
-        same_ends.iter().copied().find(|address| {
+        let same_ends = index.by_ends.get(&(found.local, found.remote));
+        let same_cookie = found.key.cookie.and_then(|it| index.by_cookie.get(&it));
+        let mut candidates = same_ends.into_iter().flatten().chain(same_cookie).copied();
+        candidates.find(|address| {
             self.sessions.get(address).is_some_and(|entry| {
                 let known = &entry.session;
                 may_equal(known.netns, found.netns)
@@ -186,22 +195,28 @@ impl Tracker {
         })
     }
 
-    fn connected(&mut self, address: u64) {
+    fn connected(&mut self, address: u64, local: SocketAddr) {
         if let Some(entry) = self.sessions.get(&address)
             && entry.state == State::Connecting
         {
-            self.differences.connected.push(entry.session.key);
+            let key = entry.session.key;
+            self.differences.connected.push((key, local));
         }
     }
 }
 
 impl Index {
     fn of<'a>(entries: impl Iterator<Item = &'a Entry>) -> Self {
-        let mut index: HashMap<_, Vec<u64>> = HashMap::new();
+        let mut index = Self::default();
         for Entry { session, .. } in entries {
-            let same_ends = index.entry((session.local, session.remote)).or_default();
-            same_ends.push(session.key.address);
+            let address = session.key.address;
+            if session.local.port() != 0 {
+                let ends = (session.local, session.remote);
+                index.by_ends.entry(ends).or_default().push(address);
+            } else if let Some(cookie) = session.key.cookie {
+                index.by_cookie.insert(cookie, address);
+            }
         }
-        Self(index)
+        index
     }
 }

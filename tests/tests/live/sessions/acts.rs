@@ -64,7 +64,7 @@ pub(super) fn refused(stage: &mut Stage<'_>) -> Result<()> {
     stage.client.must_fail(&step, Errno::CONNREFUSED)
 }
 
-fn silent() -> SocketAddr {
+pub(super) fn silent() -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7)), 23)
 }
 

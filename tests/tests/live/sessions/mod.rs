@@ -7,8 +7,9 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use rows::{Row, rows};
+use rustix::process::{Pid, Signal, kill_process};
 use telnet_tests::agent::{Agent, Document, list};
 use telnet_tests::check::{get, number, text};
 use telnet_tests::lab::{self, Lab, V4};
@@ -157,7 +158,10 @@ fn every_sequence_is_reported_as_what_it_was() -> Result<()> {
                 failures.push(format!("{error:#}"));
             }
         }
-        ensure!(failures.is_empty(), "{}", failures.join("\n\n"));
+        if !failures.is_empty() {
+            let log = agent.stop(Signal::TERM)?.log;
+            bail!("{}\n\nthe agent said\n{log}", failures.join("\n\n"));
+        }
 
         let mut ids = HashSet::new();
         for document in agent.of(lab) {
@@ -172,6 +176,35 @@ fn every_sequence_is_reported_as_what_it_was() -> Result<()> {
                 .with_context(|| format!("no {path} in {:#}", document.json))?;
             ensure!(ids.insert(id.to_owned()), "{path} {id} came twice");
         }
+        agent.finish().map(drop)
+    })
+}
+
+/// A look at all sockets, as after each loss and now and then, must not take a handshake for over
+/// whose socket got its local port after the change of state that told of it.
+#[test]
+fn a_handshake_outlasts_a_look_at_all_sockets() -> Result<()> {
+    lab::live(|lab| {
+        prepare(lab)?;
+        let write = |query| lab.write("rules.toml", &super::rule_file(query));
+        let rules = write("destination.port:23")?.display().to_string();
+        let mut agent = Agent::start(lab, ["--rules", &rules, "--emit", "events"])?;
+        let mut client = Scripted::start(lab, "client")?;
+        let socket = client.open(&format!("connect-nonblocking {}", acts::silent()))?;
+        // Other ports: what is open on them has to be looked for.
+        write("destination.port:(23 or 2323)")?;
+        let pid = Pid::from_raw(agent.pid().cast_signed()).context("pid 0")?;
+        kill_process(pid, Signal::HUP)?;
+        agent.wait_for_log("INFO reloaded", 1)?;
+        client.with("close", socket)?;
+        let end = agent.wait_for(lab, "the end of the handshake", |json| {
+            text(json, "event.action") == Some("flow_terminated")
+        })?;
+        ensure!(
+            number(&end.json, "process.pid") == Some(client.pid().into()),
+            "{}",
+            list(&[end])
+        );
         agent.finish().map(drop)
     })
 }

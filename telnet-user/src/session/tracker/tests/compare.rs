@@ -117,6 +117,28 @@ fn a_lost_answer_to_a_connect_is_told() {
     assert_eq!(tracker.counters().unseen_ends, 1);
 }
 
+/// The kernel tells of `connect(2)` before it chooses a local port.
+#[test]
+fn a_connection_that_had_no_port_yet_is_known_by_its_cookie() {
+    let without_port = |id| {
+        let mut socket = socket(id);
+        socket.local.set_port(0);
+        socket
+    };
+    let mut tracker = Tracker::new(Limits::default());
+    let mut out = Vec::new();
+    for id in 1..=2 {
+        let event = KernelEvent::Connect(without_port(id), task(7));
+        push(&mut tracker, id, event, &mut out);
+    }
+    let told = compare(&mut tracker, listing(vec![found(1)]), Vec::new());
+    assert_eq!(told, ["established by Some(7)"]);
+    let session = tracker.session(socket(1).key).cloned();
+    assert_eq!(session.map(|known| known.local), Some(socket(1).local));
+    // The other one is gone.
+    assert_eq!(tracker.sessions().count(), 1);
+}
+
 #[test]
 fn an_end_that_was_lost_while_the_acceptor_was_awaited_waits_for_it_too() {
     let mut tracker = Tracker::new(Limits::default());
