@@ -299,8 +299,8 @@ impl Enrich for Facing {
         self.builder.flood(flood, &facts, &now.clocks(), now.wall)
     }
 
-    fn find_owners(&mut self, sessions: &[Session]) -> Vec<Option<Owner>> {
-        vec![None; sessions.len()]
+    fn find_owners(&mut self, sessions: &[Session]) -> Option<Vec<Option<Owner>>> {
+        Some(vec![None; sessions.len()])
     }
 
     fn found(&mut self, _is_monitored: &dyn Fn(u16) -> bool) -> Listing {
@@ -328,8 +328,8 @@ impl Enrich for Facing {
 
     fn inherit(&mut self, _child: &Task) {}
 
-    fn holders(&mut self, checks: &[Check]) -> Vec<Vec<u32>> {
-        vec![Vec::new(); checks.len()]
+    fn holders(&mut self, checks: &[Check]) -> Option<Vec<Vec<u32>>> {
+        Some(vec![Vec::new(); checks.len()])
     }
 
     fn envelope(&self) -> Map<String, Value> {

@@ -6,6 +6,7 @@
 
 mod ends;
 mod metrics;
+mod pace;
 mod reader;
 mod repair;
 pub mod system;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::pace::Pace;
 use crate::{
     clock::BootTime,
     ecs::{AgentInfo, Builder},
@@ -37,6 +38,8 @@ pub struct System {
     builder: Builder,
     /// When the host's facts are to be read again.
     refresh: BootTime,
+    /// Of looks at who holds sockets.
+    looks: Pace,
 }
 
 impl System {
@@ -53,6 +56,7 @@ impl System {
             enricher,
             builder: Builder::new(agent),
             refresh: BootTime::now().plus(REFRESH_EVERY),
+            looks: Pace::new(),
         }
     }
 
@@ -112,8 +116,8 @@ impl Enrich for System {
         self.builder.flood(flood, &facts, &now.clocks(), now.wall)
     }
 
-    fn find_owners(&mut self, sessions: &[Session]) -> Vec<Option<Owner>> {
-        self.enricher.find_owners(sessions)
+    fn find_owners(&mut self, sessions: &[Session]) -> Option<Vec<Option<Owner>>> {
+        self.looks.run(|| self.enricher.find_owners(sessions))
     }
 
     fn found(&mut self, is_monitored: &dyn Fn(u16) -> bool) -> Listing {
@@ -151,8 +155,8 @@ impl Enrich for System {
         self.enricher.inherit(child);
     }
 
-    fn holders(&mut self, checks: &[Check]) -> Vec<Vec<u32>> {
-        self.enricher.holders(checks)
+    fn holders(&mut self, checks: &[Check]) -> Option<Vec<Vec<u32>>> {
+        self.looks.run(|| self.enricher.holders(checks))
     }
 
     fn envelope(&self) -> Map<String, Value> {

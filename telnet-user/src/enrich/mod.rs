@@ -158,13 +158,14 @@ impl Enricher {
                 .map(|(_, session)| Connection::of(session))
                 .collect();
             let found = self.sockets.find_all(&wanted);
+            let mut seen = HashMap::new();
             missing = missing
                 .into_iter()
                 .zip(found)
                 .filter_map(|((owner, session), socket)| {
                     let socket = socket?;
                     *owner = owner::youngest(&self.roots.proc, &socket.pids)
-                        .and_then(|pid| self.holder(pid, socket.inode));
+                        .and_then(|pid| self.confirmed(pid, socket.inode, &mut seen));
                     owner.is_none().then_some((owner, session))
                 })
                 .collect();
@@ -230,17 +231,7 @@ impl Enricher {
             } else {
                 owner::youngest(&self.roots.proc, &socket.pids)
             }?;
-            let process = seen.entry(pid).or_insert_with(|| {
-                let task = Arc::new(self.processes.task(pid)?);
-                // After all was read: the pid may have become another process by then.
-                let sockets = self.sockets.held_by(pid);
-                Some(Holder { task, sockets })
-            });
-            let holder = process.as_ref()?;
-            holder.sockets.contains(&socket.inode).then(|| Owner {
-                task: Arc::clone(&holder.task),
-                source: Attribution::SockDiag,
-            })
+            self.confirmed(pid, socket.inode, &mut seen)
         };
         sockets.iter().map(owner).collect()
     }
@@ -254,11 +245,21 @@ impl Enricher {
     }
 
     /// The process as an owner, if after all was read it still holds the socket: in the meantime
-    /// the pid may have become another process.
-    fn holder(&mut self, pid: u32, inode: u32) -> Option<Owner> {
-        let task = self.processes.task(pid)?;
-        self.sockets.is_held_by(inode, pid).then(|| Owner {
-            task: Arc::new(task),
+    /// the pid may have become another process. Each is read once.
+    fn confirmed(
+        &mut self,
+        pid: u32,
+        inode: u32,
+        seen: &mut HashMap<u32, Option<Holder>>,
+    ) -> Option<Owner> {
+        let process = seen.entry(pid).or_insert_with(|| {
+            let task = Arc::new(self.processes.task(pid)?);
+            let sockets = self.sockets.held_by(pid);
+            Some(Holder { task, sockets })
+        });
+        let holder = process.as_ref()?;
+        holder.sockets.contains(&inode).then(|| Owner {
+            task: Arc::clone(&holder.task),
             source: Attribution::SockDiag,
         })
     }

@@ -143,6 +143,7 @@ fn sessions(report: &PipelineReport) -> Value {
         unseen_ends,
         unknown_closes,
         unmatched_protocols,
+        put_off_looks,
     } = report.counters;
     json!({
         "open": report.open_sessions,
@@ -153,6 +154,7 @@ fn sessions(report: &PipelineReport) -> Value {
         "unseen_ends": unseen_ends,
         "unknown_closes": unknown_closes,
         "unmatched_protocols": unmatched_protocols,
+        "put_off_looks": put_off_looks,
     })
 }
 

@@ -21,8 +21,9 @@ pub trait Enrich {
     /// The event that sums up a flood, which rules get `now`.
     fn flood(&mut self, flood: &Flood, now: &Now) -> Indexed;
 
-    /// For each session, the process that holds its socket, as far as userspace can tell.
-    fn find_owners(&mut self, sessions: &[Session]) -> Vec<Option<Owner>>;
+    /// For each session, the process that holds its socket, as far as userspace can tell; none when
+    /// such looks took too much time of late.
+    fn find_owners(&mut self, sessions: &[Session]) -> Option<Vec<Option<Owner>>>;
 
     /// What is open on monitored ports now.
     fn found(&mut self, is_monitored: &dyn Fn(u16) -> bool) -> Listing;
@@ -46,8 +47,8 @@ pub trait Enrich {
     /// Takes in that a process made this child, which until exec is what its parent is.
     fn inherit(&mut self, child: &Task);
 
-    /// For each check, which of its candidates hold the socket.
-    fn holders(&mut self, checks: &[Check]) -> Vec<Vec<u32>>;
+    /// For each check, which of its candidates hold the socket; none as with [`Self::find_owners`].
+    fn holders(&mut self, checks: &[Check]) -> Option<Vec<Vec<u32>>>;
 
     /// What is the same in all documents of this host: `host.*`, `agent.*` and `ecs.*`.
     fn envelope(&self) -> Map<String, Value>;

@@ -16,7 +16,10 @@ impl<E: Enrich> Pipeline<E> {
         if checks.is_empty() {
             return;
         }
-        let holders = self.enrich.holders(&checks);
+        let Some(holders) = self.enrich.holders(&checks) else {
+            self.tracker.put_off_looks(checks.len());
+            return;
+        };
         let mut handed_on = Vec::new();
         for (check, holders) in checks.iter().zip(&holders) {
             if holders.is_empty() {
@@ -29,7 +32,10 @@ impl<E: Enrich> Pipeline<E> {
             return;
         }
         // To a process that is no descendant of the acceptor, over a unix socket.
-        let owners = self.enrich.find_owners(&handed_on);
+        let Some(owners) = self.enrich.find_owners(&handed_on) else {
+            self.tracker.put_off_looks(handed_on.len());
+            return;
+        };
         for (session, owner) in handed_on.iter().zip(owners) {
             if let Some(owner) = owner {
                 // It may be gone when the session's end is reported.
@@ -64,7 +70,12 @@ impl<E: Enrich> Pipeline<E> {
             opened.is_none_or(|opened| opened.plus(after) <= now.boot)
         };
         let waiting: Vec<Session> = self.awaiting().filter(is_due).cloned().collect();
-        let owners = self.enrich.find_owners(&waiting);
+        let again = now.boot.plus(LOOK_EVERY);
+        self.next_look = self.first_look().map(|first| first.max(again));
+        let Some(owners) = self.enrich.find_owners(&waiting) else {
+            self.tracker.put_off_looks(waiting.len());
+            return;
+        };
         let mut seen = HashMap::with_capacity(waiting.len());
         for (session, owner) in waiting.iter().zip(owners) {
             let Some(owner) = owner else {
@@ -78,7 +89,6 @@ impl<E: Enrich> Pipeline<E> {
             }
         }
         self.holders = seen;
-        let again = now.boot.plus(LOOK_EVERY);
         self.next_look = self.first_look().map(|first| first.max(again));
     }
 }

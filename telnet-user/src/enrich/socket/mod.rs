@@ -117,14 +117,6 @@ impl SocketFinder {
             .map_or_else(Vec::new, |socket| socket.pids)
     }
 
-    /// Whether a process has the socket with this inode number open.
-    pub fn is_held_by(&mut self, inode: u32, pid: u32) -> bool {
-        let mut held = false;
-        let read = holders::each_socket(&self.proc_root, pid, |found| held |= found == inode);
-        self.told(read.map_err(Error::Proc));
-        held
-    }
-
     /// Inode numbers of the sockets that a process has open.
     pub(super) fn held_by(&mut self, pid: u32) -> HashSet<u32> {
         let mut held = HashSet::new();

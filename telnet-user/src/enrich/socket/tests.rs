@@ -263,7 +263,7 @@ fn tables_stand_in_for_sock_diag() {
         .find(Some(netns), local, remote, Some(1))
         .expect("a socket");
     assert_eq!((found.inode, found.pids.as_slice()), (21557, &[9][..]));
-    assert!(finder.is_held_by(21557, 9) && !finder.is_held_by(21557, 8));
+    assert!(finder.held_by(9).contains(&21557) && !finder.held_by(8).contains(&21557));
     assert_eq!(finder.find(Some(netns), remote, local, None), None);
     assert_eq!(finder.logged, HashSet::from(["enter"]));
     assert_eq!(finder.counters().errors, 2, "each is counted");

@@ -68,6 +68,9 @@ pub struct Counters {
     pub unknown_closes: u64,
     /// Proofs of a protocol for which there was no session: its record was lost, or it gave way.
     pub unmatched_protocols: u64,
+    /// Looks for the holder of a session's socket that were left out, since earlier ones took too
+    /// much of the time. The session is reported, its owners as far as they are known.
+    pub put_off_looks: u64,
 }
 
 /// Tracks every session and listening socket on the monitored ports.

@@ -26,6 +26,12 @@ impl Tracker {
         }
     }
 
+    /// Takes in that so many looks for holders were left out.
+    pub fn put_off_looks(&mut self, looks: usize) {
+        let looks = u64::try_from(looks).unwrap_or(u64::MAX);
+        self.counters.put_off_looks = self.counters.put_off_looks.saturating_add(looks);
+    }
+
     /// Looks at holders of sockets that are due now; each is to be answered with
     /// [`Self::settle`].
     pub fn checks(&mut self, now: BootTime) -> Vec<Check> {
