@@ -30,12 +30,16 @@ pub(super) const HOOKS: [&str; 5] = [AUTO, "fentry", "kprobe", "syscall-exit", "
 /// The agent's own choice.
 pub(super) const AUTO: &str = "auto";
 
-/// The live tests of who is on a socket: what a forced way to learn who accepted can change, and what
-/// reads most of the kernel's memory.
+/// The live tests of who is on a socket, which read most of the kernel's memory.
 const OWNERS: &str = "owners::";
 
-/// Sessions in the tests with many of them, where time matters.
-const FEWER_SESSIONS: &str = "250";
+/// The live tests that a forced way to learn who accepted can change: who is named, at start as well,
+/// in every way in which a session can go.
+const HOOKED: &str = "owners:: sessions:: restart::";
+
+/// Sessions in the tests with many of them: as many as on any machine take an emulated one minutes
+/// for each test.
+pub(super) const FEWER_SESSIONS: &str = "250";
 
 /// What the kernel gives the agent: see [`Expected`].
 pub(super) const KERNEL: &str = "kernel";
@@ -65,28 +69,16 @@ pub(crate) enum Tests {
     /// Those of the share of every change.
     Share,
     /// All with the agent's own choice of a hook, and with a forced one those it can change.
-    Relevant,
-    /// All of them each time.
     All,
 }
 
 impl Tests {
-    /// Sessions in the tests with many of them; none for as many as on any machine, which takes an
-    /// emulated one minutes for each test.
-    pub(super) fn sessions(&self) -> &str {
-        match self {
-            Self::Matching(_) | Self::Share | Self::Relevant => FEWER_SESSIONS,
-            Self::All => "",
-        }
-    }
-
     /// What is given to the test program: with the agent's own choice, and with a forced one.
     pub(super) fn filters(&self) -> (&str, &str) {
         match self {
             Self::Matching(text) => (text, text),
             Self::Share => (OWNERS, OWNERS),
-            Self::Relevant => ("", OWNERS),
-            Self::All => ("", ""),
+            Self::All => ("", HOOKED),
         }
     }
 }

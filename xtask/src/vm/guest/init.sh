@@ -39,8 +39,7 @@ export TELNET_TEST_LACKS="$LACKS"
 # Nobody else has this machine.
 export TELNET_TEST_CLOCK=1
 export TELNET_TEST_SOAK_MINUTES=3
-# None: as many as on any machine.
-[ -z "$SESSIONS" ] || export TELNET_TEST_SESSIONS="$SESSIONS"
+export TELNET_TEST_SESSIONS="$SESSIONS"
 [ -z "$EMULATED" ] || export TELNET_TEST_EMULATED="$EMULATED"
 
 # What this kernel gives, runs of the live tests, one for each way to learn who accepted, and what
@@ -52,8 +51,7 @@ suites() {
             kernel) kernel ;;
             refusals) refusals ;;
             auto) live $FILTER ;;
-            # The soak is long, and the same for all.
-            *) live ${FORCED_FILTER:---skip soak::} ;;
+            *) live $FORCED_FILTER ;;
         esac
         echo "@end $?"
     done
