@@ -30,6 +30,10 @@ fn main() {
         count(which, sessions.parse().expect("a number of sessions"));
         return;
     }
+    if let ["--hold", sessions, ..] = words.get(1..).unwrap_or_default() {
+        hold(sessions.parse().expect("a number of sessions"));
+        return;
+    }
     divan::main();
     if !std::env::args().any(|argument| argument == "--list" || argument == "--test") {
         table();
@@ -56,6 +60,27 @@ fn count(which: &str, sessions: u64) {
         }
     };
     println!("{} bytes", Load::new(rules, events).run(sessions));
+}
+
+/// What sessions hold that stay open, as the kernel counts the memory of this process.
+fn hold(sessions: u64) {
+    let mut load = Load::new(Rules::Default, false);
+    load.run(SESSIONS);
+    let before = resident();
+    load.open(sessions);
+    let held = resident().saturating_sub(before);
+    println!(
+        "{} bytes for each of {sessions} open sessions",
+        held / sessions
+    );
+}
+
+/// Memory of this process, in bytes.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next());
+    kib.expect("a size").parse::<u64>().expect("a number") * 1_024
 }
 
 /// Median time of one session, and the fastest and slowest round.

@@ -207,8 +207,7 @@ fn memories(out: &mut String, memory: &Memory) -> anyhow::Result<()> {
     for (sessions, reported, resident) in open {
         writeln!(
             out,
-            "| {sessions} sessions open, {reported} of their {} ends reported | {resident:.1} |",
-            2 * sessions
+            "| {sessions} inbound sessions open, {reported} of them reported | {resident:.1} |"
         )?;
     }
     writeln!(out, "| under a flood, at most | {flood:.1} |\n")?;

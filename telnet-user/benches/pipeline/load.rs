@@ -22,7 +22,9 @@ use telnet_user::{
     },
     response::{Outcome, Response},
     rules::{self, Engine, Limits, Memory, Retention, Rule, Source},
-    session::{Attribution, Check, Listing, Observation, Owner, Session, kept::Kept, tracker},
+    session::{
+        Attribution, Check, Listing, Observation, Owner, Seen, Session, kept::Kept, tracker,
+    },
 };
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
@@ -108,12 +110,7 @@ impl Load {
             self.sessions += 1;
             let number = self.sessions;
             let time = 1_000_000_000_000 + number * 10_000;
-            self.now.boot = BootTime::from_nanos(time + 1_000_000);
-            let syn_recv = (tcp_state::SYN_RECV, tcp_state::ESTABLISHED);
-            let open = state(number, time, syn_recv);
-            self.push(open.as_bytes());
-            let accept = accept(number, time + 1_000);
-            self.push(accept.as_bytes());
+            self.open_one(number, time);
             let close = state(
                 number,
                 time + 5_000,
@@ -128,6 +125,25 @@ impl Load {
             }
         }
         bytes
+    }
+
+    /// Opens this many sessions, which stay open.
+    pub(crate) fn open(&mut self, sessions: u64) {
+        for _ in 0..sessions {
+            self.sessions += 1;
+            self.open_one(self.sessions, 1_000_000_000_000 + self.sessions * 10_000);
+            self.pipeline.tick(&self.now, &mut self.out);
+            self.out.clear();
+        }
+    }
+
+    fn open_one(&mut self, number: u64, time: u64) {
+        self.now.boot = BootTime::from_nanos(time + 1_000_000);
+        let syn_recv = (tcp_state::SYN_RECV, tcp_state::ESTABLISHED);
+        let open = state(number, time, syn_recv);
+        self.push(open.as_bytes());
+        let accept = accept(number, time + 1_000);
+        self.push(accept.as_bytes());
     }
 
     fn push(&mut self, bytes: &[u8]) {
@@ -175,7 +191,7 @@ fn one_of_many(index: usize) -> Rule {
 
 fn socket(number: u64) -> SocketRecord {
     let mut socket = SocketRecord::new_zeroed();
-    socket.sock = 0xffff_8881_0000_0000 + (number % 4_096) * 2_048;
+    socket.sock = 0xffff_8881_0000_0000 + (number % (1 << 20)) * 2_048;
     socket.cookie = number;
     socket.netns = 4_026_531_840;
     socket.local_port = 23;
@@ -303,7 +319,11 @@ impl Enrich for Facing {
         Some(vec![None; sessions.len()])
     }
 
-    fn found(&mut self, _is_monitored: &dyn Fn(u16) -> bool) -> Listing {
+    fn found(
+        &mut self,
+        _is_monitored: &dyn Fn(u16) -> bool,
+        _is_new: &mut dyn FnMut(&Seen) -> bool,
+    ) -> Listing {
         Listing::default()
     }
 

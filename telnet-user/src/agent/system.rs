@@ -18,7 +18,7 @@ use crate::{
     pipeline::{Enrich, Now},
     probe::record::Task,
     response::{Outcome, Response},
-    session::{Check, Listing, Observation, Owner, Session, Traffic},
+    session::{Check, Listing, Observation, Owner, Seen, Session, Traffic},
 };
 
 /// Name of the agent in documents (`agent.type`).
@@ -120,8 +120,12 @@ impl Enrich for System {
         self.looks.run(|| self.enricher.find_owners(sessions))
     }
 
-    fn found(&mut self, is_monitored: &dyn Fn(u16) -> bool) -> Listing {
-        self.enricher.found(is_monitored)
+    fn found(
+        &mut self,
+        is_monitored: &dyn Fn(u16) -> bool,
+        is_new: &mut dyn FnMut(&Seen) -> bool,
+    ) -> Listing {
+        self.enricher.found(is_monitored, is_new)
     }
 
     fn gone(&mut self, sessions: &[Session]) -> Vec<bool> {

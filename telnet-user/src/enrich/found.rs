@@ -8,18 +8,23 @@ use super::{
 };
 use crate::{
     probe::record::{SocketKey, TcpState},
-    session::{Direction, Found, Listener, Listing, Owner, Owners, Session},
+    session::{Direction, Found, Listener, Listing, Owner, Owners, Seen, Session},
 };
 
 impl Enricher {
-    /// The sessions and listening sockets on the ports that `is_monitored`, in every network
-    /// namespace, with their holders.
-    pub fn found(&mut self, is_monitored: &dyn Fn(u16) -> bool) -> Listing {
+    /// The sessions on the ports that `is_monitored` that are new, and all listening sockets there, in
+    /// every network namespace; with the holders of those that are new.
+    pub fn found(
+        &mut self,
+        is_monitored: &dyn Fn(u16) -> bool,
+        is_new: &mut dyn FnMut(&Seen) -> bool,
+    ) -> Listing {
+        let mut is_new = |socket: &OpenSocket| is_new(&seen(socket));
         let OpenSockets {
             mut sockets,
             namespaces,
             is_complete,
-        } = self.open_sockets(is_monitored);
+        } = self.sockets.list_new(is_monitored, &mut is_new);
         sockets.retain(|socket| socket.state == TcpState::Listen || is_open(socket));
         let identified = self.identify(sockets, is_monitored);
         Listing {
@@ -93,6 +98,17 @@ const fn is_open(socket: &OpenSocket) -> bool {
         | TcpState::LastAck
         | TcpState::Listen
         | TcpState::Closing => false,
+    }
+}
+
+const fn seen(socket: &OpenSocket) -> Seen {
+    Seen {
+        netns: socket.netns,
+        local: socket.local,
+        remote: socket.remote,
+        cookie: socket.cookie,
+        is_listening: matches!(socket.state, TcpState::Listen),
+        is_session: is_open(socket),
     }
 }
 

@@ -199,10 +199,8 @@ impl Enricher {
 
     /// For each session, whether its socket is certainly gone.
     pub fn gone(&mut self, sessions: &[Session]) -> Vec<bool> {
-        let connections = sessions.iter().map(Connection::of);
-        connections
-            .map(|connection| self.sockets.is_gone(&connection))
-            .collect()
+        let connections: Vec<_> = sessions.iter().map(Connection::of).collect();
+        self.sockets.gone(&connections)
     }
 
     /// Closes a session's socket, for whoever holds it; `false` when it is gone.

@@ -9,7 +9,7 @@ use crate::{
     json::Indexed,
     probe::record::Task,
     response::{Outcome, Response},
-    session::{Check, Listing, Observation, Owner, Session},
+    session::{Check, Listing, Observation, Owner, Seen, Session},
 };
 
 /// Facts about processes, users and the host, and how they become an ECS event.
@@ -25,8 +25,12 @@ pub trait Enrich {
     /// such looks took too much time of late.
     fn find_owners(&mut self, sessions: &[Session]) -> Option<Vec<Option<Owner>>>;
 
-    /// What is open on monitored ports now.
-    fn found(&mut self, is_monitored: &dyn Fn(u16) -> bool) -> Listing;
+    /// What is open on monitored ports now: sessions that are new, and all listening sockets.
+    fn found(
+        &mut self,
+        is_monitored: &dyn Fn(u16) -> bool,
+        is_new: &mut dyn FnMut(&Seen) -> bool,
+    ) -> Listing;
 
     /// For each session, whether its socket is certainly gone.
     fn gone(&mut self, sessions: &[Session]) -> Vec<bool>;

@@ -106,12 +106,18 @@ impl<E: Enrich> Pipeline<E> {
     /// not known from records is reported by [`Self::report_found`], after those that came
     /// meanwhile.
     pub fn find_open(&mut self, filter: &Filter, now: &Now, out: &mut Vec<Output>) {
-        let listing = self.enrich.found(&|port| filter.contains(port));
+        let mut comparison = self.tracker.compare(filter);
+        let listing = self
+            .enrich
+            .found(&|port| filter.contains(port), &mut |seen| {
+                comparison.is_new(seen)
+            });
+        let known = comparison.known();
         let kept = std::mem::take(&mut self.memories.kept);
         let time = now.boot;
-        let missing = self
-            .tracker
-            .found(listing, filter, kept, time, &mut self.observations);
+        let missing =
+            self.tracker
+                .found(listing, known, filter, kept, time, &mut self.observations);
         let gone = self.enrich.gone(&missing);
         let ended = missing.iter().zip(gone).filter(|(_, is_gone)| *is_gone);
         self.tracker.ended(ended.map(|(session, _)| session.key));

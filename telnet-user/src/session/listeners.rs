@@ -119,7 +119,7 @@ impl Listener {
     }
 
     /// By cookie, or by address where the kernel has none.
-    fn is_socket(&self, key: SocketKey, netns: Option<u32>, local: SocketAddr) -> bool {
+    pub(super) fn is_socket(&self, key: SocketKey, netns: Option<u32>, local: SocketAddr) -> bool {
         match (self.key.cookie, key.cookie) {
             (Some(known), Some(cookie)) => known == cookie,
             _ => may_equal(self.netns, netns) && self.local == local,

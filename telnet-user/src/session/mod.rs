@@ -249,7 +249,7 @@ pub struct Listener {
 /// What is open, as the kernel's lists of sockets tell.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// Sessions and listening sockets.
+    /// Sessions that are new, and all listening sockets.
     pub found: Vec<Found>,
     /// Inode numbers of the network namespaces that were listed.
     pub namespaces: HashSet<u32>,
@@ -262,6 +262,23 @@ impl Listing {
     fn covers(&self, netns: Option<u32>) -> bool {
         netns.map_or(self.is_complete, |netns| self.namespaces.contains(&netns))
     }
+}
+
+/// A socket in the kernel's lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Inode number of its network namespace.
+    pub netns: Option<u32>,
+    /// This host's end.
+    pub local: SocketAddr,
+    /// The peer's end, unspecified for a listener.
+    pub remote: SocketAddr,
+    /// Its cookie, where the list has any.
+    pub cookie: Option<u64>,
+    /// It listens.
+    pub is_listening: bool,
+    /// It is a session: the handshake is over, and somebody can still read from it.
+    pub is_session: bool,
 }
 
 /// Something that is open.

@@ -3,6 +3,7 @@
 
 mod diag;
 mod error;
+mod gone;
 mod holders;
 mod namespace;
 mod open;
@@ -26,9 +27,6 @@ use crate::probe::record::TcpState;
 
 /// A way to list all sockets of a namespace.
 type Ask = fn(&mut Diag, &mut dyn FnMut(Entry)) -> Result<(), Error>;
-
-/// Nobody could be asked, which is told, or nobody can know.
-struct Unanswered;
 
 /// What became of the requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,17 +126,35 @@ impl SocketFinder {
     }
 
     /// Connections with a local or remote port that `ports` wants, and all listening sockets,
-    /// which tell who connected; in every network namespace that a process is in.
+    /// which tell who connected; in every network namespace that a process is in. Who holds a
+    /// listening socket is told for those on such a port.
     pub fn list(&mut self, ports: &dyn Fn(u16) -> bool) -> OpenSockets {
-        self.list_by(ports, |diag, each| diag.list(each))
+        self.list_by(ports, &mut |_| true, |diag, each| diag.list(each))
+    }
+
+    /// As [`Self::list`], only the connections that `is_new`; who holds a listening socket is told for
+    /// those that are. With nothing new no open files are read.
+    pub fn list_new(
+        &mut self,
+        ports: &dyn Fn(u16) -> bool,
+        is_new: &mut dyn FnMut(&OpenSocket) -> bool,
+    ) -> OpenSockets {
+        self.list_by(ports, is_new, |diag, each| diag.list(each))
     }
 
     /// As [`Self::list`], with the traffic counters of connections where `sock_diag` works.
     pub fn list_with_counters(&mut self, ports: &dyn Fn(u16) -> bool) -> OpenSockets {
-        self.list_by(ports, |diag, each| diag.list_with_counters(each))
+        self.list_by(ports, &mut |_| true, |diag, each| {
+            diag.list_with_counters(each)
+        })
     }
 
-    fn list_by(&mut self, ports: &dyn Fn(u16) -> bool, ask: Ask) -> OpenSockets {
+    fn list_by(
+        &mut self,
+        ports: &dyn Fn(u16) -> bool,
+        is_new: &mut dyn FnMut(&OpenSocket) -> bool,
+        ask: Ask,
+    ) -> OpenSockets {
         let all = self.namespaces.all(&self.proc_root);
         let mut namespaces: Vec<_> = self
             .told(all)
@@ -153,21 +169,28 @@ impl SocketFinder {
         if namespaces.is_empty() {
             namespaces.push((None, self.own_way()));
         }
-        let is_wanted = |entry: &Entry| {
-            entry.state == TcpState::Listen
-                || ports(entry.local.port())
-                || ports(entry.remote.port())
-        };
+        let mut held = HashSet::new();
         for (netns, way) in namespaces {
-            let Some(entries) = self.list_in(netns, &way, &is_wanted, ask) else {
+            let mut keep = |entry: &Entry| {
+                let is_listener = entry.state == TcpState::Listen;
+                let is_wanted =
+                    ports(entry.local.port()) || !is_listener && ports(entry.remote.port());
+                let socket = OpenSocket::new(netns, entry);
+                let is_asked_for = is_wanted && is_new(&socket);
+                if is_asked_for {
+                    held.insert(socket.inode);
+                }
+                (is_asked_for || is_listener).then_some(socket)
+            };
+            let Some(sockets) = self.list_in(netns, &way, &mut keep, ask) else {
                 open.is_complete = false;
                 continue;
             };
-            let sockets = entries.iter().map(|entry| OpenSocket::new(netns, entry));
             open.sockets.extend(sockets);
             open.namespaces.extend(netns);
         }
-        self.fill_in_holders(open.sockets.iter_mut());
+        let sockets = open.sockets.iter_mut();
+        self.fill_in_holders(sockets.filter(|socket| held.contains(&socket.inode)));
         open
     }
 
@@ -194,11 +217,6 @@ impl SocketFinder {
         }
     }
 
-    /// Whether a connection has certainly ended: it could be asked for, and it is not there.
-    pub(super) fn is_gone(&mut self, connection: &Connection) -> bool {
-        self.ask_for(connection).is_ok_and(|found| found.is_none())
-    }
-
     /// Closes a connection, for whoever holds it: [`Diag::destroy`]. `false` when it is gone.
     ///
     /// # Errors
@@ -214,62 +232,41 @@ impl SocketFinder {
         })
     }
 
-    fn look_up(&mut self, connection: &Connection) -> Option<Entry> {
-        self.ask_for(connection).ok().flatten()
-    }
-
     /// The connection with these ends, by `sock_diag` if that works, else by the tables in
-    /// `/proc`.
-    fn ask_for(&mut self, connection: &Connection) -> Result<Option<Entry>, Unanswered> {
-        if !connection.is_certain() {
-            return Err(Unanswered);
-        }
-        let netns = connection.netns;
-        let way = self.way_to(netns).ok_or(Unanswered)?;
-        let asked = self.with_diag(netns, &way, |diag| connection.find_in(diag));
+    /// `/proc`, which have no cookies.
+    fn look_up(&mut self, connection: &Connection) -> Option<Entry> {
+        let way = self.way_to(connection.netns)?;
+        let asked = self.with_diag(connection.netns, &way, |diag| connection.find_in(diag));
         if let Some(found) = self.told(asked) {
-            return Ok(found);
-        }
-        let process = way.process().ok_or(Unanswered)?;
-        if !connection.has_port() {
-            // The tables have no cookies.
-            return Err(Unanswered);
+            return found;
         }
         let mut found = None;
-        let read = table::list(process, &mut |entry| {
+        let read = table::list(way.process()?, &mut |entry| {
             if connection.is(&entry) {
                 found = Some(entry);
             }
         });
-        self.told(read.map_err(Error::Proc)).ok_or(Unanswered)?;
-        Ok(found)
+        self.told(read.map_err(Error::Proc))?;
+        found
     }
 
     fn list_in(
         &mut self,
         netns: Option<u32>,
         way: &Way,
-        is_wanted: &dyn Fn(&Entry) -> bool,
+        keep: &mut dyn FnMut(&Entry) -> Option<OpenSocket>,
         ask: Ask,
-    ) -> Option<Vec<Entry>> {
-        let mut entries = Vec::new();
-        let mut keep = |entry: Entry| {
-            if is_wanted(&entry) {
-                entries.push(entry);
-            }
-        };
-        let asked = self.with_diag(netns, way, |diag| ask(diag, &mut keep));
+    ) -> Option<Vec<OpenSocket>> {
+        let mut sockets = Vec::new();
+        let mut each = |entry: Entry| sockets.extend(keep(&entry));
+        let asked = self.with_diag(netns, way, |diag| ask(diag, &mut each));
         if self.told(asked).is_none() {
-            entries.clear();
-            let mut keep = |entry: Entry| {
-                if is_wanted(&entry) {
-                    entries.push(entry);
-                }
-            };
-            let read = table::list(way.process()?, &mut keep).map_err(Error::Proc);
+            sockets.clear();
+            let mut each = |entry: Entry| sockets.extend(keep(&entry));
+            let read = table::list(way.process()?, &mut each).map_err(Error::Proc);
             self.told(read)?;
         }
-        Some(entries)
+        Some(sockets)
     }
 
     fn way_to(&mut self, netns: Option<u32>) -> Option<Way> {

@@ -94,11 +94,6 @@ impl Connection {
         self.local.port() != 0
     }
 
-    /// Whether it can be told from all others.
-    pub(super) const fn is_certain(&self) -> bool {
-        self.has_port() || self.cookie.is_some()
-    }
-
     /// Asks for it in its namespace.
     pub(super) fn find_in(&self, diag: &mut Diag) -> Result<Option<Entry>, Error> {
         if self.has_port()

@@ -231,6 +231,48 @@ fn sockets_in_another_network_namespace_are_found() {
 }
 
 #[test]
+fn a_connection_is_gone_once_it_is_closed() {
+    let Some(mut finder) = finder() else { return };
+    let (_listener, client, server) = connection("127.0.0.1:0");
+    let connection = Connection {
+        netns: None,
+        local: server.local_addr().expect("an address"),
+        remote: client.local_addr().expect("an address"),
+        cookie: Some(socket_cookie(&server).expect("a cookie")),
+    };
+    let other = Connection {
+        cookie: Some(u64::MAX - 1),
+        ..connection
+    };
+    assert_eq!(finder.gone(&[connection, other]), [false, true]);
+    drop(server);
+    drop(client);
+    assert_soon(&vec![true], "both ends are closed", || {
+        finder.gone(&[connection])
+    });
+}
+
+#[test]
+fn what_is_known_is_not_asked_for() {
+    let Some(mut finder) = finder() else { return };
+    let (listener, client, server) = connection("127.0.0.1:0");
+    let port = listener.local_addr().expect("an address").port();
+    let known = client.local_addr().expect("an address");
+    let open = finder.list_new(&|wanted| wanted == port, &mut |socket| {
+        socket.state != TcpState::Listen && socket.local != known
+    });
+    let mut sockets = open.sockets.iter().filter(|it| it.local.port() == port);
+    let listening = sockets.find(|it| it.state == TcpState::Listen);
+    // It is there all the same, since it tells who connected.
+    assert!(listening.expect("the listener").pids.is_empty());
+    let sessions = open.sockets.iter().filter(|it| it.remote == known);
+    let pids: Vec<_> = sessions.flat_map(|it| it.pids.clone()).collect();
+    assert_eq!(pids, [std::process::id()]);
+    assert!(!open.sockets.iter().any(|it| it.local == known));
+    drop(server);
+}
+
+#[test]
 fn tables_stand_in_for_sock_diag() {
     let proc = tempfile::tempdir().expect("a folder");
     let tree = |path: &str, text: &str| {

@@ -8,7 +8,11 @@ use crate::{
         StateChange, Task,
         TcpState::{self, Close, Established, FinWait2, LastAck, SynRecv, SynSent},
     },
-    session::{Ending, Found, Listing, activity::Progress, tracker::Limits},
+    session::{
+        Ending, Found, Listing,
+        activity::Progress,
+        tracker::{Known, Limits},
+    },
 };
 
 const BOOT: &str = "5e0d6f39-8a8f-4b2b-8a34-6c0a39a0a9a1";
@@ -81,9 +85,14 @@ impl Run {
             namespaces: HashSet::from([1]),
             is_complete: true,
         };
-        let ended = run
-            .tracker
-            .found(listing, &Filter::all(), kept, at(9_000), &mut run.out);
+        let ended = run.tracker.found(
+            listing,
+            Known::default(),
+            &Filter::all(),
+            kept,
+            at(9_000),
+            &mut run.out,
+        );
         run.tracker.ended(ended.iter().map(|session| session.key));
         run.tracker.report_found(at(9_000), &mut run.out);
         run.keeper.clean_up();

@@ -38,10 +38,10 @@ impl Tracker {
         time: BootTime,
         out: &mut Vec<Observation>,
     ) {
+        let task = self.shared(accept.task);
         let Some(entry) = self.entry(key) else {
             return;
         };
-        let task = Arc::new(accept.task);
         entry.session.inode = accept.inode;
         entry.session.owners.acceptor = Some(Owner {
             task: Arc::clone(&task),
@@ -51,6 +51,14 @@ impl Tracker {
             self.handlers.plan(key, time);
         }
         out.extend(self.trees.accept(key, &task).map(ended));
+    }
+
+    /// One copy for all sessions that a server accepts in a row.
+    fn shared(&mut self, task: Task) -> Arc<Task> {
+        match &self.acceptor {
+            Some(last) if **last == task => Arc::clone(last),
+            _ => Arc::clone(self.acceptor.insert(Arc::new(task))),
+        }
     }
 
     /// Whoever closes an accepted socket as its last holder served it to the end. Better evidence

@@ -6,6 +6,7 @@
 //! in both, and the record is the better one.
 
 use std::{
+    cell::OnceCell,
     collections::{HashMap, HashSet},
     mem,
     net::SocketAddr,
@@ -16,7 +17,7 @@ use crate::{
     clock::BootTime,
     probe::{filter::Filter, record::SocketKey},
     session::{
-        Direction, Ending, Fact, Found, Listener, Listing, Observation, Session, kept::Kept,
+        Direction, Ending, Fact, Found, Listener, Listing, Observation, Seen, Session, kept::Kept,
         may_equal,
     },
 };
@@ -32,18 +33,125 @@ pub(super) struct Differences {
     silent: Vec<Listener>,
 }
 
-/// Where the table has tracked sessions.
-#[derive(Default)]
-struct Index {
-    by_ends: HashMap<(SocketAddr, SocketAddr), Vec<u64>>,
-    /// Those without a local port, by their cookies: `connect(2)` chooses a port after the change of
-    /// state that a session is known from.
+/// Tells which of the sockets that are listed are new, so that nothing more is asked about the others.
+#[derive(Debug)]
+pub struct Comparison<'a> {
+    tracker: &'a Tracker,
+    filter: &'a Filter,
     by_cookie: HashMap<u64, u64>,
+    /// For lists and kernels that tell no cookies.
+    by_ends: OnceCell<HashMap<(SocketAddr, SocketAddr), Vec<u64>>>,
+    have_cookies: bool,
+    known: Known,
+}
+
+/// What was known of a list.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Where the table has the sessions that were listed.
+    listed: HashSet<u64>,
+    /// The handshakes of these are over, and these are their local ends: `connect(2)` chooses a port
+    /// after the change of state that a session is known from.
+    connected: Vec<(SocketKey, SocketAddr)>,
+}
+
+impl<'a> Comparison<'a> {
+    fn with(tracker: &'a Tracker, filter: &'a Filter) -> Self {
+        let sessions = tracker.sessions.values().map(|entry| &entry.session.key);
+        let by_cookie = sessions.filter_map(|key| Some((key.cookie?, key.address)));
+        let by_cookie: HashMap<u64, u64> = by_cookie.collect();
+        Self {
+            have_cookies: by_cookie.len() == tracker.sessions.values().len(),
+            tracker,
+            filter,
+            by_cookie,
+            by_ends: OnceCell::new(),
+            known: Known::default(),
+        }
+    }
+
+    /// Whether a listed socket passes the filter and is none of the tracked sessions and listeners.
+    pub fn is_new(&mut self, seen: &Seen) -> bool {
+        if seen.is_listening {
+            return !self.knows_listener(seen);
+        }
+        let Some(entry) = self.find(seen) else {
+            return passes(self.filter, seen.local, seen.remote);
+        };
+        let key = entry.session.key;
+        if seen.is_session && entry.state == State::Connecting {
+            self.known.connected.push((key, seen.local));
+        }
+        self.known.listed.insert(key.address);
+        false
+    }
+
+    /// What it came to.
+    pub fn known(self) -> Known {
+        self.known
+    }
+
+    fn knows_listener(&self, seen: &Seen) -> bool {
+        let key = SocketKey {
+            address: 0,
+            cookie: seen.cookie,
+        };
+        let mut listeners = self.tracker.listeners.all();
+        listeners.any(|known| known.is_socket(key, seen.netns, seen.local))
+    }
+
+    fn find(&self, seen: &Seen) -> Option<&'a Entry> {
+        let same_cookie = seen.cookie.and_then(|cookie| self.by_cookie.get(&cookie));
+        let same_ends = if self.have_cookies && seen.cookie.is_some() {
+            None
+        } else {
+            let by_ends = self.by_ends.get_or_init(|| by_ends(self.tracker));
+            by_ends.get(&(seen.local, seen.remote))
+        };
+        let addresses = same_cookie
+            .into_iter()
+            .chain(same_ends.into_iter().flatten());
+        let entries = addresses.filter_map(|address| self.tracker.sessions.get(address));
+        entries.map(AsRef::as_ref).find(|entry| {
+            let known = &entry.session;
+            may_equal(known.netns, seen.netns)
+                && may_equal(known.key.cookie, seen.cookie)
+                && entry.closed.is_none()
+        })
+    }
+}
+
+/// Whichever direction: in a list it is a guess.
+fn passes(filter: &Filter, local: SocketAddr, remote: SocketAddr) -> bool {
+    let directions = [Direction::Ingress, Direction::Egress];
+    let mut passes = directions
+        .map(|direction| filter.passes(direction, local, remote))
+        .into_iter();
+    passes.any(|passes| passes)
+}
+
+fn by_ends(tracker: &Tracker) -> HashMap<(SocketAddr, SocketAddr), Vec<u64>> {
+    let mut by_ends: HashMap<_, Vec<u64>> = HashMap::new();
+    for entry in tracker.sessions.values() {
+        let Session {
+            local, remote, key, ..
+        } = &entry.session;
+        by_ends
+            .entry((*local, *remote))
+            .or_default()
+            .push(key.address);
+    }
+    by_ends
 }
 
 impl Tracker {
-    /// Takes in what is open, as far as it passes the `filter`, and what an earlier run of the agent
-    /// knew of it. Reported by [`Self::report_found`], or before if there is no room for all.
+    /// Starts to compare what is tracked with what the kernel lists and passes the `filter`.
+    pub fn compare<'a>(&'a self, filter: &'a Filter) -> Comparison<'a> {
+        Comparison::with(self, filter)
+    }
+
+    /// Takes in what is open and new, and what an earlier run of the agent knew of it and still passes
+    /// the `filter`. Reported by [`Self::report_found`], or before if there is no room for all.
     ///
     /// Returns the sessions that are tracked and not listed. A list can miss a socket while others
     /// come and go, and has none of what no longer passes since a reload, so each should be asked
@@ -51,20 +159,15 @@ impl Tracker {
     pub fn found(
         &mut self,
         mut listing: Listing,
+        known: Known,
         filter: &Filter,
         mut kept: Kept,
         time: BootTime,
         out: &mut Vec<Observation>,
     ) -> Vec<Session> {
-        // Whichever direction: in a list it is a guess.
-        let passes = |session: &Session| {
-            let passes = |direction| filter.passes(direction, session.local, session.remote);
-            passes(Direction::Ingress) || passes(Direction::Egress)
-        };
-        let index = Index::of(self.sessions.values());
         let before: Vec<Listener> = self.listeners.all().cloned().collect();
         self.found.reserve(kept.addresses());
-        let mut listed = HashSet::new();
+        self.differences.connected.extend(known.connected);
         let (mut listeners, mut sessions) = (Vec::new(), Vec::new());
         for found in mem::take(&mut listing.found) {
             match found {
@@ -73,13 +176,8 @@ impl Tracker {
                     listeners.push(listener);
                 }
                 Found::Session(mut session) => {
-                    if let Some(address) = self.tracked(&index, &session) {
-                        listed.insert(address);
-                        self.connected(address, session.local);
-                    } else if passes(&session) {
-                        kept.complete_session(&mut session);
-                        sessions.push(session);
-                    }
+                    kept.complete_session(&mut session);
+                    sessions.push(session);
                 }
             }
         }
@@ -97,7 +195,7 @@ impl Tracker {
         }
         let missing = self.sessions.values().filter(|entry| {
             let session = &entry.session;
-            !listed.contains(&session.key.address)
+            !known.listed.contains(&session.key.address)
                 && entry.closed.is_none()
                 && listing.covers(session.netns)
         });
@@ -107,7 +205,7 @@ impl Tracker {
         }
         // What an earlier run left open and is not open any more.
         for session in kept.into_sessions() {
-            if listing.covers(session.netns) && passes(&session) {
+            if listing.covers(session.netns) && passes(filter, session.local, session.remote) {
                 missing.push(session.clone());
                 self.track_found(session, State::Open, time, out);
             } else {
@@ -178,45 +276,5 @@ impl Tracker {
             }
         }
         self.counters.unseen_ends += 1;
-    }
-
-    /// Where the table has the session that was found, if it is tracked.
-    fn tracked(&self, index: &Index, found: &Session) -> Option<u64> {
-        let same_ends = index.by_ends.get(&(found.local, found.remote));
-        let same_cookie = found.key.cookie.and_then(|it| index.by_cookie.get(&it));
-        let mut candidates = same_ends.into_iter().flatten().chain(same_cookie).copied();
-        candidates.find(|address| {
-            self.sessions.get(address).is_some_and(|entry| {
-                let known = &entry.session;
-                may_equal(known.netns, found.netns)
-                    && may_equal(known.key.cookie, found.key.cookie)
-                    && entry.closed.is_none()
-            })
-        })
-    }
-
-    fn connected(&mut self, address: u64, local: SocketAddr) {
-        if let Some(entry) = self.sessions.get(&address)
-            && entry.state == State::Connecting
-        {
-            let key = entry.session.key;
-            self.differences.connected.push((key, local));
-        }
-    }
-}
-
-impl Index {
-    fn of<'a>(entries: impl Iterator<Item = &'a Entry>) -> Self {
-        let mut index = Self::default();
-        for Entry { session, .. } in entries {
-            let address = session.key.address;
-            if session.local.port() != 0 {
-                let ends = (session.local, session.remote);
-                index.by_ends.entry(ends).or_default().push(address);
-            } else if let Some(cookie) = session.key.cookie {
-                index.by_cookie.insert(cookie, address);
-            }
-        }
-        index
     }
 }

@@ -81,7 +81,7 @@ impl Tracker {
         if before.is_none_or(|key| self.sessions.get(key).is_none()) {
             self.found.keys.insert(flow(&session), key);
         }
-        self.put(Entry::new(session, state), time, out);
+        self.put(Box::new(Entry::new(session, state)), time, out);
     }
 
     /// Gives a session that was found open its socket's address, now that the kernel told it. It
@@ -106,7 +106,7 @@ impl Tracker {
         self.take_found(socket);
     }
 
-    fn take_found(&mut self, socket: &Socket) -> Option<Entry> {
+    fn take_found(&mut self, socket: &Socket) -> Option<Box<Entry>> {
         let key = self.found.take(socket)?;
         self.sessions.remove(&key)
     }

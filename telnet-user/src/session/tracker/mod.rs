@@ -14,6 +14,7 @@ mod told;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+pub use self::compare::{Comparison, Known};
 use self::{compare::Differences, found::FoundSessions};
 use super::{
     Activity, Attribution, Direction, Fact, Listener, Observation, Owner, Session,
@@ -77,10 +78,12 @@ pub struct Counters {
 #[derive(Debug)]
 pub struct Tracker {
     limits: Limits,
-    sessions: Table<u64, Entry>,
+    sessions: Table<u64, Box<Entry>>,
     listeners: Listeners,
     /// Accept records whose session has not come yet, oldest first.
     accepts: VecDeque<EarlyAccept>,
+    /// Who accepted last.
+    acceptor: Option<Arc<Task>>,
     handlers: Handlers,
     trees: Trees,
     found: FoundSessions,
@@ -137,6 +140,7 @@ impl Tracker {
             sessions: Table::new(limits.sessions),
             listeners: Listeners::new(limits.listeners),
             accepts: VecDeque::new(),
+            acceptor: None,
             handlers: Handlers::new(limits.processes),
             trees: Trees::new(limits.processes),
             found: FoundSessions::default(),
@@ -309,7 +313,7 @@ impl Tracker {
             let key = old.session.key;
             self.report(key, out);
         }
-        let entry = Entry::new(session, state);
+        let entry = Box::new(Entry::new(session, state));
         let opened = entry.session.opened.unwrap_or_default();
         self.put(entry, opened, out);
     }
@@ -317,7 +321,7 @@ impl Tracker {
     /// Puts an entry where its socket is looked for. The session that gives way in a full table is
     /// reported first, at `time` if it is not known since when it is open: its closing event is
     /// lost, the session itself is not.
-    fn put(&mut self, entry: Entry, time: BootTime, out: &mut Vec<Observation>) {
+    fn put(&mut self, entry: Box<Entry>, time: BootTime, out: &mut Vec<Observation>) {
         let key = entry.session.key.address;
         if let Some(mut evicted) = self.sessions.insert(key, entry)
             && matches!(evicted.state, State::Found | State::AwaitingAcceptor)
@@ -330,10 +334,11 @@ impl Tracker {
     fn entry(&mut self, key: SocketKey) -> Option<&mut Entry> {
         self.sessions
             .get_mut(&key.address)
+            .map(AsMut::as_mut)
             .filter(|entry| is_same_socket(entry.session.key, key))
     }
 
-    fn take(&mut self, key: SocketKey) -> Option<Entry> {
+    fn take(&mut self, key: SocketKey) -> Option<Box<Entry>> {
         self.entry(key)?;
         self.sessions.remove(&key.address)
     }

@@ -40,7 +40,7 @@ impl Tracker {
         self.forget_found(&change.socket);
         let mut entry = self.take(change.socket.key).unwrap_or_else(|| {
             let session = new_session(&change.socket, Direction::Egress);
-            Entry::new(session, State::Connecting)
+            Box::new(Entry::new(session, State::Connecting))
         });
         let session = &mut entry.session;
         session.local = change.socket.local;

@@ -82,7 +82,7 @@ pub(super) struct Family {
     people: HashMap<u32, Person>,
     pub(super) activity: Activity,
     /// The socket is closed, and that was not told yet.
-    end: Option<End>,
+    end: Option<Box<End>>,
     /// The session as it was then.
     closed: Option<Box<Session>>,
 }
@@ -130,7 +130,7 @@ impl Family {
 
     pub(super) fn close(&mut self, end: End) {
         self.closed = Some(Box::new(end.session.clone()));
-        self.end = Some(end);
+        self.end = Some(Box::new(end));
     }
 
     pub(super) fn closed_session(&self) -> Option<&Session> {
@@ -139,7 +139,7 @@ impl Family {
 
     /// The end that waited, with what the processes did and who is left.
     pub(super) fn take_end(&mut self) -> Option<End> {
-        let mut end = self.end.take()?;
+        let mut end = *self.end.take()?;
         let mut left: Vec<&Person> = self
             .people
             .values()

@@ -30,7 +30,7 @@ const MAX_UNSERVED: usize = 4_096;
 #[derive(Debug)]
 pub(super) struct Trees {
     members: Table<u32, SocketKey>,
-    families: Table<SocketKey, Family>,
+    families: Table<SocketKey, Box<Family>>,
     /// By acceptor: its sessions that no child was made for yet, in the order of the accepts.
     unserved: HashMap<u32, VecDeque<SocketKey>>,
     /// Sessions whose socket is closed and that wait for their processes, by deadline.
@@ -78,7 +78,8 @@ impl Trees {
             queue.pop_front();
         }
         queue.push_back(key);
-        let evicted = self.families.insert(key, Family::new(key, acceptor));
+        let family = Box::new(Family::new(key, acceptor));
+        let evicted = self.families.insert(key, family);
         evicted.and_then(|mut family| family.take_end())
     }
 
@@ -135,7 +136,9 @@ impl Trees {
 
     /// Whether it is known who serves a session.
     pub(super) fn is_confirmed(&self, key: SocketKey) -> bool {
-        self.families.get(&key).is_some_and(Family::is_confirmed)
+        self.families
+            .get(&key)
+            .is_some_and(|family| family.is_confirmed())
     }
 
     /// It is known who serves a session: what its processes did so far can be told.
@@ -170,7 +173,9 @@ impl Trees {
         };
         if family.is_deserted() || !family.is_confirmed() {
             let family = self.families.remove(&key);
-            end.session.activity = family.map(Family::unconfirmed).unwrap_or_default();
+            end.session.activity = family
+                .map(|family| family.unconfirmed())
+                .unwrap_or_default();
             return Some(end);
         }
         self.closing.push_back((end.time.plus(GRACE), key));
@@ -186,7 +191,7 @@ impl Trees {
         {
             self.closing.pop_front();
             let family = self.families.get_mut(&key);
-            ends.extend(family.and_then(Family::take_end));
+            ends.extend(family.and_then(|family| family.take_end()));
             self.forget_if_over(key);
         }
         ends
@@ -213,7 +218,7 @@ impl Trees {
 
     fn family_of(&mut self, pid: u32) -> Option<&mut Family> {
         let key = self.of(pid)?;
-        self.families.get_mut(&key)
+        self.families.get_mut(&key).map(AsMut::as_mut)
     }
 
     fn first_unserved(&mut self, acceptor: u32) -> Option<SocketKey> {
@@ -239,7 +244,11 @@ impl Trees {
     }
 
     fn forget_if_over(&mut self, key: SocketKey) {
-        if self.families.get(&key).is_some_and(Family::is_over) {
+        if self
+            .families
+            .get(&key)
+            .is_some_and(|family| family.is_over())
+        {
             self.families.remove(&key);
         }
     }

@@ -26,7 +26,7 @@ fn with_sessions(count: u64) -> Tracker {
 /// not read yet.
 fn compare(tracker: &mut Tracker, listing: Listing, meanwhile: Vec<KernelEvent>) -> Vec<String> {
     let mut out = Vec::new();
-    let gone = tracker.found(listing, &all(), Kept::default(), at(500), &mut out);
+    let gone = take_in(tracker, listing, &all(), at(500), &mut out);
     tracker.ended(gone.iter().map(|session| session.key));
     for event in meanwhile {
         push(tracker, 400, event, &mut out);
@@ -117,6 +117,25 @@ fn a_lost_answer_to_a_connect_is_told() {
     assert_eq!(tracker.counters().unseen_ends, 1);
 }
 
+/// By the tables in `/proc`, and on kernels whose probe has none.
+#[test]
+fn where_there_are_no_cookies_the_ends_tell() {
+    let bare = |id| match found(id) {
+        Found::Session(mut session) => {
+            session.key.cookie = None;
+            Found::Session(session)
+        }
+        other @ Found::Listener(_) => other,
+    };
+    let mut tracker = with_sessions(2);
+    let list = listing(vec![bare(1), bare(3)]);
+    let told = compare(&mut tracker, list, Vec::new());
+    assert_eq!(told, ["unseen end by Some(7)", "accepted by None"]);
+    // The third one is without a cookie in the table, too.
+    let list = listing(vec![found(1), found(3)]);
+    assert_eq!(compare(&mut tracker, list, Vec::new()), [""; 0]);
+}
+
 /// The kernel tells of `connect(2)` before it chooses a local port.
 #[test]
 fn a_connection_that_had_no_port_yet_is_known_by_its_cookie() {
@@ -194,13 +213,8 @@ fn what_no_longer_passes_is_asked_for() {
     let mut tracker = with_sessions(2);
     let mut out = Vec::new();
     let list = listing(Vec::new());
-    let gone = tracker.found(
-        list,
-        &Filter::ports(&[2323].into()),
-        Kept::default(),
-        at(500),
-        &mut out,
-    );
+    let filter = Filter::ports(&[2323].into());
+    let gone = take_in(&mut tracker, list, &filter, at(500), &mut out);
     assert_eq!(gone.len(), 2);
 }
 

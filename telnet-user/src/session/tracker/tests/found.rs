@@ -13,10 +13,10 @@ pub(super) fn found(id: u64) -> Found {
 fn what_was_open_at_start_is_reported_once_whoever_tells_first() {
     let mut tracker = Tracker::new(Limits::default());
     let mut out = Vec::new();
-    tracker.found(
+    take_in(
+        &mut tracker,
         listing(vec![found(1), found(2), found(3), found(4)]),
         &all(),
-        Kept::default(),
         at(0),
         &mut out,
     );
@@ -74,7 +74,7 @@ fn a_probe_that_tells_no_namespace_knows_what_was_found_by_its_ends() {
     let mut tracker = Tracker::new(Limits::default());
     let mut out = Vec::new();
     let listed = vec![found(1), found(2), elsewhere(2)];
-    tracker.found(listing(listed), &all(), Kept::default(), at(0), &mut out);
+    take_in(&mut tracker, listing(listed), &all(), at(0), &mut out);
     for id in [1, 2] {
         let record = Record {
             cpu: 0,
@@ -107,10 +107,10 @@ fn a_listener_found_at_start_is_known_by_its_cookie() {
     };
     let mut tracker = Tracker::new(Limits::default());
     let mut out = Vec::new();
-    tracker.found(
+    take_in(
+        &mut tracker,
         listing(vec![listener(1), listener(2)]),
         &all(),
-        Kept::default(),
         at(0),
         &mut out,
     );

@@ -18,7 +18,7 @@ use crate::{
             self, Close, CloseWait, Established, FinWait2, LastAck, Listen, SynRecv, SynSent,
         },
     },
-    session::{Ending, Found, Listing, kept::Kept},
+    session::{Ending, Found, Listing, Seen, kept::Kept},
 };
 
 const MS: u64 = 1_000_000;
@@ -134,6 +134,42 @@ fn listing(found: Vec<Found>) -> Listing {
         found,
         namespaces: HashSet::from([1]),
         is_complete: true,
+    }
+}
+
+/// Takes in a list as the agent does: only what is new is in it.
+fn take_in(
+    tracker: &mut Tracker,
+    mut listing: Listing,
+    filter: &Filter,
+    time: BootTime,
+    out: &mut Vec<Observation>,
+) -> Vec<Session> {
+    let mut comparison = tracker.compare(filter);
+    listing.found.retain(|found| {
+        let seen = seen(found);
+        comparison.is_new(&seen) || seen.is_listening
+    });
+    let known = comparison.known();
+    tracker.found(listing, known, filter, Kept::default(), time, out)
+}
+
+fn seen(found: &Found) -> Seen {
+    let (netns, cookie, local) = match found {
+        Found::Session(session) => (session.netns, session.key.cookie, session.local),
+        Found::Listener(listener) => (listener.netns, listener.key.cookie, listener.local),
+    };
+    let remote = match found {
+        Found::Session(session) => session.remote,
+        Found::Listener(_) => SocketAddr::from(([0; 4], 0)),
+    };
+    Seen {
+        netns,
+        local,
+        remote,
+        cookie,
+        is_listening: matches!(found, Found::Listener(_)),
+        is_session: matches!(found, Found::Session(_)),
     }
 }
 

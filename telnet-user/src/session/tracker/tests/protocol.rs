@@ -124,7 +124,7 @@ fn a_session_that_was_found_open_is_told_first() {
     let mut tracker = Tracker::new(Limits::default());
     let mut out = Vec::new();
     let found = listing(vec![found::found(1)]);
-    tracker.found(found, &all(), Kept::default(), at(0), &mut out);
+    take_in(&mut tracker, found, &all(), at(0), &mut out);
     tracker.push(record(1, proof(1, Ssh)), &mut out);
     assert_eq!(
         words(&out),
