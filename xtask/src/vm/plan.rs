@@ -111,7 +111,7 @@ impl Userland {
     /// As QEMU takes it: the file system is in memory too.
     pub(super) const fn memory(self) -> &'static str {
         match self {
-            Self::Busybox => "1G",
+            Self::Busybox => "2G",
             Self::Debian => "3G",
         }
     }

@@ -265,7 +265,7 @@ impl Tracker {
         let fact = Fact::Closed(Ending::Unseen, None);
         match entry.state {
             State::AwaitingAcceptor if entry.closed.is_some() => return,
-            State::AwaitingAcceptor => entry.closed = Some((fact, time)),
+            State::AwaitingAcceptor => entry.closed = Some(Box::new((fact, time))),
             // How a handshake ended is nobody's to say.
             State::Connecting => drop(self.take(key)),
             State::Found | State::Open => {

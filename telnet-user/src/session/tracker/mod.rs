@@ -98,7 +98,7 @@ struct Entry {
     session: Session,
     state: State,
     /// The session ended while it waited for its acceptor.
-    closed: Option<(Fact, BootTime)>,
+    closed: Option<Box<(Fact, BootTime)>>,
     /// Its protocol was proven before the session was reported.
     identified: Option<BootTime>,
 }
@@ -286,7 +286,7 @@ impl Tracker {
         let opened = session.opened.unwrap_or_default();
         out.push(observed(&session, Fact::Accepted, opened));
         out.extend(identified.map(|time| observed(&session, Fact::Identified, time)));
-        if let Some((fact, time)) = closed {
+        if let Some((fact, time)) = closed.map(|closed| *closed) {
             self.sessions.remove(&key.address);
             self.end(session, fact, time, out);
         } else if let Some(entry) = self.entry(key) {

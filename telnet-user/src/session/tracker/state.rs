@@ -100,7 +100,7 @@ impl Tracker {
         };
         if entry.state == State::AwaitingAcceptor {
             // accept(2) may still come: the client left before the server looked.
-            entry.closed = Some((fact, time));
+            entry.closed = Some(Box::new((fact, time)));
         } else if let Some(entry) = self.take(key) {
             self.end(entry.session, fact, time, out);
         }
