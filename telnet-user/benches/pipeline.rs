@@ -11,6 +11,8 @@
 
 #[path = "pipeline/load.rs"]
 mod load;
+#[path = "pipeline/records.rs"]
+mod records;
 
 use std::time::{Duration, Instant};
 
