@@ -126,7 +126,15 @@ impl<E: Enrich> Conveyor<E> {
                     self.pipeline.find_open(&filter, &now, &mut out);
                     done = Some(Done::Found(reply));
                 }
-                Ok(Input::ReportFound) => self.pipeline.report_found(&now, &mut out),
+                Ok(Input::ReportFound) => {
+                    let mut found = self.pipeline.take_found(&now);
+                    while !found.is_empty() {
+                        self.pipeline.tell_found(&mut found, &now, &mut out);
+                        if !self.send(&mut out) {
+                            return;
+                        }
+                    }
+                }
                 Ok(Input::Pulse(pulse)) => done = Some(self.pulse(*pulse, &now, &mut out)),
                 Ok(Input::Reload(reload, reply)) => {
                     let outcome = self.reload(*reload, &now, &mut out);

@@ -1,11 +1,16 @@
 //! What the kernel lists as open, compared with what is known from records.
 
+use std::collections::VecDeque;
+
 use super::{Enrich, Now, Output, Pipeline};
-use crate::probe::filter::Filter;
+use crate::{probe::filter::Filter, session::Observation};
+
+/// So much of what was found is told at once.
+const TOLD_AT_ONCE: usize = 256;
 
 impl<E: Enrich> Pipeline<E> {
     /// Takes in what is open and passes the filter: once the probe is attached, and after records
-    /// were lost. What is not known from records is reported by [`Self::report_found`], after those
+    /// were lost. What is not known from records is reported by [`Self::take_found`], after those
     /// that came meanwhile.
     pub fn find_open(&mut self, filter: &Filter, now: &Now, out: &mut Vec<Output>) {
         let mut comparison = self.tracker.compare(filter);
@@ -26,12 +31,25 @@ impl<E: Enrich> Pipeline<E> {
         self.flush(now, out);
     }
 
-    /// Reports what was found and is not known from records.
-    pub fn report_found(&mut self, now: &Now, out: &mut Vec<Output>) {
+    /// What was found and is not known from records, to be told by [`Self::tell_found`].
+    pub fn take_found(&mut self, now: &Now) -> VecDeque<Observation> {
         self.tracker.report_found(now.boot, &mut self.observations);
         if let Some(keeper) = &mut self.memories.keeper {
             keeper.clean_up();
         }
+        self.observations.drain(..).collect()
+    }
+
+    /// Tells the first of what was found. There may be a hundred thousand, and their documents all at
+    /// once would take ten times the memory that is held for them.
+    pub fn tell_found(
+        &mut self,
+        found: &mut VecDeque<Observation>,
+        now: &Now,
+        out: &mut Vec<Output>,
+    ) {
+        let count = found.len().min(TOLD_AT_ONCE);
+        self.observations.extend(found.drain(..count));
         self.flush(now, out);
     }
 }
