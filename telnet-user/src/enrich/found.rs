@@ -19,13 +19,16 @@ impl Enricher {
         is_monitored: &dyn Fn(u16) -> bool,
         is_new: &mut dyn FnMut(&Seen) -> bool,
     ) -> Listing {
-        let mut is_new = |socket: &OpenSocket| is_new(&seen(socket));
+        // In whichever state it is: of one that is known it counts that it is there.
+        let mut is_new = |socket: &OpenSocket| {
+            let seen = seen(socket);
+            is_new(&seen) && (seen.is_listening || seen.is_session)
+        };
         let OpenSockets {
-            mut sockets,
+            sockets,
             namespaces,
             is_complete,
         } = self.sockets.list_new(is_monitored, &mut is_new);
-        sockets.retain(|socket| socket.state == TcpState::Listen || is_open(socket));
         let identified = self.identify(sockets, is_monitored);
         Listing {
             found: identified.into_iter().map(|(_, found)| found).collect(),
