@@ -119,7 +119,7 @@ fn run(
         let mut withheld = lab.withheld()?;
         withheld.extend(logs::skipped_runs());
         if withheld.is_empty() || attempt == ATTEMPTS {
-            return Err(lab.with_changes(error)?);
+            return Err(lab.with_changes(error));
         }
         attempt += 1;
         writeln!(
@@ -166,15 +166,15 @@ impl Lab {
     }
 
     /// The error, with what ftrace saw of the connections that it names.
-    fn with_changes(&self, error: anyhow::Error) -> Result<anyhow::Error> {
+    fn with_changes(&self, error: anyhow::Error) -> anyhow::Error {
         let Some(witness) = &self.witness else {
-            return Ok(error);
+            return error;
         };
-        let changes = witness.changes_about(&format!("{error:#}"))?;
-        Ok(anyhow::anyhow!(
-            "{error:#}\nftrace saw of these ports:\n{}",
-            changes.join("\n")
-        ))
+        let changes = match witness.changes_about(&format!("{error:#}")) {
+            Ok(changes) => changes.join("\n"),
+            Err(unread) => format!("nothing, since it cannot be read: {unread:#}"),
+        };
+        anyhow::anyhow!("{error:#}\nftrace saw of these ports:\n{changes}")
     }
 
     /// Ports of the connections whose changes these are.
