@@ -3,8 +3,8 @@
 
 mod diag;
 mod error;
-mod gone;
 mod holders;
+mod lookup;
 mod namespace;
 mod open;
 mod table;
@@ -16,6 +16,7 @@ use tracing::warn;
 
 use self::{
     diag::Diag,
+    lookup::Lookup,
     namespace::{Namespaces, Way},
     wire::Entry,
 };
@@ -86,17 +87,16 @@ impl SocketFinder {
     /// Connections and the processes that hold them, in the order of `wanted`; none for one that
     /// has ended or that nobody holds. Reads all of `/proc/*/fd`, once for all of them.
     pub fn find_all(&mut self, wanted: &[Connection]) -> Vec<Option<OpenSocket>> {
-        let mut sockets: Vec<Option<OpenSocket>> = wanted
-            .iter()
-            .map(|connection| {
-                self.counters.asked += 1;
-                let entry = self.look_up(connection)?;
-                let netns = connection.netns.or(self.namespaces.own());
-                Some(OpenSocket::new(netns, &entry))
-            })
-            .collect();
+        let lookups = self.look_up(wanted);
+        let own = self.namespaces.own();
+        let socket = |(connection, lookup): (&Connection, &Lookup)| match lookup {
+            Lookup::There(entry) => Some(OpenSocket::new(connection.netns.or(own), entry)),
+            Lookup::Gone | Lookup::Unknown => None,
+        };
+        let mut sockets: Vec<_> = wanted.iter().zip(&lookups).map(socket).collect();
         self.fill_in_holders(sockets.iter_mut().flatten());
         for socket in &mut sockets {
+            self.counters.asked += 1;
             let held = socket.take_if(|socket| socket.pids.is_empty()).is_none();
             self.counters.found += u64::from(held && socket.is_some());
         }
@@ -225,29 +225,11 @@ impl SocketFinder {
     pub(super) fn close(&mut self, connection: &Connection) -> Result<bool, Error> {
         let way = self.find_way(connection.netns)?;
         self.with_diag(connection.netns, &way, |diag| {
-            match connection.find_in(diag)? {
-                Some(entry) => diag.destroy(&entry),
-                None => Ok(false),
+            match lookup::ask(diag, &[connection])?.pop() {
+                Some(Lookup::There(entry)) => diag.destroy(&entry),
+                _ => Ok(false),
             }
         })
-    }
-
-    /// The connection with these ends, by `sock_diag` if that works, else by the tables in
-    /// `/proc`, which have no cookies.
-    fn look_up(&mut self, connection: &Connection) -> Option<Entry> {
-        let way = self.way_to(connection.netns)?;
-        let asked = self.with_diag(connection.netns, &way, |diag| connection.find_in(diag));
-        if let Some(found) = self.told(asked) {
-            return found;
-        }
-        let mut found = None;
-        let read = table::list(way.process()?, &mut |entry| {
-            if connection.is(&entry) {
-                found = Some(entry);
-            }
-        });
-        self.told(read.map_err(Error::Proc))?;
-        found
     }
 
     fn list_in(

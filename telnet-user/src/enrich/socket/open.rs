@@ -2,11 +2,7 @@
 
 use std::{collections::HashSet, net::SocketAddr};
 
-use super::{
-    Error,
-    diag::Diag,
-    wire::{Entry, canonical},
-};
+use super::wire::{Entry, canonical};
 use crate::{
     probe::record::{TcpCounters, TcpState},
     session::Session,
@@ -75,41 +71,23 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Whether this is it. Of several without a cookie the ends tell; where the local port is not
-    /// known the cookie must.
+    /// Whether this is it: the cookie tells, and without one the ends, if the local port is known.
     pub(super) fn is(&self, entry: &Entry) -> bool {
-        let local = canonical(self.local);
-        let may_be = |cookie| entry.cookie.is_none_or(|found| found == cookie);
-        let is_here = if self.has_port() {
-            entry.local == local && self.cookie.is_none_or(may_be)
-        } else {
-            entry.local.ip() == local.ip() && self.cookie.is_some() && entry.cookie == self.cookie
+        let has_ends = || {
+            let ends = (canonical(self.local), canonical(self.remote));
+            self.has_port() && (entry.local, entry.remote) == ends
         };
-        is_here && entry.remote == canonical(self.remote) && entry.state != TcpState::Listen
+        entry.state != TcpState::Listen
+            && match (self.cookie, entry.cookie) {
+                (Some(wanted), Some(found)) => wanted == found,
+                _ => has_ends(),
+            }
     }
 
     /// Whether its local port is known. `connect(2)` chooses one after the change of state that it is
     /// known from.
     pub(super) const fn has_port(&self) -> bool {
         self.local.port() != 0
-    }
-
-    /// Asks for it in its namespace.
-    pub(super) fn find_in(&self, diag: &mut Diag) -> Result<Option<Entry>, Error> {
-        if self.has_port()
-            && let Some(entry) = diag.find(self.local, self.remote, self.cookie)?
-        {
-            return Ok(Some(entry).filter(|entry| self.is(entry)));
-        }
-        // Sockets that are bound to an interface, such as those with link-local ends and those in a
-        // VRF, answer only to its number, which nobody told.
-        let mut found = None;
-        diag.list_between(self.local.port(), self.remote.port(), |entry| {
-            if self.is(&entry) {
-                found = Some(entry);
-            }
-        })?;
-        Ok(found)
     }
 
     /// That of a session.
