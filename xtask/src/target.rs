@@ -1,10 +1,10 @@
-//! What the static agent is built for, on this machine or across.
+//! Processors: what is built for them on this machine or across, and what Debian calls them.
 
 use std::{env, ffi::OsString, process::Command};
 
 use clap::ValueEnum;
 
-/// A processor, with musl: one binary for every distribution.
+/// A processor; by name with musl, which makes one binary for every distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Target {
     #[value(name = "x86_64-unknown-linux-musl")]
@@ -22,6 +22,27 @@ impl Target {
         }
     }
 
+    /// The same with Debian's C library, for what does not build with musl.
+    pub(crate) const fn gnu_triple(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64-unknown-linux-gnu",
+            Self::Aarch64 => "aarch64-unknown-linux-gnu",
+        }
+    }
+
+    /// The processor, as Debian's packages call it.
+    pub(crate) const fn debian(self) -> &'static str {
+        match self {
+            Self::X86_64 => "amd64",
+            Self::Aarch64 => "arm64",
+        }
+    }
+
+    /// Whether this machine has it.
+    pub(crate) fn is_own(self) -> bool {
+        self.arch() == env::consts::ARCH
+    }
+
     /// The processor, as rustc calls it.
     pub(crate) const fn arch(self) -> &'static str {
         match self {
@@ -34,7 +55,7 @@ impl Target {
     /// compiler of musl's own.
     pub(crate) fn compiler(self) -> &'static str {
         match self {
-            _ if self.arch() == env::consts::ARCH => "cc",
+            _ if self.is_own() => "cc",
             Self::X86_64 => "x86_64-linux-gnu-gcc",
             Self::Aarch64 => "aarch64-linux-gnu-gcc",
         }
@@ -44,7 +65,7 @@ impl Target {
     /// none for this machine's own.
     pub(crate) fn compiler_packages(self) -> &'static [&'static str] {
         match self {
-            _ if self.arch() == env::consts::ARCH => &[],
+            _ if self.is_own() => &[],
             Self::X86_64 => &["gcc-x86-64-linux-gnu", "libc6-dev-amd64-cross"],
             Self::Aarch64 => &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
         }
@@ -52,11 +73,19 @@ impl Target {
 
     /// Has `command`, a cargo call, build for this target.
     pub(crate) fn choose(self, command: &mut Command) {
-        let triple = self.triple().replace('-', "_");
+        self.choose_triple(command, self.triple());
+    }
+
+    /// The same with Debian's C library.
+    pub(crate) fn choose_gnu(self, command: &mut Command) {
+        self.choose_triple(command, self.gnu_triple());
+    }
+
+    fn choose_triple(self, command: &mut Command, triple: &str) {
+        command.args(["--target", triple]);
+        let triple = triple.replace('-', "_");
         let linker = format!("CARGO_TARGET_{}_LINKER", triple.to_uppercase());
-        command
-            .args(["--target", self.triple()])
-            .env(format!("CC_{triple}"), self.compiler());
+        command.env(format!("CC_{triple}"), self.compiler());
         // An explicit choice stays.
         if env::var_os(&linker).is_none() {
             command.env(linker, OsString::from(self.compiler()));
@@ -71,9 +100,8 @@ mod tests {
     #[test]
     fn only_other_processors_need_a_compiler_of_their_own() {
         for target in Target::value_variants() {
-            let is_own = target.arch() == env::consts::ARCH;
-            assert_eq!(target.compiler_packages().is_empty(), is_own);
-            assert_eq!(target.compiler() == "cc", is_own);
+            assert_eq!(target.compiler_packages().is_empty(), target.is_own());
+            assert_eq!(target.compiler() == "cc", target.is_own());
         }
     }
 
@@ -85,5 +113,9 @@ mod tests {
         assert_eq!(arguments, ["--target", "aarch64-unknown-linux-musl"]);
         let names: Vec<_> = command.get_envs().map(|(name, _)| name).collect();
         assert!(names.contains(&"CC_aarch64_unknown_linux_musl".as_ref()));
+        let mut command = Command::new("cargo");
+        Target::Aarch64.choose_gnu(&mut command);
+        let arguments: Vec<_> = command.get_args().collect();
+        assert_eq!(arguments, ["--target", "aarch64-unknown-linux-gnu"]);
     }
 }

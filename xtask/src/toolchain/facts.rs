@@ -68,6 +68,8 @@ pub(crate) struct Facts {
     pub(crate) llvm_prefix: bool,
     /// Packages for virtual machines that this machine lacks.
     pub(crate) machine_packages: Vec<String>,
+    /// Those that run each processor's instructions, as far as this machine lacks them.
+    pub(crate) emulator_packages: Vec<(Target, &'static str)>,
     pub(crate) privilege: Privilege,
     /// Names of installed Debian packages; `None` where there is no apt.
     pub(crate) packages: Option<Vec<String>>,
@@ -90,6 +92,7 @@ impl Facts {
             test_tools: test_tools::are_unpacked(workspace),
             llvm_prefix: env::var_os("LLVM_PREFIX").is_some(),
             machine_packages: machine_packages(),
+            emulator_packages: emulator_packages(),
             privilege: Privilege::here(),
             packages: has_apt.then(|| apt::installed(workspace)).transpose()?,
         })
@@ -107,6 +110,15 @@ fn machine_packages() -> Vec<String> {
         packages.push("debian-archive-keyring".to_owned());
     }
     packages
+}
+
+fn emulator_packages() -> Vec<(Target, &'static str)> {
+    let targets = Target::value_variants().iter();
+    let boards = targets.map(|target| (*target, vm::Board::of(*target)));
+    boards
+        .filter(|(_, board)| !process::is_installed(board.program))
+        .map(|(target, board)| (target, board.package))
+        .collect()
 }
 
 fn debian_rustc(workspace: &Workspace) -> Option<Rustc> {

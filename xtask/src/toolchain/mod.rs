@@ -23,7 +23,7 @@ use self::{
 pub(crate) use self::{
     facts::{DEBIAN_RUSTC, Privilege},
     plan::Need,
-    test_tools::library_path,
+    test_tools::{PACKAGES as TEST_PACKAGES, PROGRAMS as TEST_PROGRAMS, library_path},
     version::host_rustc,
 };
 use crate::workspace::Workspace;

@@ -31,7 +31,7 @@ pub(crate) const PACKAGES: [&str; 11] = [
 ];
 
 /// The programs the tests start, from the root of the unpacked tree.
-const PROGRAMS: [&str; 10] = [
+pub(crate) const PROGRAMS: [&str; 10] = [
     "bin/busybox",
     "bin/journalctl",
     "lib/systemd/systemd-journald",

@@ -9,6 +9,7 @@ use super::{
     system,
 };
 use crate::{
+    target::Target,
     toolchain::{self, Need},
     workspace::Workspace,
 };
@@ -44,13 +45,15 @@ pub(crate) fn demo(
     telnetd: Telnetd,
     port: u16,
 ) -> anyhow::Result<()> {
+    let target = Target::X86_64;
     let mut needs = vec![Need::Probe, Need::LiveTests, Need::Machines];
+    needs.push(Need::Emulator(target));
     needs.extend((telnetd == Telnetd::Systemd).then_some(Need::Packages));
     let ready = toolchain::ensure(workspace, &needs, None)?;
-    let programs = Programs::agent(workspace, ready.toolchain)?;
-    let mut base = Base::build(workspace, &programs)?;
-    let kernel = Kernel::get(workspace, series)?;
-    let accelerator = choose_accelerator(workspace, &base, &kernel)?;
+    let programs = Programs::agent(workspace, ready.toolchain, target)?;
+    let mut base = Base::build(workspace, target, &programs)?;
+    let kernel = Kernel::get(workspace, target, series)?;
+    let accelerator = choose_accelerator(workspace, target, &base, &kernel)?;
     let mut userland = Userland::Busybox;
     let mut parameters = "quiet";
     if telnetd == Telnetd::Systemd {
@@ -66,6 +69,7 @@ pub(crate) fn demo(
     ];
     base.write(&initrd, &kernel, &variables)?;
     let machine = Machine {
+        target,
         accelerator,
         kernel: kernel.image,
         initrd,

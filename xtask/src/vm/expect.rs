@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::target::Target;
+
 /// What the agent finds at start on a kernel that is used as it comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Expected {
@@ -50,15 +52,17 @@ const TRACEFS: Lack = Lack {
 
 impl Expected {
     /// Of the kernels of `series` as they come.
-    pub(crate) fn of(series: &str) -> Self {
+    pub(crate) fn of(target: Target, series: &str) -> Self {
         let lacks: &[Lack] = match series {
             "5.10" => &[SOCKET_COOKIES, MPTCP],
             _ => &[],
         };
-        Self {
-            hook: "fentry",
-            lacks,
-        }
+        let hook = match (target, series) {
+            // ftrace calls BPF programs directly from 6.4 on.
+            (Target::Aarch64, "5.10" | "6.1") => "kprobe",
+            _ => "fentry",
+        };
+        Self { hook, lacks }
     }
 
     /// Of a recent kernel under lockdown=confidentiality.

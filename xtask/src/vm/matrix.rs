@@ -11,17 +11,19 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use clap::ValueEnum as _;
 
 use super::{
     choose_accelerator,
     guest::{Base, Programs},
     kernel::Kernel,
     plan::{FEWER_SESSIONS, Guest, Tests, Userland},
-    qemu::{self, Accelerator, End, Machine, PROGRAM, Patience},
+    qemu::{self, Accelerator, End, Machine, Patience},
     summary, system,
     verdict::{Report, Suite},
 };
 use crate::{
+    target::Target,
     toolchain::{self, Need, Toolchain},
     workspace::Workspace,
 };
@@ -68,23 +70,28 @@ impl Matrix {
 
     /// Boots all guests; an error when one test anywhere did not pass.
     pub(crate) fn run(&self, workspace: &Workspace) -> anyhow::Result<()> {
-        let mut needs = vec![Need::Probe, Need::LiveTests, Need::Machines];
-        needs.extend(has_debian(&self.guests).then_some(Need::Packages));
-        let ready = toolchain::ensure(workspace, &needs, None)?;
-        let bases = Bases::build(workspace, ready.toolchain, &self.guests)?;
+        let ready = toolchain::ensure(workspace, &self.needs(), None)?;
         let mut guests = VecDeque::new();
         for guest in &self.guests {
-            guests.push_back((guest, Kernel::get(workspace, &guest.series)?));
+            let kernel = Kernel::get(workspace, guest.target, &guest.series)?;
+            guests.push_back((guest, kernel));
         }
-        let (_, kernel) = guests.front().context("no kernel was asked for")?;
-        let accelerator = choose_accelerator(workspace, &bases.busybox, kernel)?;
+        let mut shared = Vec::new();
+        for target in self.targets() {
+            let mut guests = guests.iter().filter(|(guest, _)| guest.target == target);
+            let (_, kernel) = guests.clone().next().context("no kernel was asked for")?;
+            let has_debian = guests.any(|(guest, _)| guest.userland == Userland::Debian);
+            let build = Shared::build(workspace, ready.toolchain, target, has_debian, kernel)?;
+            shared.push(build);
+        }
         println!("tests with many sessions open {FEWER_SESSIONS}");
         let queue = Mutex::new(guests);
         let worker = || -> anyhow::Result<Vec<Outcome>> {
             let mut outcomes = Vec::new();
             while let Some((guest, kernel)) = next(&queue) {
-                let base = bases.of(guest)?;
-                outcomes.push(self.boot(workspace, base, accelerator, guest, &kernel)?);
+                let shared = shared.iter().find(|shared| shared.target == guest.target);
+                let shared = shared.context("nothing was built for this processor")?;
+                outcomes.push(self.boot(workspace, shared, guest, &kernel)?);
             }
             Ok(outcomes)
         };
@@ -102,11 +109,27 @@ impl Matrix {
         summary::print(&outcomes)
     }
 
+    /// The processors of the guests, each once.
+    fn targets(&self) -> impl Iterator<Item = Target> {
+        let mut targets = Target::value_variants().to_vec();
+        targets.retain(|target| self.guests.iter().any(|guest| guest.target == *target));
+        targets.into_iter()
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        let mut needs = vec![Need::Probe, Need::LiveTests, Need::Machines];
+        let has_debian = (self.guests.iter()).any(|guest| guest.userland == Userland::Debian);
+        needs.extend(has_debian.then_some(Need::Packages));
+        needs.extend(self.targets().map(Need::Emulator));
+        let others = self.targets().filter(|target| !target.is_own());
+        needs.extend(others.map(Need::Target));
+        needs
+    }
+
     fn boot(
         &self,
         workspace: &Workspace,
-        base: &Base,
-        accelerator: Accelerator,
+        shared: &Shared,
         guest: &Guest,
         kernel: &Kernel,
     ) -> anyhow::Result<Outcome> {
@@ -115,7 +138,8 @@ impl Matrix {
         fs::create_dir_all(&folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
         let machine = Machine {
-            accelerator,
+            target: guest.target,
+            accelerator: shared.accelerator,
             kernel: kernel.image.clone(),
             initrd: folder.join("initrd"),
             memory: guest.userland.memory(),
@@ -128,11 +152,12 @@ impl Matrix {
             ("SUITES", &guest.suites.join(" ")),
             ("FILTER", filter),
             ("FORCED_FILTER", forced_filter),
-            ("EMULATED", accelerator.emulated()),
+            ("EMULATED", shared.accelerator.emulated()),
             ("SESSIONS", FEWER_SESSIONS),
             ("HOOK", guest.expected.hook),
             ("LACKS", &guest.expected.names()),
         ];
+        let base = shared.base(guest)?;
         base.write(&machine.initrd, kernel, &variables)?;
         println!("[{}] booting {}", guest.label, kernel.release);
         let mut report = Report::default();
@@ -168,37 +193,40 @@ impl Matrix {
     }
 }
 
-/// What guests share, for each userland that one of them has.
-struct Bases {
+/// What guests with one processor share, for each userland that one of them has.
+struct Shared {
+    target: Target,
+    accelerator: Accelerator,
     busybox: Base,
     debian: Option<Base>,
 }
 
-impl Bases {
+impl Shared {
     fn build(
         workspace: &Workspace,
         toolchain: Toolchain,
-        guests: &[Guest],
+        target: Target,
+        has_debian: bool,
+        kernel: &Kernel,
     ) -> anyhow::Result<Self> {
-        let programs = Programs::all(workspace, toolchain)?;
-        let debian = has_debian(guests).then(|| system::build(workspace, toolchain, &programs));
+        let programs = Programs::all(workspace, toolchain, target)?;
+        let debian = has_debian.then(|| system::build(workspace, toolchain, &programs));
+        let debian = debian.transpose()?;
+        let busybox = Base::build(workspace, target, &programs)?;
         Ok(Self {
-            busybox: Base::build(workspace, &programs)?,
-            debian: debian.transpose()?,
+            target,
+            accelerator: choose_accelerator(workspace, target, &busybox, kernel)?,
+            busybox,
+            debian,
         })
     }
 
-    fn of(&self, guest: &Guest) -> anyhow::Result<&Base> {
+    fn base(&self, guest: &Guest) -> anyhow::Result<&Base> {
         match guest.userland {
             Userland::Busybox => Ok(&self.busybox),
             Userland::Debian => self.debian.as_ref().context("no Debian system was built"),
         }
     }
-}
-
-fn has_debian(guests: &[Guest]) -> bool {
-    let mut userlands = guests.iter().map(|guest| guest.userland);
-    userlands.any(|userland| userland == Userland::Debian)
 }
 
 fn next<T>(queue: &Mutex<VecDeque<T>>) -> Option<T> {
@@ -221,7 +249,7 @@ fn defects(guest: &Guest, report: &Report, end: End, trouble: Option<String>) ->
             "the guest was alive, but got nowhere for {} s",
             PATIENCE.idle.as_secs()
         )),
-        End::Broke(status) => defects.push(format!("{PROGRAM} ended with {status}")),
+        End::Broke(status) => defects.push(format!("QEMU ended with {status}")),
         End::TimedOut => defects.push(format!(
             "the guest was not done after {} s",
             PATIENCE.total.as_secs()

@@ -1,5 +1,6 @@
 //! Virtual machines: the same tests on other kernels, and a place to try the agent.
 
+mod board;
 mod demo;
 mod expect;
 mod guest;
@@ -12,39 +13,42 @@ mod system;
 mod verdict;
 
 pub(crate) use self::{
+    board::Board,
     demo::{Telnetd, demo},
     kernel::{KEYRING, NEWEST},
     matrix::Matrix,
     plan::{ALL, Guest, Tests, suites},
 };
-/// What virtual machines are made with, and the Debian packages it is in.
-pub(crate) const PROGRAMS: [(&str, &str); 3] = [
-    (qemu::PROGRAM, "qemu-system-x86"),
-    ("debootstrap", "debootstrap"),
-    ("cpio", "cpio"),
-];
+/// What virtual machines are made with, beside their [`Board`], and the Debian packages it is in.
+pub(crate) const PROGRAMS: [(&str, &str); 2] = [("debootstrap", "debootstrap"), ("cpio", "cpio")];
 
 use self::{guest::Base, kernel::Kernel, qemu::Accelerator};
-use crate::workspace::Workspace;
+use crate::{target::Target, workspace::Workspace};
 
 /// Fetches the kernels that every change is tested on, unless they are there already.
 pub(crate) fn fetch(workspace: &Workspace) -> anyhow::Result<()> {
     for series in plan::SHARE {
-        Kernel::get(workspace, series)?;
+        Kernel::get(workspace, Target::X86_64, series)?;
     }
     Ok(())
 }
 
+/// What runs guests with `target`; `base` and `kernel` are to try it with.
 fn choose_accelerator(
     workspace: &Workspace,
+    target: Target,
     base: &Base,
     kernel: &Kernel,
 ) -> anyhow::Result<Accelerator> {
-    let initrd = workspace.vm().join("kvm.initrd");
-    base.write(&initrd, kernel, &[("MODE", "none")])?;
-    let accelerator = qemu::accelerator(workspace, &kernel.image, &initrd)?;
+    let mut accelerator = Accelerator::Tcg;
+    if target.is_own() && qemu::has_kvm() {
+        let initrd = workspace.vm().join("kvm.initrd");
+        base.write(&initrd, kernel, &[("MODE", "none")])?;
+        accelerator = qemu::accelerator(workspace, target, &kernel.image, &initrd)?;
+    }
     println!(
-        "guests run {}",
+        "guests with {} run {}",
+        target.arch(),
         match accelerator {
             Accelerator::Kvm => "under KVM",
             Accelerator::Tcg => "under emulation (TCG), which is slow",

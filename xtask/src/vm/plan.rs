@@ -1,6 +1,7 @@
 //! What runs where: guests by their labels, and their suites.
 
 use super::{expect::Expected, kernel::NEWEST};
+use crate::target::Target;
 
 /// Labels of the guests that every change is tested in: the oldest supported kernel, the one most
 /// installed, and whatever is newest.
@@ -24,7 +25,7 @@ pub(crate) const ALL: [&str; 11] = [
 ];
 
 /// Runs of the live tests, by the agent's names for the ways to learn who accepted a connection:
-/// its own choice, then each one forced.
+/// its own choice, then each one forced, the best first.
 pub(super) const HOOKS: [&str; 5] = [AUTO, "fentry", "kprobe", "syscall-exit", "userspace"];
 
 /// The agent's own choice.
@@ -88,6 +89,7 @@ impl Tests {
 pub(crate) struct Guest {
     /// Short name in the output.
     pub(crate) label: String,
+    pub(crate) target: Target,
     /// Kernel series.
     pub(crate) series: String,
     pub(crate) userland: Userland,
@@ -121,6 +123,8 @@ impl Userland {
 const LOCKED_DOWN: &str = "-lockdown";
 /// Ends the label of a guest with a whole Debian system.
 const WITH_SYSTEMD: &str = "-systemd";
+/// Ends the label of a guest with that processor.
+const ON_AARCH64: &str = "-aarch64";
 
 impl Guest {
     /// A guest by its label, which is a kernel series and what is special.
@@ -129,6 +133,8 @@ impl Guest {
             Self::locked_down(series)
         } else if let Some(series) = label.strip_suffix(WITH_SYSTEMD) {
             Self::with_systemd(series)
+        } else if let Some(series) = label.strip_suffix(ON_AARCH64) {
+            Self::on_aarch64(series)
         } else {
             Self::plain(label)
         }
@@ -151,12 +157,31 @@ impl Guest {
     fn plain(series: &str) -> Self {
         Self {
             label: series.to_owned(),
+            target: Target::X86_64,
             series: series.to_owned(),
             userland: Userland::Busybox,
             parameters: "",
             suites: live_suites().map(str::to_owned).collect(),
-            expected: Expected::of(series),
+            expected: Expected::of(Target::X86_64, series),
         }
+    }
+
+    /// The same kernel for another processor, which may not have the best hooks; what the agent
+    /// must refuse is the same.
+    fn on_aarch64(series: &str) -> Self {
+        let expected = Expected::of(Target::Aarch64, series);
+        let lacked = HOOKS.into_iter().skip(1);
+        let lacked: Vec<_> = lacked.take_while(|hook| *hook != expected.hook).collect();
+        let mut guest = Self {
+            label: format!("{series}{ON_AARCH64}"),
+            target: Target::Aarch64,
+            expected,
+            ..Self::plain(series)
+        };
+        guest
+            .suites
+            .retain(|suite| suite != REFUSALS && !lacked.contains(&suite.as_str()));
+        guest
     }
 
     /// A kernel that lets not even root read its memory, as with Secure Boot at its strictest: no
@@ -200,5 +225,22 @@ mod tests {
         assert_eq!(suites_of("6.1").unwrap(), suites);
         assert_eq!(suites_of("newest-lockdown").unwrap(), ["auto"]);
         assert_eq!(suites_of("6.1-systemd"), None);
+        assert_eq!(suites_of("6.1-aarch64").unwrap(), ["auto"]);
+    }
+
+    #[test]
+    fn aarch64_runs_what_its_kernel_has() {
+        let guest = Guest::labelled("6.1-aarch64");
+        assert_eq!(
+            (guest.target, guest.series.as_str()),
+            (Target::Aarch64, "6.1")
+        );
+        let suites = [KERNEL, AUTO, "kprobe", "syscall-exit", "userspace"];
+        assert_eq!(guest.suites, suites);
+        assert!(
+            Guest::labelled("6.12-aarch64")
+                .suites
+                .contains(&"fentry".to_owned())
+        );
     }
 }

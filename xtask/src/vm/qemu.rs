@@ -12,9 +12,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::{process, workspace::Workspace};
-
-pub(super) const PROGRAM: &str = "qemu-system-x86_64";
+use super::board::Board;
+use crate::{process, target::Target, workspace::Workspace};
 
 /// What runs the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +24,10 @@ pub(crate) enum Accelerator {
 }
 
 impl Accelerator {
-    fn arguments(self) -> [&'static str; 4] {
+    const fn arguments(self, board: &Board) -> [&'static str; 4] {
         match self {
             Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", board.cpu],
         }
     }
 }
@@ -60,6 +59,7 @@ pub(crate) struct Patience {
 /// A guest to boot.
 #[derive(Debug)]
 pub(crate) struct Machine {
+    pub(crate) target: Target,
     pub(crate) accelerator: Accelerator,
     pub(crate) kernel: PathBuf,
     pub(crate) initrd: PathBuf,
@@ -98,7 +98,8 @@ impl Machine {
         command
             .arg("-serial")
             .arg(format!("file:{}", self.console.display()))
-            .args(["-serial", "stdio", "-monitor", "none"])
+            .args(Board::of(self.target).line)
+            .args(["-monitor", "none"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let mut child = command
@@ -135,10 +136,11 @@ impl Machine {
     }
 
     fn command(&self, workspace: &Workspace) -> Command {
-        let mut command = workspace.command(PROGRAM);
+        let board = Board::of(self.target);
+        let mut command = workspace.command(board.program);
         command
-            .args(["-machine", "q35", "-smp", "2", "-m", self.memory])
-            .args(self.accelerator.arguments())
+            .args(["-machine", board.machine, "-smp", "2", "-m", self.memory])
+            .args(self.accelerator.arguments(&board))
             .args([
                 "-nodefaults",
                 "-no-user-config",
@@ -151,11 +153,7 @@ impl Machine {
             .arg("-initrd")
             .arg(&self.initrd)
             .arg("-append")
-            // The timer works, but a guest that got no processor while it tries it out panics.
-            .arg(format!(
-                "console=ttyS0 panic=-1 no_timer_check {}",
-                self.parameters
-            ));
+            .arg(format!("{} panic=-1 {}", board.parameters, self.parameters));
         command
     }
 }
@@ -221,21 +219,21 @@ fn stop(child: &mut Child) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Chooses the accelerator by booting a guest that does nothing: some machines have a `/dev/kvm`
-/// in which guests hang. The answer is kept until this machine boots again.
+/// Whether this machine has what could run a guest with its own processor.
+pub(crate) fn has_kvm() -> bool {
+    let mut options = File::options();
+    options.read(true).write(true).open("/dev/kvm").is_ok()
+}
+
+/// Chooses the accelerator for guests with this machine's processor by booting one that does
+/// nothing: some machines have a `/dev/kvm` in which guests hang. The answer is kept until this
+/// machine boots again.
 pub(crate) fn accelerator(
     workspace: &Workspace,
+    target: Target,
     kernel: &Path,
     initrd: &Path,
 ) -> anyhow::Result<Accelerator> {
-    if File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/kvm")
-        .is_err()
-    {
-        return Ok(Accelerator::Tcg);
-    }
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     let answer = workspace.vm().join("accelerator");
     let known = fs::read_to_string(&answer).unwrap_or_default();
@@ -244,7 +242,7 @@ pub(crate) fn accelerator(
         Some("tcg") => return Ok(Accelerator::Tcg),
         _ => {}
     }
-    let works = boots_under_kvm(workspace, kernel, initrd)?;
+    let works = boots_under_kvm(workspace, target, kernel, initrd)?;
     fs::write(
         &answer,
         format!("{boot}{}\n", if works { "kvm" } else { "tcg" }),
@@ -256,9 +254,15 @@ pub(crate) fn accelerator(
     })
 }
 
-fn boots_under_kvm(workspace: &Workspace, kernel: &Path, initrd: &Path) -> anyhow::Result<bool> {
+fn boots_under_kvm(
+    workspace: &Workspace,
+    target: Target,
+    kernel: &Path,
+    initrd: &Path,
+) -> anyhow::Result<bool> {
     println!("trying KVM");
     let machine = Machine {
+        target,
         accelerator: Accelerator::Kvm,
         kernel: kernel.to_path_buf(),
         initrd: initrd.to_path_buf(),
@@ -278,9 +282,11 @@ fn boots_under_kvm(workspace: &Workspace, kernel: &Path, initrd: &Path) -> anyho
 }
 
 /// Lines of a kernel log that no healthy run has.
-const TROUBLE: [&str; 8] = [
+const TROUBLE: [&str; 9] = [
     "] BUG: ",
     "] Oops: ",
+    // On aarch64.
+    "] Internal error: ",
     "Kernel panic",
     "[ cut here ]",
     "general protection fault",

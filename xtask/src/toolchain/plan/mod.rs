@@ -31,8 +31,10 @@ pub(crate) enum Need {
     LiveTests,
     /// Checking licences and sources of dependencies.
     Licences,
-    /// Booting virtual machines.
+    /// Making what virtual machines boot.
     Machines,
+    /// Booting virtual machines with this processor.
+    Emulator(Target),
     /// Making packages. Not part of a set-up: its tools take minutes to build.
     Packages,
     /// Building the static agent for this target. Not part of a set-up either.
@@ -41,15 +43,23 @@ pub(crate) enum Need {
 
 impl Need {
     /// What `cargo xtask setup` provides.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Probe, Self::LiveTests, Self::Licences, Self::Machines];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Probe,
+        Self::LiveTests,
+        Self::Licences,
+        Self::Machines,
+        Self::Emulator(Target::X86_64),
+    ];
 
     const fn target(self) -> Option<Target> {
         match self {
             Self::Target(target) => Some(target),
-            Self::Probe | Self::LiveTests | Self::Licences | Self::Machines | Self::Packages => {
-                None
-            }
+            Self::Probe
+            | Self::LiveTests
+            | Self::Licences
+            | Self::Machines
+            | Self::Emulator(_)
+            | Self::Packages => None,
         }
     }
 }
@@ -148,6 +158,11 @@ impl Plan {
         }
         if needs.contains(&Need::Machines) {
             packages.extend(facts.machine_packages.iter().cloned());
+        }
+        for (target, package) in &facts.emulator_packages {
+            if needs.contains(&Need::Emulator(*target)) {
+                packages.push((*package).to_owned());
+            }
         }
         packages.retain(|name| !is_installed(facts, name));
         if !packages.is_empty() {

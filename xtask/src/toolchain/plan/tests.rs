@@ -30,7 +30,8 @@ fn fresh() -> Facts {
         compilers: vec![Target::X86_64],
         test_tools: false,
         llvm_prefix: false,
-        machine_packages: vec!["qemu-system-x86".to_owned()],
+        machine_packages: vec!["cpio".to_owned()],
+        emulator_packages: vec![(Target::X86_64, "qemu-system-x86")],
         privilege: Privilege::Root,
         packages: Some(Vec::new()),
     }
@@ -43,6 +44,7 @@ fn complete() -> Facts {
         cargo_deny: Some(CARGO_DENY.to_owned()),
         test_tools: true,
         machine_packages: Vec::new(),
+        emulator_packages: Vec::new(),
         ..fresh()
     }
 }
@@ -68,6 +70,19 @@ fn another_processor_needs_its_library_and_a_compiler() {
         names => vec![packages(names), Step::Target(Target::Aarch64)],
     };
     assert_eq!(steps(&complete(), &needs, None), expected);
+}
+
+#[test]
+fn an_emulator_is_installed_for_guests_with_its_processor() {
+    let facts = Facts {
+        emulator_packages: vec![(Target::Aarch64, "qemu-system-arm")],
+        ..complete()
+    };
+    assert_eq!(steps(&facts, &Need::ALL, None), []);
+    assert_eq!(
+        steps(&facts, &[Need::Emulator(Target::Aarch64)], None),
+        [packages(&["qemu-system-arm"])]
+    );
 }
 
 fn steps(facts: &Facts, needs: &[Need], choice: Option<Toolchain>) -> Vec<Step> {
@@ -99,7 +114,7 @@ fn nothing_is_to_do_on_a_complete_machine() {
 #[test]
 fn fresh_machine_gets_everything_with_the_source_first() {
     let mut names = LLVM_22.to_vec();
-    names.push("qemu-system-x86");
+    names.extend(["cpio", "qemu-system-x86"]);
     assert_eq!(
         steps(&fresh(), &Need::ALL, None),
         [

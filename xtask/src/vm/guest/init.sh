@@ -1,6 +1,6 @@
 #!/bin/busybox sh
-# First process of a guest. The kernel's log is on ttyS0; everything the host reads is on ttyS1.
-# /vm/case says what to do: MODE, and what that mode needs.
+# First process of a guest. The kernel's log is on the first serial line; everything the host reads
+# is on LINE, the second. /vm/case says that, what to do: MODE, and what that mode needs.
 
 bb=/bin/busybox
 $bb mkdir -p /proc /sys /dev /tmp /run /root /etc /var/log /var/run
@@ -20,11 +20,16 @@ for module in /vm/modules/*.ko; do
 done
 # Libraries and PAM's modules that are unpacked and not installed: telnetd hands LD_LIBRARY_PATH on
 # to nobody.
-for libraries in /lib/x86_64-linux-gnu /usr/lib/x86_64-linux-gnu; do
+for from in /vm/root/lib/*-linux-gnu /vm/root/usr/lib/*-linux-gnu; do
+    libraries=${from#/vm/root}
     mkdir -p $libraries
-    for file in /vm/root$libraries/*; do
+    for file in $from/*; do
         [ ! -e "$file" ] || [ -e "$libraries/${file##*/}" ] || ln -s "$file" $libraries/
     done
+done
+# Only where the packages bring the C library along.
+for loader in /vm/root/lib/ld-linux*; do
+    [ ! -e "$loader" ] || ln -s "$loader" /lib/
 done
 hostname guest
 ip link set lo up
@@ -168,7 +173,7 @@ service telnet
 }
 END
     echo "telnet stream tcp nowait root /vm/root/usr/sbin/telnetd telnetd -E /bin/login" >/tmp/inetd.conf
-    export LD_LIBRARY_PATH=/vm/root/usr/lib/x86_64-linux-gnu:/vm/root/lib/x86_64-linux-gnu
+    export LD_LIBRARY_PATH=$(echo /vm/root/usr/lib/*-linux-gnu):$(echo /vm/root/lib/*-linux-gnu)
     case $TELNETD in
         busybox) telnetd -l /bin/login ;;
         inetd) /vm/root/usr/sbin/inetd /tmp/inetd.conf ;;
@@ -188,12 +193,12 @@ END
 case $MODE in
     suites)
         # However long a test takes, the host can tell a busy guest from one that hangs.
-        (while sleep 5; do echo "@alive"; done >/dev/ttyS1) &
-        suites >/dev/ttyS1 2>&1
+        (while sleep 5; do echo "@alive"; done >$LINE) &
+        suites >$LINE 2>&1
         ;;
     demo) demo ;;
 esac
-echo "@done" >/dev/ttyS1
+echo "@done" >$LINE
 # Let the serial line drain before the machine goes away.
 sleep 1
 reboot -f

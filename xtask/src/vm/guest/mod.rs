@@ -2,6 +2,7 @@
 
 mod cpio;
 mod programs;
+mod userland;
 
 use std::{
     collections::BTreeSet,
@@ -15,8 +16,11 @@ pub(super) use self::{
     cpio::Cpio,
     programs::{Programs, SYSTEM_TESTS},
 };
-use super::kernel::{Kernel, files_below};
-use crate::{process, toolchain, workspace::Workspace};
+use super::{
+    board::Board,
+    kernel::{Kernel, files_below},
+};
+use crate::{process, target::Target, toolchain, workspace::Workspace};
 
 const INIT: &str = include_str!("init.sh");
 
@@ -31,47 +35,60 @@ const ETC: [(&str, &str); 6] = [
     ("/etc/services", "telnet 23/tcp\n"),
 ];
 
-/// Parts of the unpacked packages that no program reads.
-const UNUSED: [&str; 4] = [
-    "usr/share/doc",
-    "usr/share/man",
-    "usr/share/locale",
-    "usr/share/lintian",
+/// Folders of the unpacked packages that no program reads.
+const UNUSED: [&str; 7] = [
+    "doc",
+    "gconv",
+    "lintian",
+    "locale",
+    "man",
+    "perl",
+    "perl-base",
 ];
 
 /// The part of the initial file system that guests of one kind share.
 #[derive(Debug)]
-pub(crate) struct Base(Vec<u8>);
+pub(crate) struct Base {
+    target: Target,
+    archives: Vec<u8>,
+}
 
 impl Base {
     /// Packs busybox, a first process of our own, and what it starts: little, so that a guest is
     /// up in seconds.
-    pub(crate) fn build(workspace: &Workspace, built: &Programs) -> anyhow::Result<Self> {
+    pub(crate) fn build(
+        workspace: &Workspace,
+        target: Target,
+        built: &Programs,
+    ) -> anyhow::Result<Self> {
+        let root = userland::root(workspace, target)?;
         let mut cpio = Cpio::default();
         cpio.console()?;
         cpio.file("/init", INIT.as_bytes(), true)?;
         for (path, text) in ETC {
             cpio.file(path, text.as_bytes(), false)?;
         }
-        let mut programs = test_root(workspace, &mut cpio)?;
+        let mut programs = packages(&root, &mut cpio)?;
         for program in built.iter().filter(|program| program.name != SYSTEM_TESTS) {
             cpio.copy(&program.file, &format!("/vm/{}", program.name))?;
             programs.push(program.file.clone());
         }
-        let setarch = PathBuf::from("/usr/bin/setarch");
-        cpio.copy(&setarch, "/vm/setarch")?;
-        programs.push(setarch);
-        cpio.copy(&workspace.test_root().join("bin/busybox"), "/bin/busybox")?;
+        cpio.copy(&root.join("bin/busybox"), "/bin/busybox")?;
         cpio.symlink("/bin/sh", "busybox")?;
-        for library in libraries(workspace, &programs)? {
-            cpio.copy(&library, &library.to_string_lossy())?;
+        if target.is_own() {
+            let setarch = PathBuf::from("/usr/bin/setarch");
+            cpio.copy(&setarch, "/vm/setarch")?;
+            programs.push(setarch);
+            for library in libraries(workspace, &programs)? {
+                cpio.copy(&library, &library.to_string_lossy())?;
+            }
         }
-        cpio.finish().map(Self)
+        Ok(Self::from_archives(target, cpio.finish()?))
     }
 
     /// From archives, packed or not, laid end to end.
-    pub(super) const fn from_archives(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+    pub(super) const fn from_archives(target: Target, archives: Vec<u8>) -> Self {
+        Self { target, archives }
     }
 
     /// Writes the initial file system for one guest: the kernel's modules, the variables that tell
@@ -87,9 +104,11 @@ impl Base {
             let name = module.file_name().unwrap_or_default().to_string_lossy();
             cpio.copy(module, &format!("/vm/modules/{name}"))?;
         }
-        cpio.file("/vm/case", shell(variables).as_bytes(), false)?;
+        let line = ("LINE", Board::of(self.target).line_device);
+        let variables = [&[line], variables].concat();
+        cpio.file("/vm/case", shell(&variables).as_bytes(), false)?;
         let mut bytes = cpio.finish()?;
-        bytes.extend(&self.0);
+        bytes.extend(&self.archives);
         fs::write(to, bytes).with_context(|| format!("cannot write {}", to.display()))
     }
 }
@@ -102,13 +121,15 @@ fn shell(variables: &[(&str, &str)]) -> String {
     lines.collect::<Vec<_>>().concat()
 }
 
-/// Packs the unpacked packages and returns the programs among them.
-fn test_root(workspace: &Workspace, cpio: &mut Cpio) -> anyhow::Result<Vec<PathBuf>> {
-    let root = workspace.test_root();
+/// Packs the packages that are unpacked at `root` and returns the programs among them.
+fn packages(root: &Path, cpio: &mut Cpio) -> anyhow::Result<Vec<PathBuf>> {
     let mut programs = Vec::new();
-    for file in files_below(&root)? {
-        let path = file.strip_prefix(&root)?;
-        if UNUSED.iter().any(|unused| path.starts_with(unused)) {
+    for file in files_below(root)? {
+        let path = file.strip_prefix(root)?;
+        if path
+            .iter()
+            .any(|part| UNUSED.iter().any(|name| part == *name))
+        {
             continue;
         }
         let guest = format!("/vm/root/{}", path.display());

@@ -1,18 +1,13 @@
 //! What is compiled for guests: the agent, the tests and their helper.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::Value;
 
-use crate::{
-    probe, process,
-    target::Target,
-    toolchain::{self, Toolchain},
-    workspace::Workspace,
-};
-
-/// Statically linked, so that the agent that is tested runs on any distribution.
-const MUSL: &str = Target::X86_64.triple();
+use crate::{probe, process, target::Target, toolchain::Toolchain, workspace::Workspace};
 
 /// Tests of a whole system from inside.
 pub(crate) const SYSTEM_TESTS: &str = "system";
@@ -29,13 +24,22 @@ pub(super) struct Program {
 
 impl Programs {
     /// Compiles the agent.
-    pub(crate) fn agent(workspace: &Workspace, toolchain: Toolchain) -> anyhow::Result<Self> {
-        Compiler::new(workspace, toolchain)?.agent().map(Self)
+    pub(crate) fn agent(
+        workspace: &Workspace,
+        toolchain: Toolchain,
+        target: Target,
+    ) -> anyhow::Result<Self> {
+        let compiler = Compiler::new(workspace, toolchain, target)?;
+        compiler.agent().map(Self)
     }
 
     /// Compiles the agent, and the tests.
-    pub(crate) fn all(workspace: &Workspace, toolchain: Toolchain) -> anyhow::Result<Self> {
-        let compiler = Compiler::new(workspace, toolchain)?;
+    pub(crate) fn all(
+        workspace: &Workspace,
+        toolchain: Toolchain,
+        target: Target,
+    ) -> anyhow::Result<Self> {
+        let compiler = Compiler::new(workspace, toolchain, target)?;
         let mut programs = compiler.agent()?;
         programs.extend(compiler.tests()?);
         Ok(Self(programs))
@@ -55,41 +59,58 @@ impl Programs {
 /// What compiles for guests.
 struct Compiler<'a> {
     workspace: &'a Workspace,
-    /// Target of what runs on this machine's libraries.
-    host: String,
+    target: Target,
     probe: PathBuf,
 }
 
 impl<'a> Compiler<'a> {
-    fn new(workspace: &'a Workspace, toolchain: Toolchain) -> anyhow::Result<Self> {
+    fn new(workspace: &'a Workspace, toolchain: Toolchain, target: Target) -> anyhow::Result<Self> {
         Ok(Self {
             workspace,
-            host: toolchain::host_rustc(workspace)?.host,
-            probe: probe::build(workspace, toolchain)?,
+            target,
+            probe: probe::build_for(workspace, toolchain, target.arch())?,
         })
     }
 
+    /// Statically linked, so that the agent that is tested runs on any distribution.
     fn agent(&self) -> anyhow::Result<Vec<Program>> {
-        let target = agents_target(self.workspace, &self.host)?;
-        self.compile(&target, "build --package telnet-user --bin telnet-monitor")
+        let mut command = self.workspace.cargo();
+        command.args([
+            "build",
+            "--package",
+            "telnet-user",
+            "--bin",
+            "telnet-monitor",
+        ]);
+        if has_musl(self.workspace, self.target)? {
+            self.target.choose(&mut command);
+        } else {
+            self.target.choose_gnu(&mut command);
+        }
+        self.compile(command)
     }
 
-    /// For this machine's libraries: one of their own does not build for musl.
+    /// With Debian's C library: one of their own libraries does not build for musl.
     fn tests(&self) -> anyhow::Result<Vec<Program>> {
-        let mut programs = self.compile(&self.host, "build --package telnet-tests --bins")?;
-        let tests = "test --package telnet-tests --test live --test system --no-run";
-        programs.extend(self.compile(&self.host, tests)?);
+        if !has_standard_library(self.workspace, self.target.gnu_triple())? {
+            add_standard_library(self.workspace, self.target.gnu_triple())?;
+        }
+        let mut programs = Vec::new();
+        for arguments in [
+            "build --package telnet-tests --bins",
+            "test --package telnet-tests --test live --test system --no-run",
+        ] {
+            let mut command = self.workspace.cargo();
+            command.args(arguments.split(' '));
+            self.target.choose_gnu(&mut command);
+            programs.extend(self.compile(command)?);
+        }
         Ok(programs)
     }
 
-    fn compile(&self, target: &str, arguments: &str) -> anyhow::Result<Vec<Program>> {
-        let mut command = self.workspace.cargo();
+    fn compile(&self, mut command: Command) -> anyhow::Result<Vec<Program>> {
         command
-            .args(arguments.split(' '))
-            .args(["--quiet", "--target", target])
-            .args(["--message-format", "json-render-diagnostics"])
-            // As in Target: no compiler of musl's own.
-            .env("CC_x86_64_unknown_linux_musl", "cc")
+            .args(["--quiet", "--message-format", "json-render-diagnostics"])
             // A fifth of the size, and a backtrace still has names.
             .env("CARGO_PROFILE_DEV_STRIP", "debuginfo")
             // Emulation multiplies what unoptimised code costs. Overflow checks stay.
@@ -115,22 +136,31 @@ fn executables(messages: &str) -> Vec<Program> {
         .collect()
 }
 
-/// musl's where rustup has it or can fetch it, else this machine's.
-fn agents_target(workspace: &Workspace, host: &str) -> anyhow::Result<String> {
-    let sysroot = process::capture(workspace.command("rustc").args(["--print", "sysroot"]))?;
-    let installed = PathBuf::from(sysroot.trim()).join("lib/rustlib").join(MUSL);
-    if installed.is_dir() {
-        return Ok(MUSL.to_owned());
+/// Whether the agent can be linked with musl. Where rustup cannot fetch it, this machine's own C
+/// library does too.
+fn has_musl(workspace: &Workspace, target: Target) -> anyhow::Result<bool> {
+    if has_standard_library(workspace, target.triple())? {
+        return Ok(true);
     }
-    println!("adding the target {MUSL} to the rustup toolchain");
-    let mut command = workspace.command("rustup");
-    match process::run(command.args(["target", "add", MUSL])) {
-        Ok(()) => Ok(MUSL.to_owned()),
-        Err(error) => {
+    match add_standard_library(workspace, target.triple()) {
+        Err(error) if target.is_own() => {
             println!("{error:#}; the agent runs on this machine's libraries instead");
-            Ok(host.to_owned())
+            Ok(false)
         }
+        outcome => outcome.map(|()| true),
     }
+}
+
+fn has_standard_library(workspace: &Workspace, triple: &str) -> anyhow::Result<bool> {
+    let sysroot = process::capture(workspace.command("rustc").args(["--print", "sysroot"]))?;
+    let libraries = PathBuf::from(sysroot.trim()).join("lib/rustlib");
+    Ok(libraries.join(triple).is_dir())
+}
+
+fn add_standard_library(workspace: &Workspace, triple: &str) -> anyhow::Result<()> {
+    println!("adding the target {triple} to the rustup toolchain");
+    let mut command = workspace.command("rustup");
+    process::run(command.args(["target", "add", triple]))
 }
 
 #[cfg(test)]

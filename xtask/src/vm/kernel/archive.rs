@@ -4,12 +4,12 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, bail};
 
-use crate::{process, workspace::Workspace};
+use crate::{process, target::Target, workspace::Workspace};
 
 /// From the oldest supported kernel to the newest to be had.
 const SUITES: [&str; 4] = ["bullseye", "bookworm", "trixie", "trixie-backports"];
@@ -20,19 +20,25 @@ const MIRROR: &str = "TELNET_VM_MIRROR";
 /// Signs every suite.
 pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// An apt with a configuration, lists and cache of its own.
+/// An apt for one processor's packages, with a configuration, lists and cache of its own.
 #[derive(Debug)]
 pub(crate) struct Archive<'a> {
     workspace: &'a Workspace,
+    target: Target,
     folder: PathBuf,
 }
 
 impl<'a> Archive<'a> {
     /// Opens the archive, and reads its package lists when `fresh` or when there are none.
-    pub(crate) fn open(workspace: &'a Workspace, fresh: bool) -> anyhow::Result<Self> {
+    pub(crate) fn open(
+        workspace: &'a Workspace,
+        target: Target,
+        fresh: bool,
+    ) -> anyhow::Result<Self> {
         let archive = Self {
             workspace,
-            folder: workspace.vm().join("apt"),
+            target,
+            folder: workspace.vm().join("apt").join(target.debian()),
         };
         let stamp = archive.folder.join("updated");
         if fresh || !stamp.try_exists()? {
@@ -62,11 +68,43 @@ impl<'a> Archive<'a> {
         let mut command = self.apt("apt-get");
         command.args(["--quiet", "--quiet", "download"]).args(names);
         process::run(command.current_dir(&downloads))?;
-        for entry in fs::read_dir(&downloads)? {
-            let mut command = self.workspace.command("dpkg-deb");
-            process::run(command.arg("--extract").arg(entry?.path()).arg(root))?;
+        self.extract(&downloads, root)
+    }
+
+    /// The same with all that they depend on, of the Debian release `suite`. Each of `names` by
+    /// itself, because some exclude each other.
+    pub(crate) fn unpack_whole(
+        &self,
+        suite: &str,
+        names: &[&str],
+        root: &Path,
+    ) -> anyhow::Result<()> {
+        let downloads = root.with_extension("debs");
+        remake(&downloads.join("partial"))?;
+        remake(root)?;
+        let cache = format!("Dir::Cache::archives={}", downloads.display());
+        for name in names {
+            let mut command = self.apt("apt-get");
+            command
+                .args(["install", "--yes", "--quiet", "--no-install-recommends"])
+                .args(["--download-only", "--target-release", suite])
+                .args(["-o", "Debug::NoLocking=1", "-o", &cache, name])
+                .stdout(Stdio::null());
+            process::run(&mut command)?;
         }
-        fs::remove_dir_all(&downloads)
+        self.extract(&downloads, root)
+    }
+
+    /// Unpacks the package files in `downloads`, which are then removed.
+    fn extract(&self, downloads: &Path, root: &Path) -> anyhow::Result<()> {
+        for entry in fs::read_dir(downloads)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "deb") {
+                let mut command = self.workspace.command("dpkg-deb");
+                process::run(command.arg("--extract").arg(path).arg(root))?;
+            }
+        }
+        fs::remove_dir_all(downloads)
             .with_context(|| format!("cannot remove {}", downloads.display()))
     }
 
@@ -79,9 +117,12 @@ impl<'a> Archive<'a> {
         write(&self.folder.join("status"), "")?;
         write(
             &self.folder.join("sources.list"),
-            &sources(&mirror(self.workspace)?),
+            &sources(&mirror(self.workspace)?, self.target),
         )?;
-        write(&self.folder.join("apt.conf"), &configuration(&self.folder))
+        write(
+            &self.folder.join("apt.conf"),
+            &configuration(&self.folder, self.target),
+        )
     }
 
     fn apt(&self, program: &str) -> Command {
@@ -113,14 +154,16 @@ fn main_site(targets: &str) -> Option<&str> {
     })
 }
 
-fn sources(mirror: &str) -> String {
+fn sources(mirror: &str, target: Target) -> String {
+    let options = format!("arch={} signed-by={KEYRING}", target.debian());
     SUITES
-        .map(|suite| format!("deb [arch=amd64 signed-by={KEYRING}] {mirror} {suite} main\n"))
+        .map(|suite| format!("deb [{options}] {mirror} {suite} main\n"))
         .concat()
 }
 
-fn configuration(folder: &Path) -> String {
+fn configuration(folder: &Path, target: Target) -> String {
     let folder = folder.display();
+    let architecture = target.debian();
     format!(
         r#"Dir::State "{folder}/state";
 Dir::State::lists "{folder}/lists";
@@ -130,8 +173,8 @@ Dir::Etc::sourcelist "{folder}/sources.list";
 Dir::Etc::sourceparts "{folder}/parts";
 Dir::Etc::preferences "/dev/null";
 Dir::Etc::preferencesparts "{folder}/parts";
-APT::Architecture "amd64";
-APT::Architectures "amd64";
+APT::Architecture "{architecture}";
+APT::Architectures "{architecture}";
 APT::Sandbox::User "";
 Acquire::Languages "none";
 Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
@@ -166,8 +209,9 @@ mod tests {
 
     #[test]
     fn every_suite_is_a_signed_source() {
-        let sources = sources("http://mirror/debian");
+        let sources = sources("http://mirror/debian", Target::Aarch64);
         assert_eq!(sources.lines().count(), SUITES.len());
         assert!(sources.lines().all(|line| line.contains(KEYRING)));
+        assert!(sources.lines().all(|line| line.contains("arch=arm64")));
     }
 }

@@ -11,15 +11,16 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use self::archive::Archive;
-pub(crate) use self::archive::{KEYRING, mirror};
-use crate::{process, workspace::Workspace};
+pub(crate) use self::archive::{Archive, KEYRING, mirror};
+use crate::{process, target::Target, workspace::Workspace};
 
 /// Stands for the series with the highest version.
 pub(crate) const NEWEST: &str = "newest";
 
 /// Debian's flavour for virtual machines: same code, fewer drivers.
-const FLAVOUR: &str = "cloud-amd64";
+fn flavour(target: Target) -> String {
+    format!("cloud-{}", target.debian())
+}
 
 /// Loaded by the guest, in this order: `sock_diag` for TCP, pairs of interfaces for the tests, and
 /// a network card for the demo. Some are built in, depending on the kernel.
@@ -50,14 +51,15 @@ pub(crate) struct Kernel {
 
 impl Kernel {
     /// The newest kernel of `series`, from an earlier download if there was one.
-    pub(crate) fn get(workspace: &Workspace, series: &str) -> anyhow::Result<Self> {
-        let folder = workspace.vm().join("kernels").join(series);
+    pub(crate) fn get(workspace: &Workspace, target: Target, series: &str) -> anyhow::Result<Self> {
+        let folder = workspace.vm().join("kernels").join(target.debian());
+        let folder = folder.join(series);
         let stamp = folder.join("stamp");
         let known = fs::read_to_string(&stamp).unwrap_or_default();
         let release = match known.split_once('\n') {
             Some((release, modules)) if modules == MODULES.join(" ") => release.to_owned(),
             _ => {
-                let release = fetch(workspace, series, &folder)?;
+                let release = fetch(workspace, target, series, &folder)?;
                 // Last, so that an interrupted download is repeated.
                 fs::write(&stamp, format!("{release}\n{}", MODULES.join(" ")))
                     .with_context(|| format!("cannot write {}", stamp.display()))?;
@@ -81,19 +83,25 @@ fn module_path(folder: &Path, index: usize) -> PathBuf {
 }
 
 /// Downloads and unpacks; returns the release.
-fn fetch(workspace: &Workspace, series: &str, folder: &Path) -> anyhow::Result<String> {
-    let mut archive = Archive::open(workspace, false)?;
+fn fetch(
+    workspace: &Workspace,
+    target: Target,
+    series: &str,
+    folder: &Path,
+) -> anyhow::Result<String> {
+    let flavour = flavour(target);
+    let mut archive = Archive::open(workspace, target, false)?;
     let mut names = archive.packages()?;
-    if pick(&names, series).is_none() {
-        archive = Archive::open(workspace, true)?;
+    if pick(&names, series, &flavour).is_none() {
+        archive = Archive::open(workspace, target, true)?;
         names = archive.packages()?;
     }
-    let Some(release) = pick(&names, series).map(str::to_owned) else {
-        bail!("Debian's suites have no kernel {series}");
+    let Some(release) = pick(&names, series, &flavour).map(str::to_owned) else {
+        bail!("Debian's suites have no kernel {series} {flavour}");
     };
-    println!("fetching kernel {release}");
+    println!("fetching kernel {release} {flavour}");
     let unpacked = folder.with_extension("unpacked");
-    archive.unpack(&packages(&names, &release), &unpacked)?;
+    archive.unpack(&packages(&names, &release, &flavour), &unpacked)?;
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let files = files_below(&unpacked)?;
     let Some(image) = files.iter().find(|path| is_image(path)) else {
@@ -110,19 +118,19 @@ fn fetch(workspace: &Workspace, series: &str, folder: &Path) -> anyhow::Result<S
 }
 
 /// The release of the newest kernel package of `series`.
-fn pick<'a>(names: &'a [String], series: &str) -> Option<&'a str> {
+fn pick<'a>(names: &'a [String], series: &str, flavour: &str) -> Option<&'a str> {
     let prefix = format!("{series}.");
     names
         .iter()
-        .filter_map(|name| release_of(name))
+        .filter_map(|name| release_of(name, flavour))
         .filter(|release| series == NEWEST || release.starts_with(&prefix))
         .max_by_key(|release| numbers(release))
 }
 
-fn release_of(package: &str) -> Option<&str> {
+fn release_of<'a>(package: &'a str, flavour: &str) -> Option<&'a str> {
     let release = package
         .strip_prefix("linux-image-")?
-        .strip_suffix(FLAVOUR)?
+        .strip_suffix(flavour)?
         .strip_suffix('-')?;
     release
         .starts_with(|c: char| c.is_ascii_digit())
@@ -138,10 +146,10 @@ fn numbers(release: &str) -> Vec<u64> {
 }
 
 /// The image and modules are in one package up to 6.x and in several from 7.0 on.
-fn packages(names: &[String], release: &str) -> Vec<String> {
+fn packages(names: &[String], release: &str, flavour: &str) -> Vec<String> {
     ["image", "binary", "modules"]
         .iter()
-        .map(|part| format!("linux-{part}-{release}-{FLAVOUR}"))
+        .map(|part| format!("linux-{part}-{release}-{flavour}"))
         .filter(|name| names.contains(name))
         .collect()
 }
@@ -205,6 +213,7 @@ mod tests {
             "linux-modules-7.3.4+deb13-cloud-amd64",
             "linux-image-7.3.4+deb13-cloud-amd64-unsigned",
             "linux-image-9.9.9-amd64",
+            "linux-image-6.1.0-51-cloud-arm64",
             "linux-image-cloud-amd64",
         ]
         .map(str::to_owned)
@@ -221,17 +230,16 @@ mod tests {
             ("6.18", None),
             ("", None),
         ] {
-            assert_eq!(pick(&names(), series), expected, "{series}");
+            let picked = pick(&names(), series, &flavour(Target::X86_64)).map(str::to_owned);
+            assert_eq!(picked.as_deref(), expected, "{series}");
         }
     }
 
     #[test]
     fn packages_are_those_that_exist() {
-        assert_eq!(
-            packages(&names(), "6.1.0-50"),
-            ["linux-image-6.1.0-50-cloud-amd64"]
-        );
-        assert_eq!(packages(&names(), "7.3.4+deb13").len(), 3);
+        let packages = |release| packages(&names(), release, &flavour(Target::X86_64));
+        assert_eq!(packages("6.1.0-50"), ["linux-image-6.1.0-50-cloud-amd64"]);
+        assert_eq!(packages("7.3.4+deb13").len(), 3);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     package, process,
+    target::Target,
     toolchain::{Privilege, Toolchain},
     workspace::Workspace,
 };
@@ -76,7 +77,7 @@ pub(super) fn build(
     let mut archives = cpio.finish()?;
     let image = image(workspace)?;
     archives.extend(fs::read(&image).with_context(|| format!("cannot read {}", image.display()))?);
-    Ok(Base::from_archives(archives))
+    Ok(Base::from_archives(Target::X86_64, archives))
 }
 
 fn enable(cpio: &mut Cpio, unit: &str, target: &str) -> anyhow::Result<()> {
