@@ -10,7 +10,8 @@ pub(super) const SHARE: [&str; 3] = ["5.10", "6.1", NEWEST];
 /// minutes although the processor is emulated.
 const SHARE_SUITES: [&str; 3] = [KERNEL, AUTO, REFUSALS];
 /// Labels of all guests.
-pub(crate) const ALL: [&str; 11] = [
+pub(crate) const ALL: [&str; 12] = [
+    "6.1-aarch64",
     "5.10",
     "6.1",
     "6.12",
@@ -35,8 +36,8 @@ pub(super) const AUTO: &str = "auto";
 const OWNERS: &str = "owners::";
 
 /// The live tests that a forced way to learn who accepted can change: who is named, at start as well,
-/// in every way in which a session can go.
-const HOOKED: &str = "owners:: sessions:: restart::";
+/// in every way in which a session can go, whose login it is, and whom a response ends.
+const HOOKED: &str = "owners:: sessions:: restart:: logins:: response::";
 
 /// Sessions in the tests with many of them: as many as on any machine take an emulated one minutes
 /// for each test.
