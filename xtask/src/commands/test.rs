@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::OsString,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -160,13 +161,27 @@ pub(crate) fn live(workspace: &Workspace, agent: &Agent) -> anyhow::Result<()> {
 fn soak(workspace: &Workspace, options: &SoakOptions) -> anyhow::Result<()> {
     let needs = [Need::Probe, Need::LiveTests];
     let ready = toolchain::ensure(workspace, &needs, None)?;
-    let agent = build::agent(workspace, true, ready.toolchain)?;
+    let built = build::agent(workspace, true, ready.toolchain)?;
+    let agent = Agent {
+        binary: copied(&built.binary, &workspace.target().join("soak"))?,
+        ..built
+    };
     tracefs::ensure(workspace);
     let minutes = options.minutes.to_string();
     let clock = options.set_clock.then(|| ("TELNET_TEST_CLOCK", "1".into()));
     let variables = [("TELNET_TEST_SOAK_MINUTES", minutes.into())];
     let variables = variables.into_iter().chain(clock);
     live_tests(workspace, &agent, variables, &["soak::"])
+}
+
+/// A copy of the agent, which an hour of restarts begins again whatever is built meanwhile.
+fn copied(binary: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+    let name = binary.file_name().context("a binary has a name")?;
+    let copy = folder.join(name);
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::copy(binary, &copy))
+        .with_context(|| format!("cannot copy {} to {}", binary.display(), copy.display()))?;
+    Ok(copy)
 }
 
 /// Compiled as this user, run as root, one at a time because they share that kernel. The same

@@ -23,6 +23,9 @@ const BURST: usize = 60;
 const HELD: usize = 5;
 /// Steps of plain traffic, a second each, after each fault.
 const STEPS: usize = 8;
+/// Programs that are run before anything is compared: more processes than the agent remembers, so
+/// that what these take is taken from then on.
+const PROGRAMS: usize = 4_096;
 /// How far the clock is set back and forth, in seconds: further than a rule looks back.
 const CLOCK_STEP: i64 = 15 * 60;
 /// For the alerts of a fault to arrive.
@@ -174,6 +177,7 @@ fn are_no_more(early: Holdings, late: Holdings) -> Result<()> {
 /// libtest's capture.
 fn tell(
     struck: &BTreeMap<String, usize>,
+    [early, late]: [Holdings; 2],
     subject: &Subject<'_>,
     traffic: &Traffic<'_>,
 ) -> Result<()> {
@@ -185,8 +189,8 @@ fn tell(
     let withheld = traffic.withheld()?;
     writeln!(
         io::stderr(),
-        "soak: {struck:?}; {ahead} documents dated ahead; left out, since the kernel ran no program \
-         for them: sessions with ports {withheld:?}"
+        "soak: {struck:?}; at first {early:?}, at the end {late:?}; {ahead} documents dated ahead; \
+         left out, since the kernel ran no program for them: sessions with ports {withheld:?}"
     )?;
     Ok(())
 }
@@ -199,43 +203,45 @@ fn faults_in_mixed_traffic_lose_nothing_and_leave_nothing_behind() -> Result<()>
         let mut traffic = Traffic::start(lab)?;
         let start = Instant::now();
         let mut struck = BTreeMap::new();
-        let mut pass = |leaves_it_alone: bool| {
-            let mut holdings = Vec::new();
-            for fault in FAULTS {
-                if !fault.is_allowed() || leaves_it_alone && fault.ends_the_agent() {
-                    continue;
+        let mut pass =
+            |subject: &mut Subject<'_>, traffic: &mut Traffic<'_>, leaves_it_alone: bool| {
+                let mut holdings = Vec::new();
+                for fault in FAULTS {
+                    if !fault.is_allowed() || leaves_it_alone && fault.ends_the_agent() {
+                        continue;
+                    }
+                    fault.strike(subject, traffic).with_context(|| {
+                        format!("{fault:?}, {} s after the start", start.elapsed().as_secs())
+                    })?;
+                    *struck.entry(format!("{fault:?}")).or_default() += 1;
+                    for _ in 0..STEPS {
+                        traffic.step()?;
+                        // The traffic is the pace, and nothing is waited for.
+                        thread::sleep(Duration::from_secs(1));
+                    }
+                    holdings.push(subject.holdings()?);
                 }
-                fault.strike(&mut subject, &mut traffic).with_context(|| {
-                    format!("{fault:?}, {} s after the start", start.elapsed().as_secs())
-                })?;
-                *struck.entry(format!("{fault:?}")).or_default() += 1;
-                for _ in 0..STEPS {
-                    traffic.step()?;
-                    // The traffic is the pace, and nothing is waited for.
-                    thread::sleep(Duration::from_secs(1));
-                }
-                holdings.push(subject.holdings()?);
-            }
-            least(&holdings)
-        };
+                least(&holdings)
+            };
         while start.elapsed() < time / RESTARTS_FOR {
-            pass(false)?;
+            pass(&mut subject, &mut traffic, false)?;
         }
+        traffic.run_programs(PROGRAMS)?;
         let mut held = Vec::new();
         while held.len() < 3 || start.elapsed() < time {
-            held.push(pass(true)?);
+            held.push(pass(&mut subject, &mut traffic, true)?);
         }
         settle(&subject, &traffic)?;
         subject.end()?;
         let found = differences(&subject, &traffic)?;
         ensure!(found.is_empty(), "{found:#?}");
-        tell(&struck, &subject, &traffic)?;
         let complaints = subject.search().complaints();
         ensure!(complaints.is_empty(), "{complaints:?}");
         // What the first pass fills stays full.
         let [_, early, .., late] = held.as_slice() else {
             bail!("nothing to compare: {held:?}");
         };
+        tell(&struck, [*early, *late], &subject, &traffic)?;
         are_no_more(*early, *late).with_context(|| format!("{held:?}"))
     })
 }

@@ -26,6 +26,11 @@ const ELSEWHERE: SocketAddr = SocketAddr::new(V4, 8_023);
 /// Connections elsewhere for each that a rule is about.
 const UNWANTED: usize = 20;
 
+/// Programs that run at the same time, each for this long in microseconds: long enough to be read
+/// from `/proc`, so that the agent remembers them.
+const PROGRAMS_AT_ONCE: usize = 64;
+const PROGRAM_RUNS: usize = 200_000;
+
 /// Ports that the rules are about.
 pub(super) const PORTS: [u16; 2] = [SERVER.port(), TELNETD.port()];
 
@@ -36,7 +41,6 @@ pub(super) struct Traffic<'a> {
     held: Vec<TcpStream>,
     /// How often a session was made from this port: an hour is long enough to come by one twice.
     made: BTreeMap<u16, usize>,
-    visits: u32,
     _house: House,
     _telnetd: Telnetd,
     _server: Server,
@@ -50,7 +54,6 @@ impl<'a> Traffic<'a> {
             elsewhere: lab.net.listen(ELSEWHERE)?,
             held: Vec::new(),
             made: BTreeMap::new(),
-            visits: 0,
             _telnetd: Telnetd::start_in(lab, &house, TelnetdKind::Busybox, TELNETD, &[])?,
             _house: house,
             _server: Server::start(lab, ServerKind::Threads, SERVER, 1)?,
@@ -95,12 +98,25 @@ impl<'a> Traffic<'a> {
 
     /// Somebody logs in, does something and leaves.
     pub(super) fn visit(&mut self) -> Result<()> {
+        self.log_in_for("busybox id")
+    }
+
+    /// Somebody logs in, runs at least `count` programs and leaves.
+    pub(super) fn run_programs(&mut self, count: usize) -> Result<()> {
+        let times = count.div_ceil(PROGRAMS_AT_ONCE);
+        // In a subshell, which says nothing of its jobs.
+        self.log_in_for(&format!(
+            "(for i in $(busybox seq {times}); do for j in $(busybox seq {PROGRAMS_AT_ONCE}); do \
+             busybox usleep {PROGRAM_RUNS} & done; wait; done)"
+        ))
+    }
+
+    fn log_in_for(&mut self, line: &str) -> Result<()> {
         let mut visitor = Visitor::arrive(self.lab, 0)?;
         self.count(u16::try_from(visitor.port()?)?);
         visitor.log_in()?;
-        visitor.answer("$ ", "busybox id")?;
+        visitor.answer("$ ", line)?;
         visitor.answer("$ ", "exit")?;
-        self.visits += 1;
         Ok(())
     }
 
