@@ -144,3 +144,19 @@ fn an_object_is_written_member_by_member() {
     let expected = json!({"a": "\"", "b": [1], "c": 2, "d": null, "e": 1.5, "f": {"g": "h"}});
     assert_eq!(out, expected.to_string());
 }
+
+#[test]
+fn a_byte_that_needs_an_escape_is_seen_wherever_it_stands() {
+    // Those whose neighbours could hide them or look like them.
+    for around in [' ', '!', '"', '#', '[', ']', '\u{7f}'] {
+        for byte in 0..0x80_u8 {
+            for (before, after) in (0..18).flat_map(|all| (0..=all).map(move |at| (at, all - at))) {
+                let around = |count| around.to_string().repeat(count);
+                let text = around(before) + &char::from(byte).to_string() + &around(after);
+                let mut out = String::new();
+                super::push_text(&mut out, &text);
+                assert_eq!(out, Value::from(text).to_string());
+            }
+        }
+    }
+}
