@@ -36,13 +36,14 @@ const fn is_plain_byte(byte: u8) -> bool {
 /// The same of eight bytes at once. Where a byte is below `n`, taking `n` away sets its highest bit;
 /// that can make its neighbour look lower than it is, but only where one was found already.
 const fn is_plain_word(word: [u8; 8]) -> bool {
-    const ONES: u64 = u64::MAX / 0xff;
-    const HIGHEST: u64 = ONES << 7;
-    const fn below(word: u64, n: u8) -> u64 {
-        word.wrapping_sub(ONES * n as u64) & !word & HIGHEST
+    const fn all(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
     }
-    const fn equal(word: u64, b: u8) -> u64 {
-        below(word ^ (ONES * b as u64), 1)
+    const fn below(word: u64, n: u8) -> u64 {
+        word.wrapping_sub(all(n)) & !word & all(0x80)
+    }
+    const fn equal(word: u64, byte: u8) -> u64 {
+        below(word ^ all(byte), 1)
     }
     let word = u64::from_ne_bytes(word);
     below(word, b' ') | equal(word, b'"') | equal(word, b'\\') == 0

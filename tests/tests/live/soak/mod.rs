@@ -82,7 +82,14 @@ impl Fault {
                 traffic.step()?;
             }
             Self::BadReload => subject.reload_badly()?,
-            Self::RingTooSmall => subject.without_reader(|| traffic.hold(BURST))?,
+            Self::RingTooSmall => {
+                subject.without_reader(|| traffic.hold(BURST))?;
+                settle(subject, traffic)?;
+                // Their ends alone can fill the ring buffer. A session that stays open is told once
+                // they are read, so that what comes after it has room again.
+                traffic.release();
+                traffic.hold(1)?;
+            }
             Self::ClockStep => {
                 step_clock(CLOCK_STEP)?;
                 let forth = traffic.step().and_then(|()| settle(subject, traffic));

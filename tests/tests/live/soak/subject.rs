@@ -41,6 +41,8 @@ pub(super) struct Holdings {
 pub(super) struct Subject<'a> {
     lab: &'a Lab,
     agent: Option<Agent>,
+    /// The log of the one that ended last.
+    last_log: String,
     config: PathBuf,
     search: SearchServer,
     /// Reloads of the running agent that it took, and those that it refused.
@@ -78,6 +80,7 @@ impl<'a> Subject<'a> {
         let mut subject = Self {
             lab,
             agent: None,
+            last_log: String::new(),
             config: lab.write("config.toml", &config)?,
             search: SearchServer::start(port)?,
             reloads: (0, 0),
@@ -103,6 +106,7 @@ impl<'a> Subject<'a> {
     pub(super) fn end(&mut self) -> Result<()> {
         let agent = self.agent.take().context("no agent")?;
         let ended = agent.finish()?;
+        self.last_log.clone_from(&ended.log);
         ensure!(ended.ledger()?.dropped() > 0, "no loss:\n{}", ended.log);
         Ok(())
     }
@@ -110,7 +114,8 @@ impl<'a> Subject<'a> {
     /// Ends it as the kernel does that runs out of memory.
     pub(super) fn kill(&mut self) -> Result<()> {
         let agent = self.agent.take().context("no agent")?;
-        agent.stop(Signal::KILL).map(drop)
+        self.last_log = agent.stop(Signal::KILL)?.log;
+        Ok(())
     }
 
     /// Reloads rules that are as they were.
@@ -196,9 +201,10 @@ impl<'a> Subject<'a> {
         })
     }
 
-    /// The agent's log, for messages.
+    /// The agent's log, and before it that of the one before it, for messages.
     pub(super) fn log(&self) -> String {
-        self.agent.as_ref().map_or_else(String::new, Agent::log)
+        let log = self.agent.as_ref().map_or_else(String::new, Agent::log);
+        format!("{}{log}", self.last_log)
     }
 
     fn hang_up(&self) -> Result<()> {
