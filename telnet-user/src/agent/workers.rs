@@ -128,10 +128,13 @@ impl<E: Enrich> Conveyor<E> {
                 }
                 Ok(Input::ReportFound) => {
                     let mut found = self.pipeline.take_found(&now);
-                    while !found.is_empty() {
+                    loop {
                         self.pipeline.tell_found(&mut found, &now, &mut out);
                         if !self.send(&mut out) {
                             return;
+                        }
+                        if found.is_empty() {
+                            break;
                         }
                     }
                 }

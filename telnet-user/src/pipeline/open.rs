@@ -27,21 +27,19 @@ impl<E: Enrich> Pipeline<E> {
                 .found(listing, known, filter, kept, time, &mut self.observations);
         let gone = self.enrich.gone(&missing);
         let ended = missing.iter().zip(gone).filter(|(_, is_gone)| *is_gone);
-        self.tracker.ended(ended.map(|(session, _)| session.key));
+        self.tracker.ended(ended.map(|(session, _)| session));
         self.flush(now, out);
     }
 
     /// What was found and is not known from records, to be told by [`Self::tell_found`].
     pub fn take_found(&mut self, now: &Now) -> VecDeque<Observation> {
         self.tracker.report_found(now.boot, &mut self.observations);
-        if let Some(keeper) = &mut self.memories.keeper {
-            keeper.clean_up();
-        }
         self.observations.drain(..).collect()
     }
 
-    /// Tells the first of what was found. There may be a hundred thousand, and their documents all at
-    /// once would take ten times the memory that is held for them.
+    /// Tells the first of what was found, to be called until nothing is left, and once if nothing was
+    /// found. There may be a hundred thousand, and their documents all at once would take ten times the
+    /// memory that is held for them.
     pub fn tell_found(
         &mut self,
         found: &mut VecDeque<Observation>,
@@ -50,6 +48,12 @@ impl<E: Enrich> Pipeline<E> {
     ) {
         let count = found.len().min(TOLD_AT_ONCE);
         self.observations.extend(found.drain(..count));
+        // Not before: the next run is not to take for told what is still to be told.
+        if found.is_empty()
+            && let Some(keeper) = &mut self.memories.keeper
+        {
+            keeper.clean_up();
+        }
         self.flush(now, out);
     }
 }

@@ -93,7 +93,7 @@ impl Run {
             at(9_000),
             &mut run.out,
         );
-        run.tracker.ended(ended.iter().map(|session| session.key));
+        run.tracker.ended(&ended);
         run.tracker.report_found(at(9_000), &mut run.out);
         run.keeper.clean_up();
         run.keep();

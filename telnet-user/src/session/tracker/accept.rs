@@ -50,7 +50,8 @@ impl Tracker {
         if entry.closed.is_none() {
             self.handlers.plan(key, time);
         }
-        out.extend(self.trees.accept(key, &task).map(ended));
+        let over = self.trees.accept(key, &task);
+        out.extend(over.into_iter().map(ended));
     }
 
     /// One copy for all sessions that a server accepts in a row.

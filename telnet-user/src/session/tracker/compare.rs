@@ -22,15 +22,36 @@ use crate::{
     },
 };
 
+const UNSEEN: Fact = Fact::Closed(Ending::Unseen, None);
+
 /// Differences that nothing was done about yet.
 #[derive(Debug, Default)]
 pub(super) struct Differences {
     /// The handshakes of these are over, and these are their local ends.
-    connected: Vec<(SocketKey, SocketAddr)>,
+    connected: Vec<(Compared, SocketAddr)>,
     /// The sockets of these sessions are gone.
-    ended: Vec<SocketKey>,
+    ended: Vec<Compared>,
     /// These sockets no longer listen.
     silent: Vec<Listener>,
+}
+
+/// A session as it was when the list was taken. Where sockets have no cookies, another one can have
+/// its address by the time that something is done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Compared {
+    key: SocketKey,
+    attempted: Option<BootTime>,
+    opened: Option<BootTime>,
+}
+
+impl Compared {
+    const fn of(session: &Session) -> Self {
+        Self {
+            key: session.key,
+            attempted: session.attempted,
+            opened: session.opened,
+        }
+    }
 }
 
 /// Tells which of the sockets that are listed are new, so that nothing more is asked about the others.
@@ -52,7 +73,7 @@ pub struct Known {
     listed: HashSet<u64>,
     /// The handshakes of these are over, and these are their local ends: `connect(2)` chooses a port
     /// after the change of state that a session is known from.
-    connected: Vec<(SocketKey, SocketAddr)>,
+    connected: Vec<(Compared, SocketAddr)>,
 }
 
 impl<'a> Comparison<'a> {
@@ -78,11 +99,11 @@ impl<'a> Comparison<'a> {
         let Some(entry) = self.find(seen) else {
             return passes(self.filter, seen.local, seen.remote);
         };
-        let key = entry.session.key;
         if seen.is_session && entry.state == State::Connecting {
-            self.known.connected.push((key, seen.local));
+            let connected = (Compared::of(&entry.session), seen.local);
+            self.known.connected.push(connected);
         }
-        self.known.listed.insert(key.address);
+        self.known.listed.insert(entry.session.key.address);
         false
     }
 
@@ -217,7 +238,8 @@ impl Tracker {
 
     /// The sockets of these sessions are gone, and nothing told how they ended. Reported by
     /// [`Self::report_found`], unless a record does by then.
-    pub fn ended(&mut self, gone: impl IntoIterator<Item = SocketKey>) {
+    pub fn ended<'a>(&mut self, gone: impl IntoIterator<Item = &'a Session>) {
+        let gone = gone.into_iter().map(Compared::of);
         self.differences.ended.extend(gone);
     }
 
@@ -240,11 +262,14 @@ impl Tracker {
                 .into_iter()
                 .map(|listener| found::opened(listener, time)),
         );
-        for key in ended {
-            self.report_ended(key, time, out);
+        for compared in ended {
+            if self.is_still(&compared) {
+                self.report_ended(compared.key, time, out);
+            }
         }
-        for (key, local) in connected {
-            if let Some(entry) = self.entry(key)
+        for (compared, local) in connected {
+            if self.is_still(&compared)
+                && let Some(entry) = self.entry(compared.key)
                 && entry.state == State::Connecting
             {
                 entry.session.local = local;
@@ -258,23 +283,51 @@ impl Tracker {
         }
     }
 
-    fn report_ended(&mut self, key: SocketKey, time: BootTime, out: &mut Vec<Observation>) {
+    fn is_still(&mut self, compared: &Compared) -> bool {
+        let entry = self.entry(compared.key);
+        entry.is_some_and(|entry| Compared::of(&entry.session) == *compared)
+    }
+
+    /// The session of a socket is over, and nothing told how it ended.
+    pub(super) fn report_ended(
+        &mut self,
+        key: SocketKey,
+        time: BootTime,
+        out: &mut Vec<Observation>,
+    ) {
         let Some(entry) = self.entry(key) else {
             return;
         };
-        let fact = Fact::Closed(Ending::Unseen, None);
         match entry.state {
             State::AwaitingAcceptor if entry.closed.is_some() => return,
-            State::AwaitingAcceptor => entry.closed = Some(Box::new((fact, time))),
-            // How a handshake ended is nobody's to say.
-            State::Connecting => drop(self.take(key)),
-            State::Found | State::Open => {
-                if let Some(entry) = self.take(key) {
-                    self.found.forget(&entry.session);
-                    self.end(entry.session, fact, time, out);
-                }
+            State::AwaitingAcceptor => {
+                entry.closed = Some(Box::new((UNSEEN, time)));
+                self.counters.unseen_ends += 1;
+                return;
             }
+            State::Found => found::report(entry, time, out),
+            State::Connecting | State::Open => {}
         }
+        let Some(entry) = self.take(key) else {
+            return;
+        };
+        self.found.forget(&entry.session);
+        if entry.state == State::Connecting {
+            // How a handshake ended is nobody's to say.
+            self.counters.unseen_ends += 1;
+        } else {
+            self.end_unseen(entry.session, time, out);
+        }
+    }
+
+    /// A reported session is over, and nothing told how it ended.
+    pub(super) fn end_unseen(
+        &mut self,
+        session: Session,
+        time: BootTime,
+        out: &mut Vec<Observation>,
+    ) {
+        self.end(session, UNSEEN, time, out);
         self.counters.unseen_ends += 1;
     }
 }

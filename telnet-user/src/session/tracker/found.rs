@@ -6,7 +6,7 @@ use super::{Entry, State, Tracker, observed};
 use crate::{
     clock::BootTime,
     probe::record::{Socket, SocketKey},
-    session::{Direction, Fact, Listener, Observation, Session, kept::Flow},
+    session::{Direction, Fact, Listener, Observation, Session, kept::Flow, may_equal},
 };
 
 /// Below it are numbers, no addresses of the kernel's.
@@ -98,12 +98,28 @@ impl Tracker {
         if entry.state == State::Found {
             report(&mut entry, time, out);
         }
+        self.vacate(socket.key.address, time, out);
         self.put(entry, time, out);
     }
 
-    /// Forgets a session that was found open: the kernel reported the same one from its start.
-    pub(super) fn forget_found(&mut self, socket: &Socket) {
-        self.take_found(socket);
+    /// The kernel reports the start of a session. One with these ends that was found open and not
+    /// reported yet is the same; of any other the end was not seen.
+    pub(super) fn forget_found(
+        &mut self,
+        socket: &Socket,
+        time: BootTime,
+        out: &mut Vec<Observation>,
+    ) {
+        let Some(mut entry) = self.take_found(socket) else {
+            return;
+        };
+        if entry.state == State::Found {
+            if may_equal(entry.session.key.cookie, socket.key.cookie) {
+                return;
+            }
+            report(&mut entry, time, out);
+        }
+        self.end_unseen(entry.session, time, out);
     }
 
     fn take_found(&mut self, socket: &Socket) -> Option<Box<Entry>> {

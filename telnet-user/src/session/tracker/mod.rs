@@ -264,7 +264,7 @@ impl Tracker {
             source: Attribution::Connect,
         });
         out.push(observed(&session, Fact::Attempted, time));
-        self.insert(session, State::Connecting, out);
+        self.insert(session, State::Connecting, time, out);
     }
 
     /// Reports a waiting session, with what is known by now.
@@ -306,16 +306,29 @@ impl Tracker {
         }
     }
 
-    /// Adds a session. A socket's address is free again once it is closed, so whatever stood
-    /// there is finished, and reported first if it still waited.
-    fn insert(&mut self, session: Session, state: State, out: &mut Vec<Observation>) {
-        if let Some(old) = self.sessions.get(&session.key.address) {
-            let key = old.session.key;
-            self.report(key, out);
-        }
+    /// Adds a session of which the kernel told at `time`.
+    fn insert(
+        &mut self,
+        session: Session,
+        state: State,
+        time: BootTime,
+        out: &mut Vec<Observation>,
+    ) {
+        self.vacate(session.key.address, time, out);
         let entry = Box::new(Entry::new(session, state));
         let opened = entry.session.opened.unwrap_or_default();
         self.put(entry, opened, out);
+    }
+
+    /// A socket's address is free again once it is closed, so whatever stands there when another
+    /// socket has it is finished: it is reported first if it still waited, and its end if that was
+    /// not seen.
+    fn vacate(&mut self, address: u64, time: BootTime, out: &mut Vec<Observation>) {
+        if let Some(old) = self.sessions.get(&address) {
+            let key = old.session.key;
+            self.report(key, out);
+            self.report_ended(key, time, out);
+        }
     }
 
     /// Puts an entry where its socket is looked for. The session that gives way in a full table is

@@ -37,8 +37,10 @@ impl Tracker {
     }
 
     fn established(&mut self, change: &StateChange, time: BootTime, out: &mut Vec<Observation>) {
-        self.forget_found(&change.socket);
-        let mut entry = self.take(change.socket.key).unwrap_or_else(|| {
+        self.forget_found(&change.socket, time, out);
+        let key = change.socket.key;
+        let connecting = self.is_connecting(key).then(|| self.take(key)).flatten();
+        let mut entry = connecting.unwrap_or_else(|| {
             let session = new_session(&change.socket, Direction::Egress);
             Box::new(Entry::new(session, State::Connecting))
         });
@@ -48,11 +50,11 @@ impl Tracker {
         session.opened = Some(time);
         out.push(observed(session, Fact::Established, time));
         out.extend(entry.told_protocol());
-        self.insert(entry.session, State::Open, out);
+        self.insert(entry.session, State::Open, time, out);
     }
 
     fn accepted(&mut self, socket: &Socket, time: BootTime, out: &mut Vec<Observation>) {
-        self.forget_found(socket);
+        self.forget_found(socket, time, out);
         let mut session = new_session(socket, Direction::Ingress);
         session.opened = Some(time);
         // Now: by the time the session is reported the listener may be gone.
@@ -64,7 +66,7 @@ impl Tracker {
             .and_then(|index| self.accepts.remove(index));
         let key = session.key;
         let is_attributed = early.is_some();
-        self.insert(session, State::AwaitingAcceptor, out);
+        self.insert(session, State::AwaitingAcceptor, time, out);
         if let Some(early) = early {
             self.join(key, early.accept, time, out);
         }

@@ -114,6 +114,11 @@ impl Family {
         self.activity
     }
 
+    /// Its processes.
+    pub(super) fn pids(&self) -> impl Iterator<Item = u32> {
+        self.people.keys().copied()
+    }
+
     pub(super) const fn is_confirmed(&self) -> bool {
         self.handler.is_some()
     }

@@ -71,8 +71,19 @@ impl Trees {
         }
     }
 
-    /// `acceptor` has a session. Returns the end of a session that nobody follows any longer.
-    pub(super) fn accept(&mut self, key: SocketKey, acceptor: &Arc<Task>) -> Option<End> {
+    /// `acceptor` has a session. Returns the ends of sessions that nobody follows any longer: of one
+    /// that gave way, and of one whose socket had the same address, where sockets have no cookies.
+    pub(super) fn accept(&mut self, key: SocketKey, acceptor: &Arc<Task>) -> Vec<End> {
+        let before = self.families.remove(&key);
+        if let Some(family) = &before {
+            self.is_served_by(family.acceptor().pid, key);
+            self.closing.retain(|(_, closing)| *closing != key);
+            for pid in family.pids() {
+                if self.of(pid) == Some(key) {
+                    self.members.remove(&pid);
+                }
+            }
+        }
         let queue = self.unserved.entry(acceptor.pid).or_default();
         if queue.len() >= MAX_UNSERVED {
             queue.pop_front();
@@ -80,7 +91,8 @@ impl Trees {
         queue.push_back(key);
         let family = Box::new(Family::new(key, acceptor));
         let evicted = self.families.insert(key, family);
-        evicted.and_then(|mut family| family.take_end())
+        let over = before.into_iter().chain(evicted);
+        over.filter_map(|mut family| family.take_end()).collect()
     }
 
     /// A tracked process made a child.
@@ -232,9 +244,12 @@ impl Trees {
 
     /// No child of the acceptor is taken for this session's any more.
     fn is_served(&mut self, key: SocketKey) {
-        let Some(acceptor) = self.families.get(&key).map(|family| family.acceptor().pid) else {
-            return;
-        };
+        if let Some(family) = self.families.get(&key) {
+            self.is_served_by(family.acceptor().pid, key);
+        }
+    }
+
+    fn is_served_by(&mut self, acceptor: u32, key: SocketKey) {
         if let Some(queue) = self.unserved.get_mut(&acceptor) {
             queue.retain(|waiting| *waiting != key);
             if queue.is_empty() {

@@ -27,7 +27,7 @@ fn with_sessions(count: u64) -> Tracker {
 fn compare(tracker: &mut Tracker, listing: Listing, meanwhile: Vec<KernelEvent>) -> Vec<String> {
     let mut out = Vec::new();
     let gone = take_in(tracker, listing, &all(), at(500), &mut out);
-    tracker.ended(gone.iter().map(|session| session.key));
+    tracker.ended(&gone);
     for event in meanwhile {
         push(tracker, 400, event, &mut out);
     }
@@ -244,4 +244,53 @@ fn a_listener_that_came_or_went_unseen_is_told() {
     let told = compare(&mut tracker, list(), Vec::new());
     assert_eq!(told, ["not listening", "listening"]);
     assert_eq!(compare(&mut tracker, list(), Vec::new()), [""; 0]);
+}
+
+/// A freed socket's address is used again at once, and without cookies nothing else tells which it is.
+fn without_cookie(id: u64) -> Socket {
+    let mut socket = socket(1);
+    socket.key.cookie = None;
+    socket
+        .remote
+        .set_port(40_000 + u16::try_from(id).expect("small"));
+    socket
+}
+
+#[test]
+fn what_is_at_the_address_of_one_that_is_gone_goes_on() {
+    let opening = |id, pid| {
+        [
+            state(without_cookie(id), SynRecv, Established),
+            accept_of(without_cookie(id), pid),
+        ]
+    };
+    let mut tracker = Tracker::new(Limits::default());
+    for event in opening(1, 7) {
+        push(&mut tracker, 1, event, &mut Vec::new());
+    }
+    let mut meanwhile = vec![state(without_cookie(1), LastAck, Close)];
+    meanwhile.extend(opening(2, 8));
+    let told = compare(&mut tracker, listing(Vec::new()), meanwhile);
+    assert_eq!(
+        told,
+        ["fin Some(false) by Some(7)", "accepted by Some(8)"],
+        "the second was opened after the list was taken"
+    );
+    assert_eq!(tracker.counters(), Counters::default());
+    // Nothing tells of it at the next comparison.
+    let told = compare(&mut tracker, listing(Vec::new()), Vec::new());
+    assert_eq!(told, ["unseen end by Some(8)"]);
+}
+
+#[test]
+fn a_handshake_at_the_address_of_another_is_not_over() {
+    let connect = |id| KernelEvent::Connect(without_cookie(id), task(7));
+    let mut tracker = Tracker::new(Limits::default());
+    push(&mut tracker, 1, connect(1), &mut Vec::new());
+    let mut session = new_session(&without_cookie(1), Direction::Egress);
+    session.key.address = 0;
+    let listed = Found::Session(Box::new(session));
+    let meanwhile = vec![state(without_cookie(1), SynSent, Close), connect(2)];
+    let told = compare(&mut tracker, listing(vec![listed]), meanwhile);
+    assert_eq!(told, ["failed None by Some(7)", "attempted by Some(7)"]);
 }

@@ -123,3 +123,27 @@ fn a_listener_found_at_start_is_known_by_its_cookie() {
     tracker.report_found(at(2), &mut out);
     assert_eq!(words(&out), ["listening", "not listening"]);
 }
+
+#[test]
+fn the_end_of_one_whose_ports_are_used_again_is_told() {
+    let mut tracker = Tracker::new(Limits::default());
+    let mut out = Vec::new();
+    let list = listing(vec![found(1), found(2)]);
+    take_in(&mut tracker, list, &all(), at(0), &mut out);
+    // Before what was found is reported, and after it.
+    let again = |id, cookie| {
+        let mut socket = socket(id);
+        socket.key = SocketKey {
+            address: 0x2000 + id,
+            cookie: Some(cookie),
+        };
+        state(socket, SynRecv, Established)
+    };
+    tracker.push(record(1, again(1, 11)), &mut out);
+    assert_eq!(words(&out), ["accepted by None", "unseen end by None"]);
+    out.clear();
+    tracker.report_found(at(2), &mut out);
+    tracker.push(record(3, again(2, 12)), &mut out);
+    assert_eq!(words(&out), ["accepted by None", "unseen end by None"]);
+    assert_eq!(tracker.counters().unseen_ends, 2);
+}

@@ -238,3 +238,49 @@ fn a_child_on_its_way_to_exec_is_not_taken_for_the_handler() {
         ["login Started", "sh Started", "logged in by Some(7)"]
     );
 }
+
+/// A kernel without cookies tells sockets apart by their address alone, which is free again at once.
+#[test]
+fn an_end_that_waits_for_processes_is_told_when_the_address_is_used_again() {
+    let mut first = socket(1);
+    first.key.cookie = None;
+    let mut second = first.clone();
+    second.remote.set_port(50_000);
+    let stdin = Some(first.key.address);
+    let (out, _) = run_until(
+        vec![
+            (1, state(first.clone(), SynRecv, Established)),
+            (2, accept_of(first.clone(), 7)),
+            (3, fork(child(8, 7))),
+            (4, run_as(8, 7, "telnetd", "telnetd", stdin)),
+            (5, fork(child(9, 8))),
+            (6, run_as(9, 8, "miner", "./miner -q", None)),
+            (20, state(first, LastAck, Close)),
+            (21, exit(8, ExitStatus::Code(0))),
+            (22, state(second.clone(), SynRecv, Established)),
+            (23, accept_of(second, 17)),
+            (24, fork(child(18, 17))),
+            (25, run_as(18, 17, "telnetd", "telnetd", stdin)),
+            (26, run_as(9, 8, "more", "./more", None)),
+        ],
+        1_000,
+    );
+    let ends: Vec<_> = out
+        .iter()
+        .filter_map(|observation| match observation {
+            Observation::Session {
+                session,
+                fact: Fact::Closed(..),
+                ..
+            } => Some(session),
+            _ => None,
+        })
+        .collect();
+    let [end] = ends.as_slice() else {
+        panic!("{:?}", words(&out));
+    };
+    let survivors: Vec<u32> = end.activity.survivors.iter().map(|it| it.pid).collect();
+    assert_eq!((end.remote.port(), survivors), (40_001, vec![9]));
+    // What is left of the first is not of the second.
+    assert!(!words(&out).iter().any(|word| word.starts_with("more")));
+}
