@@ -368,3 +368,6 @@ impl<E: Enrich> Pipeline<E> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
