@@ -48,8 +48,8 @@ impl ConfigArgs {
     }
 }
 
-/// Loads the rules of `config`, and what an agent that runs with them has beside them. Root's agent
-/// takes none that others could change. Problems are on standard error by then.
+/// Loads the rules of `config`, and what an agent that runs with them has beside them. With `trusted`
+/// none that others than root and this user could change. Problems are on standard error by then.
 pub(super) fn report(config: &Config, trusted: bool, runs: bool) -> LoadReport {
     let rules = &config.rules;
     let options = crate::rules::Options {
@@ -76,9 +76,10 @@ pub(super) fn report(config: &Config, trusted: bool, runs: bool) -> LoadReport {
     report
 }
 
-/// [`report`] for a run as this user; `None` when a problem is an error.
+/// [`report`] for a run as this user, which under the service is not root; `None` when a problem is
+/// an error.
 pub(super) fn rules(config: &Config) -> Option<Rules> {
-    let report = report(config, rustix::process::geteuid().is_root(), true);
+    let report = report(config, true, true);
     (!report.has_errors()).then_some(Rules {
         rules: report.rules,
     })

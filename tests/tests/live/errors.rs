@@ -1,6 +1,7 @@
 //! What a user meets when something is wrong: an exit code and a sentence.
 
 use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -86,6 +87,22 @@ fn an_ordinary_user_is_told_what_is_not_permitted() -> Result<()> {
             .gid(lab::NOBODY)
             .current_dir(lab.dir());
         must_fail(&mut command, &[3], &["root"]).map(drop)
+    })
+}
+
+#[test]
+fn rules_that_others_may_write_are_refused_by_whichever_user_runs_it() -> Result<()> {
+    lab::live(|lab| {
+        let agent = lab.agent_for_anybody()?;
+        let rules = lab.write("rules.toml", &super::rule_file("destination.port:23"))?;
+        fs::set_permissions(&rules, fs::Permissions::from_mode(0o666))?;
+        for user in [0, lab::NOBODY] {
+            let args = [OsStr::new("--rules"), rules.as_os_str()];
+            let mut command = run_command(lab, &agent, args);
+            command.uid(user).gid(user).current_dir(lab.dir());
+            must_fail(&mut command, &[1], &["rules.toml", "by others", "chmod"])?;
+        }
+        Ok(())
     })
 }
 

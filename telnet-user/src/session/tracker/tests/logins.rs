@@ -267,13 +267,17 @@ fn an_end_that_waits_for_processes_is_told_when_the_address_is_used_again() {
     );
     let ends: Vec<_> = out
         .iter()
-        .filter_map(|observation| match observation {
-            Observation::Session {
+        .filter_map(|observation| {
+            if let Observation::Session {
                 session,
                 fact: Fact::Closed(..),
                 ..
-            } => Some(session),
-            _ => None,
+            } = observation
+            {
+                Some(session)
+            } else {
+                None
+            }
         })
         .collect();
     let [end] = ends.as_slice() else {
