@@ -15,6 +15,9 @@ use crate::probe::Ledger;
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// Least time between two comparisons, which list all sockets of the host.
 const COMPARE_EVERY: Duration = Duration::from_secs(10);
+/// And so many times as long as the last one took: whoever makes records get lost on purpose does not
+/// keep the agent comparing.
+const COMPARE_SHARE: u32 = 10;
 /// From the first record after a comparison to the next one, when no loss was counted.
 const COMPARE_ANYWAY: Duration = Duration::from_secs(30);
 /// On a host where a comparison takes long, it is made so much less often than that: one part of
@@ -73,9 +76,8 @@ impl Repair {
         self.look = None;
         let losses = losses(ledger);
         let cause = if losses > self.answered {
-            let earliest = self
-                .compared
-                .and_then(|last| last.checked_add(COMPARE_EVERY));
+            let pause = COMPARE_EVERY.max(self.took.saturating_mul(COMPARE_SHARE));
+            let earliest = self.compared.and_then(|last| last.checked_add(pause));
             if let Some(earliest) = earliest.filter(|earliest| *earliest > now) {
                 self.look = Some(earliest);
                 return None;
@@ -127,6 +129,26 @@ mod tests {
         for (seconds, missed, expected) in needed {
             assert_eq!(at(seconds, missed), expected, "after {seconds} s");
         }
+    }
+
+    #[test]
+    fn losses_do_not_make_one_long_comparison_follow_another() {
+        let start = Instant::now();
+        let mut repair = Repair::default();
+        let mut missed = 0;
+        let mut at = |repair: &mut Repair, seconds| {
+            missed += 1;
+            let ledger = Ledger {
+                missed,
+                ..Ledger::default()
+            };
+            repair.is_needed(&ledger, start + Duration::from_secs(seconds))
+        };
+        assert_eq!(at(&mut repair, 0), Some(Cause::Loss));
+        repair.took(Duration::from_secs(12));
+        assert_eq!(at(&mut repair, 13), None);
+        assert_eq!(at(&mut repair, 119), None);
+        assert_eq!(at(&mut repair, 120), Some(Cause::Loss));
     }
 
     #[tokio::test(start_paused = true)]

@@ -125,7 +125,7 @@ struct KeptListener {
 #[derive(Debug, Default)]
 pub struct Kept {
     sessions: HashMap<Flow, KeptSession>,
-    listeners: Vec<KeptListener>,
+    listeners: HashMap<SocketAddr, Vec<KeptListener>>,
     /// Lines in the file; absent when it is of no use to this run.
     lines: Option<usize>,
 }
@@ -194,7 +194,12 @@ impl Kept {
             Line::Closed(flow) => {
                 self.sessions.remove(&flow);
             }
-            Line::Listening(listener) => self.listeners.push(listener),
+            Line::Listening(listener) => {
+                self.listeners
+                    .entry(listener.local)
+                    .or_default()
+                    .push(listener);
+            }
             Line::Silent(silent) => {
                 self.listener(silent.netns, silent.local, silent.key);
             }
@@ -251,12 +256,11 @@ impl Kept {
         local: SocketAddr,
         key: SocketKey,
     ) -> Option<KeptListener> {
-        let index = self.listeners.iter().position(|kept| {
-            may_equal(kept.netns, netns)
-                && kept.local == local
-                && may_equal(kept.key.cookie, key.cookie)
+        let there = self.listeners.get_mut(&local)?;
+        let index = there.iter().position(|kept| {
+            may_equal(kept.netns, netns) && may_equal(kept.key.cookie, key.cookie)
         })?;
-        Some(self.listeners.swap_remove(index))
+        Some(there.swap_remove(index))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     probe::{filter::Filter, record::SocketKey},
     session::{
         Direction, Ending, Fact, Found, Listener, Listing, Observation, Seen, Session, kept::Kept,
-        may_equal,
+        listeners::Places, may_equal,
     },
 };
 
@@ -63,6 +63,8 @@ pub struct Comparison<'a> {
     /// For lists and kernels that tell no cookies.
     by_ends: OnceCell<HashMap<(SocketAddr, SocketAddr), Vec<u64>>>,
     have_cookies: bool,
+    /// For so many listeners more.
+    room: usize,
     known: Known,
 }
 
@@ -87,6 +89,7 @@ impl<'a> Comparison<'a> {
             filter,
             by_cookie,
             by_ends: OnceCell::new(),
+            room: tracker.listeners.room(),
             known: Known::default(),
         }
     }
@@ -94,7 +97,7 @@ impl<'a> Comparison<'a> {
     /// Whether a listed socket passes the filter and is none of the tracked sessions and listeners.
     pub fn is_new(&mut self, seen: &Seen) -> bool {
         if seen.is_listening {
-            return !self.knows_listener(seen);
+            return self.is_new_listener(seen);
         }
         let Some(entry) = self.find(seen) else {
             return passes(self.filter, seen.local, seen.remote);
@@ -112,13 +115,17 @@ impl<'a> Comparison<'a> {
         self.known
     }
 
-    fn knows_listener(&self, seen: &Seen) -> bool {
+    /// What there is no room for is not taken in, so nobody need look for who holds it.
+    fn is_new_listener(&mut self, seen: &Seen) -> bool {
         let key = SocketKey {
             address: 0,
             cookie: seen.cookie,
         };
-        let mut listeners = self.tracker.listeners.all();
-        listeners.any(|known| known.is_socket(key, seen.netns, seen.local))
+        let is_new = self.room > 0
+            && self.filter.listens(seen.local.port())
+            && !self.tracker.listeners.knows(key, seen.netns, seen.local);
+        self.room -= usize::from(is_new);
+        is_new
     }
 
     fn find(&self, seen: &Seen) -> Option<&'a Entry> {
@@ -186,12 +193,13 @@ impl Tracker {
         time: BootTime,
         out: &mut Vec<Observation>,
     ) -> Vec<Session> {
-        let before: Vec<Listener> = self.listeners.all().cloned().collect();
         self.found.reserve(kept.addresses());
         self.differences.connected.extend(known.connected);
         let (mut listeners, mut sessions) = (Vec::new(), Vec::new());
         for found in mem::take(&mut listing.found) {
             match found {
+                // One for whose port only outbound sessions are wanted is none of the probe's.
+                Found::Listener(listener) if !filter.listens(listener.local.port()) => {}
                 Found::Listener(mut listener) => {
                     kept.complete_listener(&mut listener);
                     listeners.push(listener);
@@ -202,15 +210,16 @@ impl Tracker {
                 }
             }
         }
-        self.differences
-            .silent
-            .extend(before.into_iter().filter(|known| {
-                filter.listens(known.local.port())
-                    && listing.covers(known.netns)
-                    && !listeners
-                        .iter()
-                        .any(|listener| known.is_same_socket(listener))
-            }));
+        let mut places = Places::default();
+        for (number, listener) in (0..).zip(&listeners) {
+            places.add(number, listener);
+        }
+        let silent = self.listeners.all().filter(|known| {
+            filter.listens(known.local.port())
+                && listing.covers(known.netns)
+                && places.find(known.key, known.netns, known.local).is_none()
+        });
+        self.differences.silent.extend(silent.cloned());
         for listener in listeners {
             self.listeners.found(listener);
         }

@@ -64,7 +64,7 @@ impl Tracker {
             self.found.next += 1;
             session.key.address = self.found.next;
         }
-        session.owners.listener = session.came_through(self.listeners.all());
+        session.owners.listener = self.listeners.owner_of(&session);
         self.track_found(session, State::Found, time, out);
     }
 

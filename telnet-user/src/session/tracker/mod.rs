@@ -60,6 +60,9 @@ pub struct Counters {
     pub evicted_sessions: u64,
     /// Listening sockets that gave way to newer ones.
     pub evicted_listeners: u64,
+    /// Listening sockets that were found and not taken in, the table being full: once for each list
+    /// that has them.
+    pub refused_listeners: u64,
     /// Accept records for which no session came.
     pub unmatched_accepts: u64,
     /// Sessions whose end was not seen, since no agent ran or the record was lost: their closing
@@ -234,6 +237,7 @@ impl Tracker {
         Counters {
             evicted_sessions: self.sessions.evicted(),
             evicted_listeners: self.listeners.evicted(),
+            refused_listeners: self.listeners.refused(),
             ..self.counters
         }
     }
@@ -248,7 +252,7 @@ impl Tracker {
 
     /// How many sessions and listening sockets are known now.
     pub fn known(&self) -> usize {
-        self.sessions.values().len() + self.listeners.all().count()
+        self.sessions.values().len() + self.listeners.len()
     }
 
     /// Sockets listening now.
@@ -281,7 +285,7 @@ impl Tracker {
         let mut session = entry.session.clone();
         if session.owners.listener.is_none() {
             // Of several that share the address the acceptor tells which one it was.
-            session.owners.listener = session.came_through(self.listeners.all());
+            session.owners.listener = self.listeners.owner_of(&session);
         }
         let opened = session.opened.unwrap_or_default();
         out.push(observed(&session, Fact::Accepted, opened));

@@ -58,7 +58,7 @@ impl Tracker {
         let mut session = new_session(socket, Direction::Ingress);
         session.opened = Some(time);
         // Now: by the time the session is reported the listener may be gone.
-        session.owners.listener = session.came_through(self.listeners.all());
+        session.owners.listener = self.listeners.owner_of(&session);
         let early = self
             .accepts
             .iter()
@@ -115,7 +115,7 @@ impl Tracker {
             return;
         }
         let mut session = new_session(&change.socket, Direction::Ingress);
-        session.owners.listener = session.came_through(self.listeners.all());
+        session.owners.listener = self.listeners.owner_of(&session);
         let error = change.socket.error;
         out.push(observed(&session, Fact::Failed(Failure { error }), time));
     }

@@ -1,134 +1,13 @@
-//! Listening sockets on monitored ports.
+//! Which listening socket a session came in through, and whose that is.
 
-use std::{net::SocketAddr, sync::Arc};
+use crate::session::{Listener, Owner, Owners, Session, may_equal};
 
-use super::{Attribution, Listener, Owner, Owners, Session, may_equal, table::Table};
-use crate::{
-    clock::BootTime,
-    probe::record::{Socket, SocketKey, Task},
-};
-
-/// The listening sockets known now.
-#[derive(Debug)]
-pub(super) struct Listeners {
-    table: Table<u64, Listener>,
-    /// Found listening; the addresses of their sockets are not known.
-    found: Vec<FoundListener>,
-}
-
-#[derive(Debug)]
-struct FoundListener {
-    listener: Listener,
-    reported: bool,
-}
-
-impl Listeners {
-    pub(super) fn new(capacity: usize) -> Self {
-        Self {
-            table: Table::new(capacity),
-            found: Vec::new(),
-        }
-    }
-
-    /// A socket was found listening.
-    pub(super) fn found(&mut self, listener: Listener) {
-        if !self.all().any(|known| known.is_same_socket(&listener)) {
-            self.found.push(FoundListener {
-                listener,
-                reported: false,
-            });
-        }
-    }
-
-    /// Takes out the one that this is, if it is still known.
-    pub(super) fn remove(&mut self, gone: &Listener) -> Option<Listener> {
-        let address = gone.key.address;
-        if self
-            .table
-            .get(&address)
-            .is_some_and(|known| known.is_same_socket(gone))
-        {
-            return self.table.remove(&address);
-        }
-        let mut found = self.found.iter();
-        let index = found.position(|found| found.listener.is_same_socket(gone))?;
-        Some(self.found.swap_remove(index).listener)
-    }
-
-    /// Those found that were not returned by this before.
-    pub(super) fn unreported(&mut self) -> Vec<Listener> {
-        let new = self.found.iter_mut().filter(|found| !found.reported);
-        new.map(|found| {
-            found.reported = true;
-            found.listener.clone()
-        })
-        .collect()
-    }
-
-    /// A task called listen(2).
-    pub(super) fn open(&mut self, socket: &Socket, task: Task, time: BootTime) -> Listener {
-        let listener = Listener {
-            key: socket.key,
-            netns: socket.netns,
-            local: socket.local,
-            opened: Some(time),
-            preexisting: false,
-            reported: false,
-            owner: Some(Owner {
-                task: Arc::new(task),
-                source: Attribution::Listen,
-            }),
-        };
-        // The list of open sockets may have it too; the kernel knows it from its start.
-        self.take_found(socket);
-        self.table.insert(socket.key.address, listener.clone());
-        listener
-    }
-
-    /// The socket no longer listens.
-    pub(super) fn close(&mut self, socket: &Socket) -> Option<Listener> {
-        self.table
-            .remove(&socket.key.address)
-            .or_else(|| self.take_found(socket))
-    }
-
-    /// The one of those found that this socket is.
-    fn take_found(&mut self, socket: &Socket) -> Option<Listener> {
-        let index = self.found.iter().position(|found| {
-            let listener = &found.listener;
-            listener.is_socket(socket.key, socket.netns, socket.local)
-        })?;
-        Some(self.found.swap_remove(index).listener)
-    }
-
-    /// All of them.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Listener> {
-        let found = self.found.iter().map(|found| &found.listener);
-        self.table.values().chain(found)
-    }
-
-    /// How many gave way since the table was full.
-    pub(super) const fn evicted(&self) -> u64 {
-        self.table.evicted()
-    }
-}
-
-impl Listener {
-    pub(super) fn is_same_socket(&self, other: &Self) -> bool {
-        self.is_socket(other.key, other.netns, other.local)
-    }
-
-    /// By cookie, or by address where the kernel has none.
-    pub(super) fn is_socket(&self, key: SocketKey, netns: Option<u32>, local: SocketAddr) -> bool {
-        match (self.key.cookie, key.cookie) {
-            (Some(known), Some(cookie)) => known == cookie,
-            _ => may_equal(self.netns, netns) && self.local == local,
-        }
-    }
-}
+/// Most sockets of one address that are told apart: servers that share one have a socket for each
+/// processor, and each connection asks.
+const MAX_SHARERS: usize = 256;
 
 /// The owner of the listener that `session` came in through, if it is certain.
-pub(super) fn owner_for<'a>(
+pub(in crate::session) fn owner_for<'a>(
     session: &Session,
     listeners: impl Iterator<Item = &'a Listener>,
 ) -> Option<&'a Owner> {
@@ -143,6 +22,9 @@ pub(super) fn owner_for<'a>(
             owners.clear();
         }
         if closest == Some(closeness) {
+            if owners.len() == MAX_SHARERS {
+                return None;
+            }
             owners.push(listener.owner.as_ref());
         }
     }
@@ -195,8 +77,13 @@ fn is_same(left: &Owner, right: &Owner) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::session::Direction;
+    use crate::{
+        probe::record::{SocketKey, Task},
+        session::{Attribution, Direction},
+    };
 
     fn owner(pid: u32) -> Owner {
         let task = Task {
