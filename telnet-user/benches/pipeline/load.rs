@@ -274,8 +274,9 @@ impl Enrich for Facing {
 
     fn inherit(&mut self, _child: &Task) {}
 
-    fn holders(&mut self, checks: &[Check]) -> Option<Vec<Vec<u32>>> {
-        Some(vec![Vec::new(); checks.len()])
+    fn holders(&mut self, checks: &dyn Fn() -> Vec<Check>) -> Option<Vec<(Check, Vec<u32>)>> {
+        let checks = checks().into_iter();
+        Some(checks.map(|check| (check, Vec::new())).collect())
     }
 
     fn envelope(&self) -> Map<String, Value> {

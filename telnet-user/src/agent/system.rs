@@ -159,8 +159,12 @@ impl Enrich for System {
         self.enricher.inherit(child);
     }
 
-    fn holders(&mut self, checks: &[Check]) -> Option<Vec<Vec<u32>>> {
-        self.looks.run(|| self.enricher.holders(checks))
+    fn holders(&mut self, checks: &dyn Fn() -> Vec<Check>) -> Option<Vec<(Check, Vec<u32>)>> {
+        self.looks.run(|| {
+            let checks = checks();
+            let holders = self.enricher.holders(&checks);
+            checks.into_iter().zip(holders).collect()
+        })
     }
 
     fn envelope(&self) -> Map<String, Value> {

@@ -51,8 +51,9 @@ pub trait Enrich {
     /// Takes in that a process made this child, which until exec is what its parent is.
     fn inherit(&mut self, child: &Task);
 
-    /// For each check, which of its candidates hold the socket; none as with [`Self::find_owners`].
-    fn holders(&mut self, checks: &[Check]) -> Option<Vec<Vec<u32>>>;
+    /// Each of `checks`, and which of its candidates hold the socket. None as with
+    /// [`Self::find_owners`], and then nobody makes the checks either.
+    fn holders(&mut self, checks: &dyn Fn() -> Vec<Check>) -> Option<Vec<(Check, Vec<u32>)>>;
 
     /// What is the same in all documents of this host: `host.*`, `agent.*` and `ecs.*`.
     fn envelope(&self) -> Map<String, Value>;

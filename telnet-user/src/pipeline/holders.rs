@@ -12,20 +12,23 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 impl<E: Enrich> Pipeline<E> {
     /// Finds out who serves the sessions accepted a moment ago.
     pub(super) fn check_handlers(&mut self, now: &Now) {
-        let checks = self.tracker.checks(now.boot);
-        if checks.is_empty() {
+        let due = self.tracker.due(now.boot);
+        if due.is_empty() {
             return;
         }
-        let Some(holders) = self.enrich.holders(&checks) else {
-            self.tracker.put_off_looks(checks.len());
+        // Made only if there is time for them: thousands of processes may be candidates.
+        let checks = || self.tracker.checks(&due, now.boot);
+        let Some(checked) = self.enrich.holders(&checks) else {
+            self.tracker.put_off_looks(due.len());
             return;
         };
         let mut handed_on = Vec::new();
-        for (check, holders) in checks.iter().zip(&holders) {
+        for (check, holders) in checked {
             if holders.is_empty() {
                 handed_on.extend(self.tracker.session(check.key).cloned());
             } else {
-                self.tracker.settle(check, holders, &mut self.observations);
+                self.tracker
+                    .settle(&check, &holders, &mut self.observations);
             }
         }
         if handed_on.is_empty() {

@@ -92,7 +92,7 @@ impl Enrich for Host {
 
     fn inherit(&mut self, _child: &Task) {}
 
-    fn holders(&mut self, _checks: &[Check]) -> Option<Vec<Vec<u32>>> {
+    fn holders(&mut self, _checks: &dyn Fn() -> Vec<Check>) -> Option<Vec<(Check, Vec<u32>)>> {
         None
     }
 

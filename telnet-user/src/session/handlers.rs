@@ -7,7 +7,7 @@
 //! not come to exec, and its parent holds the socket too, it may be anybody's: a server that serves
 //! many sessions forks a child for each, and each child has copies of the sockets of all others.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{Attribution, Owner, Session, table::Table};
 use crate::{
@@ -15,18 +15,8 @@ use crate::{
     probe::record::{SocketKey, Task},
 };
 
-/// When holders are looked up, after the accept.
-const CHECKS: [Duration; 4] = [
-    Duration::from_millis(20),
-    Duration::from_millis(250),
-    Duration::from_secs(1),
-    Duration::from_secs(3),
-];
 /// A child that has not come to exec for this long is not going to: it serves by itself.
 const EXEC_PATIENCE: Duration = Duration::from_secs(2);
-/// Most checks done at once, so that a flood of sessions does not keep the pipeline from records.
-const CHECKS_AT_ONCE: usize = 64;
-
 /// A look at who holds a session's socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
@@ -49,21 +39,10 @@ pub struct Candidate {
     pub is_settled: bool,
 }
 
-/// A look that is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Due {
-    pub(super) key: SocketKey,
-    /// When the session was accepted.
-    pub(super) accepted: BootTime,
-    /// None follows.
-    pub(super) is_last: bool,
-}
-
-/// Descendants of acceptors, and the checks that are planned.
+/// Descendants of acceptors.
 #[derive(Debug)]
 pub(super) struct Handlers {
     processes: Table<u32, Process>,
-    planned: BTreeSet<Planned>,
 }
 
 #[derive(Debug)]
@@ -74,20 +53,10 @@ struct Process {
     has_program: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Planned {
-    due: BootTime,
-    address: u64,
-    cookie: Option<u64>,
-    accepted: BootTime,
-    step: usize,
-}
-
 impl Handlers {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             processes: Table::new(capacity),
-            planned: BTreeSet::new(),
         }
     }
 
@@ -115,74 +84,16 @@ impl Handlers {
         self.processes.remove(&pid);
     }
 
-    /// Plans the checks of a session accepted at `time`.
-    pub(super) fn plan(&mut self, key: SocketKey, time: BootTime) {
-        self.plan_step(key, time, time, 0);
-    }
-
-    /// `last` is when the step before was done: looks that are late are still apart.
-    fn plan_step(&mut self, key: SocketKey, accepted: BootTime, last: BootTime, step: usize) {
-        if let Some(&delay) = CHECKS.get(step) {
-            let before = step.checked_sub(1).and_then(|step| CHECKS.get(step));
-            let pause = delay.saturating_sub(before.copied().unwrap_or_default());
-            self.planned.insert(Planned {
-                due: accepted.plus(delay).max(last.plus(pause)),
-                address: key.address,
-                cookie: key.cookie,
-                accepted,
-                step,
-            });
-        }
-    }
-
-    /// When the next check is due.
-    pub(super) fn deadline(&self) -> Option<BootTime> {
-        self.planned.first().map(|planned| planned.due)
-    }
-
-    /// The sockets whose check is due; each is planned again until its last check.
-    pub(super) fn due(&mut self, now: BootTime) -> Vec<Due> {
-        let mut due = Vec::new();
-        while due.len() < CHECKS_AT_ONCE
-            && let Some(planned) = self.planned.first().copied()
-            && planned.due <= now
-        {
-            self.planned.remove(&planned);
-            let key = SocketKey {
-                address: planned.address,
-                cookie: planned.cookie,
-            };
-            let next = planned.step + 1;
-            self.plan_step(key, planned.accepted, now, next);
-            due.push(Due {
-                key,
-                accepted: planned.accepted,
-                is_last: next == CHECKS.len(),
-            });
-        }
-        due
-    }
-
-    /// The check of a session, unless its handler was seen in the kernel.
-    pub(super) fn check(
-        &self,
-        session: &Session,
-        accepted: BootTime,
-        now: BootTime,
-    ) -> Option<Check> {
-        if let Some(handler) = &session.owners.handler
-            && handler.source == Attribution::Exec
-        {
-            return None;
-        }
+    /// Who may hold the socket of a session that was accepted then.
+    pub(super) fn check(&self, session: &Session, accepted: BootTime, now: BootTime) -> Check {
         let acceptor = session.owners.acceptor.as_ref();
-        Some(Check {
+        Check {
             key: session.key,
             inode: session.inode.unwrap_or_default(),
             candidates: acceptor.map_or_else(Vec::new, |acceptor| {
                 self.candidates(&acceptor.task, accepted, now)
             }),
-        })
+        }
     }
 
     fn candidates(
@@ -333,55 +244,5 @@ mod tests {
             let chosen = choose(&candidates, holders).map(|owner| owner.task.pid);
             assert_eq!(chosen, expected, "{settled:?} {holders:?}");
         }
-    }
-
-    #[test]
-    fn late_looks_are_apart() {
-        let mut handlers = Handlers::new(16);
-        let key = SocketKey {
-            address: 1,
-            cookie: None,
-        };
-        handlers.plan(key, BootTime::from_nanos(0));
-        let late = BootTime::from_nanos(0).plus(Duration::from_mins(1));
-        let mut now = late;
-        let mut pauses = Vec::new();
-        for number in 1..=CHECKS.len() {
-            let due = handlers.due(now);
-            assert_eq!(due.len(), 1, "look {number}");
-            assert_eq!(
-                due.first().map(|due| due.is_last),
-                Some(number == CHECKS.len())
-            );
-            if let Some(next) = handlers.deadline() {
-                pauses.push(next.since(now).as_millis());
-                now = next;
-            }
-        }
-        assert_eq!(pauses, [230, 750, 2_000]);
-    }
-
-    #[test]
-    fn checks_come_four_times_and_not_all_at_once() {
-        let mut handlers = Handlers::new(16);
-        let accepted = BootTime::from_nanos(0);
-        for address in 0..100 {
-            let key = SocketKey {
-                address,
-                cookie: None,
-            };
-            handlers.plan(key, accepted);
-        }
-        assert_eq!(handlers.due(BootTime::from_nanos(1)).len(), 0);
-        let later = accepted.plus(Duration::from_millis(20));
-        assert_eq!(handlers.deadline(), Some(later));
-        assert_eq!(handlers.due(later).len(), CHECKS_AT_ONCE);
-        assert_eq!(handlers.due(later).len(), 100 - CHECKS_AT_ONCE);
-        let mut total = 100;
-        while let Some(next) = handlers.deadline() {
-            total += handlers.due(next).len();
-        }
-        assert_eq!(total, 400);
-        assert_eq!(handlers.deadline(), None);
     }
 }

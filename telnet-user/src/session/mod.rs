@@ -9,6 +9,7 @@ mod ending;
 mod handlers;
 pub mod kept;
 mod listeners;
+mod looks;
 pub mod table;
 pub mod tracker;
 mod tree;
@@ -19,6 +20,7 @@ pub use self::{
     activity::{Activity, Program},
     authentication::is_login,
     handlers::{Candidate, Check},
+    looks::Look,
 };
 pub use crate::probe::filter::Direction;
 use crate::{

@@ -48,7 +48,7 @@ impl Tracker {
             source: Attribution::Accept(accept.hook),
         });
         if entry.closed.is_none() {
-            self.handlers.plan(key, time);
+            self.looks.plan(key, time);
         }
         let over = self.trees.accept(key, &task);
         out.extend(over.into_iter().map(ended));

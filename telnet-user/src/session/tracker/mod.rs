@@ -18,7 +18,7 @@ pub use self::compare::{Comparison, Known};
 use self::{compare::Differences, found::FoundSessions};
 use super::{
     Activity, Attribution, Direction, Fact, Listener, Observation, Owner, Session,
-    handlers::Handlers, listeners::Listeners, table::Table, tree::Trees,
+    handlers::Handlers, listeners::Listeners, looks::Looks, table::Table, tree::Trees,
 };
 use crate::{
     clock::BootTime,
@@ -88,6 +88,7 @@ pub struct Tracker {
     /// Who accepted last.
     acceptor: Option<Arc<Task>>,
     handlers: Handlers,
+    looks: Looks,
     trees: Trees,
     found: FoundSessions,
     differences: Differences,
@@ -145,6 +146,7 @@ impl Tracker {
             accepts: VecDeque::new(),
             acceptor: None,
             handlers: Handlers::new(limits.processes),
+            looks: Looks::default(),
             trees: Trees::new(limits.processes),
             found: FoundSessions::default(),
             differences: Differences::default(),
@@ -204,9 +206,9 @@ impl Tracker {
     pub fn deadline(&self) -> Option<BootTime> {
         let session = self.waiting.front().map(|(deadline, _)| *deadline);
         let accept = self.accepts.front().map(|accept| accept.deadline);
-        let handler = self.handlers.deadline();
+        let look = self.looks.deadline();
         let end = self.trees.deadline();
-        let all = session.into_iter().chain(accept).chain(handler).chain(end);
+        let all = session.into_iter().chain(accept).chain(look).chain(end);
         all.min()
     }
 
@@ -298,18 +300,6 @@ impl Tracker {
         }
     }
 
-    /// Plans looks for the holder of a session that was reported without acceptor, but may have
-    /// one.
-    fn look_again(&mut self, key: SocketKey) {
-        let may_have = |session: &&Session| session.owners.acceptor.is_none();
-        if self.limits.look_after.is_some()
-            && let Some(session) = self.session(key).filter(may_have)
-            && let Some(opened) = session.opened
-        {
-            self.handlers.plan(key, opened);
-        }
-    }
-
     /// Adds a session of which the kernel told at `time`.
     fn insert(
         &mut self,
@@ -340,10 +330,11 @@ impl Tracker {
     /// lost, the session itself is not.
     fn put(&mut self, entry: Box<Entry>, time: BootTime, out: &mut Vec<Observation>) {
         let key = entry.session.key.address;
-        if let Some(mut evicted) = self.sessions.insert(key, entry)
-            && matches!(evicted.state, State::Found | State::AwaitingAcceptor)
-        {
-            found::report(&mut evicted, time, out);
+        if let Some(mut evicted) = self.sessions.insert(key, entry) {
+            self.looks.forget(evicted.session.key);
+            if matches!(evicted.state, State::Found | State::AwaitingAcceptor) {
+                found::report(&mut evicted, time, out);
+            }
         }
     }
 

@@ -79,6 +79,7 @@ impl Tracker {
         out: &mut Vec<Observation>,
     ) {
         session.closed.get_or_insert(time);
+        self.looks.forget(session.key);
         let end = End {
             session,
             fact,

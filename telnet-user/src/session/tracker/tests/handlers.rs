@@ -63,7 +63,7 @@ fn who_holds_the_socket_is_asked_of_the_acceptor_and_its_children_only() {
         10,
     );
     assert_eq!(tracker.deadline(), Some(at(22)));
-    let checks = tracker.checks(at(22));
+    let checks = look(&mut tracker, at(22));
     let [check] = checks.as_slice() else {
         panic!("one check expected: {checks:?}");
     };
@@ -74,11 +74,92 @@ fn who_holds_the_socket_is_asked_of_the_acceptor_and_its_children_only() {
     tracker.settle(check, &[7, 8, 9], &mut out);
     let session = tracker.session(socket(1).key).expect("open");
     assert_eq!(session.owners.handler, None, "all of them have copies yet");
-    let checks = tracker.checks(at(252));
+    let checks = look(&mut tracker, at(252));
     let check = checks.first().expect("a second look");
     tracker.settle(check, &[8, 9], &mut out);
     assert_eq!(out, [], "a fork says nothing");
     let session = tracker.session(socket(1).key).expect("open");
     let handler = session.owners.handler.as_ref().expect("settled");
     assert_eq!((handler.task.pid, handler.source), (8, Attribution::Held));
+}
+
+/// With inbound sessions 1 to `count`, accepted one after the other within the first millisecond.
+fn accepted(limits: Limits, count: u64) -> Tracker {
+    let mut tracker = Tracker::new(limits);
+    let mut out = Vec::new();
+    for id in 1..=count {
+        let time = BootTime::from_nanos(id);
+        for event in [state(socket(id), SynRecv, Established), accept(id, 7)] {
+            tracker.push(
+                Record {
+                    time,
+                    ..record(0, event)
+                },
+                &mut out,
+            );
+        }
+    }
+    tracker
+}
+
+#[test]
+fn sessions_that_have_ended_are_not_looked_for() {
+    let mut tracker = accepted(Limits::default(), 300);
+    let mut out = Vec::new();
+    for id in 1..300 {
+        let end = record(1, state(socket(id), LastAck, Close));
+        tracker.push(end, &mut out);
+    }
+    let live = look(&mut tracker, at(25));
+    assert_eq!(
+        live.iter().map(|check| check.key).collect::<Vec<_>>(),
+        [socket(300).key],
+        "none waits behind the dead"
+    );
+    let last = record(30, state(socket(300), LastAck, Close));
+    tracker.push(last, &mut out);
+    // Nor does it wait for its acceptor any more.
+    tracker.tick(at(200), &mut out);
+    assert_eq!(tracker.deadline(), None, "nothing is left to look for");
+}
+
+#[test]
+fn sessions_that_gave_way_are_not_looked_for() {
+    let few = Limits {
+        sessions: 10,
+        ..Limits::default()
+    };
+    let mut tracker = accepted(few, 200);
+    let looked: Vec<u64> = look(&mut tracker, at(25))
+        .iter()
+        .filter_map(|check| check.key.cookie)
+        .collect();
+    assert_eq!(looked, (191..=200).collect::<Vec<_>>());
+}
+
+#[test]
+fn looks_come_four_times_and_not_all_at_once() {
+    let mut tracker = accepted(Limits::default(), 100);
+    assert_eq!(look(&mut tracker, at(1)).len(), 0);
+    for millis in [21, 252, 1_003, 3_004] {
+        let looks = [(); 3].map(|()| look(&mut tracker, at(millis)).len());
+        assert_eq!(looks, [64, 36, 0], "after {millis} ms");
+    }
+    assert_eq!(look(&mut tracker, at(1_000_000)).len(), 0);
+}
+
+#[test]
+fn a_handler_that_the_kernel_told_is_not_looked_for() {
+    let mut tracker = accepted(Limits::default(), 2);
+    let exec = KernelEvent::Exec(Exec {
+        task: child(8, 7),
+        stdin: Some(socket(1).key.address),
+        tty: None,
+        effective_uid: 0,
+        left_out: 0,
+    });
+    tracker.push(record(2, exec), &mut Vec::new());
+    let looked = look(&mut tracker, at(25));
+    let keys: Vec<_> = looked.iter().map(|check| check.key).collect();
+    assert_eq!(keys, [socket(2).key]);
 }

@@ -73,7 +73,7 @@ fn sessions_of_one_process_get_the_children_in_the_order_of_their_accepts() {
             (2, run_as(11, 7, "login", "login -h x", None)),
         ],
     );
-    let checks = tracker.checks(at(30));
+    let checks = look(&mut tracker, at(30));
     let mut told = Vec::new();
     for check in &checks {
         tracker.settle(check, &[7], &mut told);
@@ -218,7 +218,7 @@ fn a_child_on_its_way_to_exec_is_not_taken_for_the_handler() {
     );
     let mut out = Vec::new();
     let mut look = |tracker: &mut Tracker, millis, holders: &[u32]| {
-        for check in tracker.checks(at(millis)) {
+        for check in look(tracker, at(millis)) {
             tracker.settle(&check, holders, &mut out);
         }
     };

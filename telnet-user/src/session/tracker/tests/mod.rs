@@ -128,6 +128,12 @@ fn words(observations: &[Observation]) -> Vec<String> {
         .collect()
 }
 
+/// What is to be looked at now.
+fn look(tracker: &mut Tracker, now: BootTime) -> Vec<crate::session::Check> {
+    let due = tracker.due(now);
+    tracker.checks(&due, now)
+}
+
 /// Everything in the one network namespace of these tests.
 fn listing(found: Vec<Found>) -> Listing {
     Listing {
