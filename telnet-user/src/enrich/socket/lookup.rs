@@ -7,6 +7,7 @@ use super::{
     SocketFinder,
     diag::Diag,
     error::Error,
+    namespace::{MAX_KNOWN, Way},
     open::Connection,
     table,
     wire::{Entry, canonical},
@@ -28,21 +29,26 @@ impl SocketFinder {
     /// For each connection whether it has certainly ended.
     pub(in crate::enrich) fn gone(&mut self, connections: &[Connection]) -> Vec<bool> {
         let lookups = self.look_up(connections);
-        lookups.iter().map(|it| *it == Lookup::Gone).collect()
+        lookups.iter().map(|(_, it)| *it == Lookup::Gone).collect()
     }
 
-    /// What there is of each connection: by `sock_diag` if that works, else by the tables in `/proc`.
-    pub(super) fn look_up(&mut self, connections: &[Connection]) -> Vec<Lookup> {
-        let mut lookups = vec![Lookup::Unknown; connections.len()];
-        let mut namespaces: HashMap<Option<u32>, (Vec<&Connection>, Vec<&mut Lookup>)> =
-            HashMap::new();
+    /// What there is of each connection, and in which namespace: by `sock_diag` if that works, else by
+    /// the tables in `/proc`.
+    pub(super) fn look_up(&mut self, connections: &[Connection]) -> Vec<(Option<u32>, Lookup)> {
+        let mut lookups = vec![(None, Lookup::Unknown); connections.len()];
+        let mut namespaces: HashMap<Option<u32>, (Vec<&Connection>, Vec<&mut _>)> = HashMap::new();
         for (connection, lookup) in connections.iter().zip(&mut lookups) {
             let (wanted, lookups) = namespaces.entry(connection.netns).or_default();
             wanted.push(connection);
             lookups.push(lookup);
         }
         for (netns, (wanted, lookups)) in namespaces {
-            let found = self.look_up_in(netns, &wanted).unwrap_or_default();
+            let found = if netns.is_some() {
+                let found = self.look_up_in(netns, &wanted).unwrap_or_default();
+                found.into_iter().map(|lookup| (netns, lookup)).collect()
+            } else {
+                self.look_up_everywhere(&wanted)
+            };
             for (lookup, found) in lookups.into_iter().zip(found) {
                 *lookup = found;
             }
@@ -50,9 +56,34 @@ impl SocketFinder {
         lookups
     }
 
+    /// In every namespace, since a kernel that tells none has sessions of all of them.
+    fn look_up_everywhere(&mut self, wanted: &[&Connection]) -> Vec<(Option<u32>, Lookup)> {
+        let all = self.namespaces.all(&self.proc_root);
+        let all = self.told(all).unwrap_or_default();
+        let is_complete = (1..MAX_KNOWN).contains(&all.len());
+        let mut everywhere = Everywhere::new(wanted.len(), is_complete);
+        if all.is_empty() {
+            everywhere.add(None, self.look_up_by(None, &self.own_way(), wanted));
+        }
+        for (netns, way) in all {
+            let netns = Some(netns);
+            everywhere.add(netns, self.look_up_by(netns, &way, wanted));
+        }
+        everywhere.lookups()
+    }
+
     fn look_up_in(&mut self, netns: Option<u32>, wanted: &[&Connection]) -> Option<Vec<Lookup>> {
         let way = self.way_to(netns)?;
-        let asked = self.with_diag(netns, &way, |diag| ask(diag, wanted));
+        self.look_up_by(netns, &way, wanted)
+    }
+
+    fn look_up_by(
+        &mut self,
+        netns: Option<u32>,
+        way: &Way,
+        wanted: &[&Connection],
+    ) -> Option<Vec<Lookup>> {
+        let asked = self.with_diag(netns, way, |diag| ask(diag, wanted));
         if let Some(found) = self.told(asked) {
             return Some(found);
         }
@@ -63,6 +94,59 @@ impl SocketFinder {
         let read = table::list(way.process()?, |entry| missing.see(&entry));
         self.told(read.map_err(Error::Proc))?;
         Some(missing.lookups())
+    }
+}
+
+/// Connections that are looked for in one namespace after another.
+#[derive(Debug)]
+struct Everywhere {
+    wanted: Vec<Places>,
+    /// Each namespace that there is has answered.
+    is_complete: bool,
+}
+
+/// Where a connection is, as far as that is known.
+#[derive(Clone, Debug, Default)]
+struct Places {
+    found: Option<(Option<u32>, Entry)>,
+    /// More than one is it: without a cookie it is known by its ends alone.
+    several: bool,
+    /// It could be where it was not found.
+    uncertain: bool,
+}
+
+impl Everywhere {
+    fn new(wanted: usize, is_complete: bool) -> Self {
+        Self {
+            wanted: vec![Places::default(); wanted],
+            is_complete,
+        }
+    }
+
+    /// Takes in what a namespace has of each; nothing when it did not answer.
+    fn add(&mut self, netns: Option<u32>, answer: Option<Vec<Lookup>>) {
+        let Some(lookups) = answer else {
+            self.is_complete = false;
+            return;
+        };
+        for (places, lookup) in self.wanted.iter_mut().zip(lookups) {
+            match lookup {
+                Lookup::There(entry) => {
+                    places.several |= places.found.replace((netns, entry)).is_some();
+                }
+                Lookup::Unknown => places.uncertain = true,
+                Lookup::Gone => {}
+            }
+        }
+    }
+
+    fn lookups(self) -> Vec<(Option<u32>, Lookup)> {
+        let lookup = |places: Places| match places.found {
+            Some((netns, entry)) if !places.several => (netns, Lookup::There(entry)),
+            None if self.is_complete && !places.uncertain => (None, Lookup::Gone),
+            Some(_) | None => (None, Lookup::Unknown),
+        };
+        self.wanted.into_iter().map(lookup).collect()
     }
 }
 
@@ -230,6 +314,36 @@ mod tests {
             };
             let found = looked_up(&entries, &[connection(asked.0, asked.1)]);
             assert_eq!(found, [expected], "{listed:?} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_a_namespace_that_is_not_known_is_gone_when_none_has_it() {
+        use Lookup::{Gone, There, Unknown};
+        let there = || There(entry(HERE, None));
+        for (is_complete, answers, expected) in [
+            (true, vec![Some(Gone), Some(Gone)], (None, Gone)),
+            (true, vec![Some(Gone), Some(there())], (Some(1), there())),
+            (true, vec![Some(there()), Some(Gone)], (Some(0), there())),
+            // One did not answer, or not all are known.
+            (true, vec![None, Some(Gone)], (None, Unknown)),
+            (true, vec![None, Some(there())], (Some(1), there())),
+            (false, vec![Some(Gone), Some(Gone)], (None, Unknown)),
+            (true, vec![Some(Unknown), Some(Gone)], (None, Unknown)),
+            // Which of them is meant cannot be told.
+            (true, vec![Some(there()); 2], (None, Unknown)),
+            (true, vec![Some(there()); 3], (None, Unknown)),
+            (
+                true,
+                vec![Some(there()), Some(there()), Some(Gone)],
+                (None, Unknown),
+            ),
+        ] {
+            let mut everywhere = Everywhere::new(1, is_complete);
+            for (netns, answer) in (0..).zip(answers) {
+                everywhere.add(Some(netns), answer.map(|lookup| vec![lookup]));
+            }
+            assert_eq!(everywhere.lookups(), [expected]);
         }
     }
 

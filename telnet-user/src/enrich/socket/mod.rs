@@ -89,11 +89,11 @@ impl SocketFinder {
     pub fn find_all(&mut self, wanted: &[Connection]) -> Vec<Option<OpenSocket>> {
         let lookups = self.look_up(wanted);
         let own = self.namespaces.own();
-        let socket = |(connection, lookup): (&Connection, &Lookup)| match lookup {
-            Lookup::There(entry) => Some(OpenSocket::new(connection.netns.or(own), entry)),
+        let socket = |(netns, lookup): &(Option<u32>, Lookup)| match lookup {
+            Lookup::There(entry) => Some(OpenSocket::new(netns.or(own), entry)),
             Lookup::Gone | Lookup::Unknown => None,
         };
-        let mut sockets: Vec<_> = wanted.iter().zip(&lookups).map(socket).collect();
+        let mut sockets: Vec<_> = lookups.iter().map(socket).collect();
         self.fill_in_holders(sockets.iter_mut().flatten());
         for socket in &mut sockets {
             self.counters.asked += 1;
@@ -223,8 +223,13 @@ impl SocketFinder {
     ///
     /// When the kernel cannot be asked, or refuses.
     pub(super) fn close(&mut self, connection: &Connection) -> Result<bool, Error> {
-        let way = self.find_way(connection.netns)?;
-        self.with_diag(connection.netns, &way, |diag| {
+        let netns = match connection.netns {
+            // Where it is, if it is anywhere.
+            None => self.look_up(&[*connection]).pop().and_then(|it| it.0),
+            known => known,
+        };
+        let way = self.find_way(netns)?;
+        self.with_diag(netns, &way, |diag| {
             match lookup::ask(diag, &[connection])?.pop() {
                 Some(Lookup::There(entry)) => diag.destroy(&entry),
                 _ => Ok(false),

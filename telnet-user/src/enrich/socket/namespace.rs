@@ -18,7 +18,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use super::{Error, diag::Diag, holders::pids};
 
 /// Namespaces that are remembered, more than any host has in use.
-const MAX_KNOWN: usize = 4096;
+pub(super) const MAX_KNOWN: usize = 4096;
 
 /// A way into a network namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -56,8 +56,8 @@ pub struct OpenSockets {
     pub is_complete: bool,
 }
 
-/// A connection to look for: without `netns` in the agent's own network namespace. IPv4 ends are
-/// also looked for as those of an IPv6 socket.
+/// A connection to look for: without `netns` in every network namespace. IPv4 ends are also looked for
+/// as those of an IPv6 socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connection {
     /// Inode number of its network namespace.

@@ -195,11 +195,22 @@ fn sockets_in_another_network_namespace_are_found() {
     assert_soon(&vec![me], "it made them", || {
         finder.holders(Some(netns), local, remote, None)
     });
+    let own = finder.namespaces.own();
     assert_eq!(
-        finder.holders(None, local, remote, None),
+        finder.holders(own, local, remote, None),
         [0; 0],
         "not in our own"
     );
+    let anywhere = |cookie| Connection {
+        netns: None,
+        local,
+        remote,
+        cookie,
+    };
+    let found = finder.find_all(&[anywhere(None)]).pop().flatten();
+    let found = found.map(|socket| (socket.netns, socket.pids));
+    assert_eq!(found, Some((Some(netns), vec![me])), "wherever it is");
+    assert_eq!(finder.gone(&[anywhere(None)]), [false]);
     // Not every process may be looked at even by root, and namespaces of other programs come and
     // go, but nothing else went wrong.
     let harmless = ["proc", "gone", "enter"];
@@ -235,7 +246,7 @@ fn a_connection_is_gone_once_it_is_closed() {
     let Some(mut finder) = finder() else { return };
     let (_listener, client, server) = connection("127.0.0.1:0");
     let connection = Connection {
-        netns: None,
+        netns: finder.namespaces.own(),
         local: server.local_addr().expect("an address"),
         remote: client.local_addr().expect("an address"),
         cookie: Some(socket_cookie(&server).expect("a cookie")),
