@@ -13,9 +13,6 @@ use crate::{
 };
 
 /// What to check.
-///
-/// Exit code: 0 when every rule can run or is one that this agent does not support, 1 when
-/// something is broken. Warnings do not fail.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

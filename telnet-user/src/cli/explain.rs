@@ -15,10 +15,6 @@ use crate::{
     rules::{self, Level, Rule, recorded_at},
 };
 
-/// Exit code when no event matches.
-const NONE: u8 = 1;
-/// Exit code when the rule or a file cannot be read.
-const ERROR: u8 = 2;
 /// Values shown of one clause.
 const VALUES: usize = 8;
 /// Characters shown of one value.
@@ -27,8 +23,7 @@ const WIDTH: usize = 120;
 /// Which rule, and which events.
 ///
 /// For each event: every clause of the query with its result and the values it looked at, the
-/// first one that is false, then filters and exceptions. Exit code: 0 when an event matches, 1
-/// when none does, 2 when the rule is broken or a file could not be read.
+/// first one that is false, then filters and exceptions.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     /// Rule file, instead of the enabled embedded rules.
@@ -56,9 +51,9 @@ pub(super) fn main(args: &Args) -> u8 {
     }
     if rules.is_empty() || report.broken > 0 || report.unsupported > 0 {
         complain("nothing to explain: the rule does not load");
-        return ERROR;
+        return exit::UNREADABLE;
     }
-    print(explain(args, &rules), ERROR)
+    print(explain(args, &rules), exit::UNREADABLE)
 }
 
 fn explain(args: &Args, rules: &[Rule]) -> io::Result<u8> {
@@ -75,9 +70,9 @@ fn explain(args: &Args, rules: &[Rule]) -> io::Result<u8> {
         out.flush()
     })?;
     Ok(match (tally.unreadable, any) {
-        (0, false) => NONE,
+        (0, false) => exit::NO_MATCH,
         (0, true) => exit::OK,
-        _ => ERROR,
+        _ => exit::UNREADABLE,
     })
 }
 

@@ -81,20 +81,11 @@ fn render(command: &Command) -> io::Result<Vec<u8>> {
         .source(source);
     let mut text = Vec::new();
     man.render(&mut text)?;
-    text.extend_from_slice(more().as_bytes());
+    text.extend_from_slice(more(command.get_name()).as_bytes());
     Ok(text)
 }
 
-fn more() -> String {
-    let codes = [
-        (exit::OK, "Done, nothing found."),
-        (exit::INVALID, "A finding, or input that is not valid."),
-        (exit::USAGE, "The command line is not valid."),
-        (
-            exit::UNSUPPORTED,
-            "Not permitted here, or not supported by this kernel.",
-        ),
-    ];
+fn more(command: &str) -> String {
     let files = [
         (DEFAULT_FILE, "Configuration; each key is explained there."),
         (
@@ -106,9 +97,10 @@ fn more() -> String {
             "What waits for journald, syslog and Elasticsearch.",
         ),
     ];
+    let codes = exit::meanings(command).iter();
     let codes = codes.map(|(code, meaning)| format!(".TP\n{code}\n{meaning}\n"));
     let files = files.map(|(path, what)| format!(".TP\n.I {path}\n{what}\n"));
-    let (codes, files) = (codes.concat(), files.concat());
+    let (codes, files) = (codes.collect::<String>(), files.concat());
     format!(".SH \"EXIT STATUS\"\n{codes}.SH FILES\n{files}")
 }
 
@@ -127,7 +119,12 @@ mod tests {
             let text = fs::read_to_string(path).expect(name);
             let heading = format!(".TH telnet-monitor-{name} 1 ");
             assert!(text.contains(&heading), "{heading} not in {text}");
-            assert!(text.contains("EXIT STATUS"), "{text}");
+            let codes = exit::meanings(name);
+            assert!(codes.iter().any(|(code, _)| *code == exit::OK), "{name}");
+            let (_, status) = text.split_once("EXIT STATUS").expect(name);
+            for (code, meaning) in codes {
+                assert!(status.contains(&format!("{code}\n{meaning}\n")), "{text}");
+            }
         }
         let text = fs::read_to_string(folder.path().join("telnet-monitor.1")).expect("main page");
         assert!(text.contains("telnet\\-monitor\\-run(1)"), "{text}");

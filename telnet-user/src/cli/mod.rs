@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod doctor;
 mod events;
+pub mod exit;
 mod explain;
 mod man;
 mod progress;
@@ -20,25 +21,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::{
     canary, config,
     kql::pushdown::Wanted,
     rules::{self, Level, LoadReport, Rule, Source},
 };
-
-/// Exit codes (a contract with whoever calls the agent).
-pub mod exit {
-    /// Done, nothing found.
-    pub const OK: u8 = 0;
-    /// A finding, or input that is not valid.
-    pub const INVALID: u8 = 1;
-    /// The command line is not valid.
-    pub const USAGE: u8 = 2;
-    /// Not permitted here, or not supported by this kernel.
-    pub const UNSUPPORTED: u8 = 3;
-}
 
 /// Reports telnet sessions of this host as ECS events and rule alerts.
 ///
@@ -89,6 +78,25 @@ enum Command {
 
 /// Environment variable with the path of the host's network namespace.
 const HOST_NETWORK: &str = "TELNET_MONITOR_HOST_NETWORK";
+
+impl Cli {
+    /// What the user typed. Ends the process when that is not valid, or when help is all there is
+    /// to say.
+    pub fn typed() -> Self {
+        let mut command = definition();
+        let typed = Self::from_arg_matches(&command.clone().get_matches());
+        typed.unwrap_or_else(|error| error.format(&mut command).exit())
+    }
+}
+
+/// The command line. The long help of each command ends with its exit codes.
+fn definition() -> clap::Command {
+    let with_codes = |command: clap::Command| {
+        let codes = exit::help(command.get_name());
+        command.after_long_help(codes)
+    };
+    with_codes(Cli::command()).mut_subcommands(with_codes)
+}
 
 /// Runs what the user typed and returns the exit code. Errors are on standard error by then.
 pub fn main(cli: Cli) -> u8 {

@@ -7,16 +7,10 @@ use jiff::Timestamp;
 use super::{complain, events, exit, print, printable};
 use crate::kql::{self, Predicate};
 
-/// Exit code when no event matches.
-const NONE: u8 = 1;
-/// Exit code when the query or a file cannot be read.
-const ERROR: u8 = 2;
-
 /// What to look for, and where.
 ///
-/// Exit code: 0 when an event matched, 1 when none did, 2 when the query is not valid or a file
-/// could not be read. Lines that are no events are reported and passed over. Relative dates
-/// such as `now-1h` count from now.
+/// Lines that are no events are reported and passed over. Relative dates such as `now-1h` count
+/// from now.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     /// The query, in KQL.
@@ -38,8 +32,8 @@ pub(super) struct Args {
 /// Prints the lines that match, unchanged.
 pub(super) fn main(args: &Args) -> u8 {
     match compile(&args.query, args.lenient) {
-        Some(predicate) => print(search(args, &predicate), ERROR),
-        None => ERROR,
+        Some(predicate) => print(search(args, &predicate), exit::UNREADABLE),
+        None => exit::UNREADABLE,
     }
 }
 
@@ -95,8 +89,8 @@ fn search(args: &Args, predicate: &Predicate) -> io::Result<u8> {
     }
     out.flush()?;
     Ok(match (tally.unreadable, matched) {
-        (0, 0) => NONE,
+        (0, 0) => exit::NO_MATCH,
         (0, _) => exit::OK,
-        _ => ERROR,
+        _ => exit::UNREADABLE,
     })
 }

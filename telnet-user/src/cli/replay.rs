@@ -18,9 +18,8 @@ use crate::{
 /// Which rules, and over which events.
 ///
 /// The clock is the events' own: event.ingested, else @timestamp. The same files give the same
-/// alerts, byte for byte. A summary is on standard error. Exit code: 0 when everything was
-/// read, 1 when a rule is broken or a file could not be read; lines that are no events are
-/// reported and passed over.
+/// alerts, byte for byte. A summary is on standard error. Lines that are no events are reported and
+/// passed over.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

@@ -19,6 +19,24 @@ fn pages_are_printed_one_by_one() {
 }
 
 #[test]
+fn help_and_page_of_a_command_tell_its_own_exit_codes() {
+    let folder = Folder::new();
+    let found = "An event matched.";
+    let ended = "It ended as it was told to: by a signal or --duration.";
+    for (words, code, meaning, other) in [
+        (&["query", "--help"][..], "  0  ", found, ended),
+        (&["man", "query"], ".TP\n0\n", found, ended),
+        (&["--help"], "  0  ", ended, found),
+        (&["run", "--help"], "  0  ", ended, found),
+        (&["man"], ".TP\n0\n", ended, found),
+    ] {
+        let text = folder.run(words).stdout;
+        assert!(text.contains(&format!("{code}{meaning}\n")), "{text}");
+        assert!(!text.contains(other), "{text}");
+    }
+}
+
+#[test]
 fn completions_name_the_program_and_its_commands() {
     let folder = Folder::new();
     for shell in ["bash", "fish", "zsh"] {

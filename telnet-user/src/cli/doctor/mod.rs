@@ -37,9 +37,6 @@ const PORT: u16 = 23;
 const TICK: Duration = Duration::from_millis(10);
 
 /// How to show it.
-///
-/// Exit code: 0 when the agent works here, even if it knows less than it could; 1 when something
-/// is wrong; 3 when the probe cannot be loaded.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     /// One JSON object instead of lines.

@@ -18,8 +18,7 @@ use crate::{
 /// Which session, and where its documents are.
 ///
 /// What happened to the session and its processes, in the order of time; every word of it is in
-/// the documents. Exit code: 0 when the story was told, 1 when there is no such session among the
-/// events, several begin like this, or something could not be read.
+/// the documents.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     /// The session, `telnet.session.id`, or as much of its beginning as no other one has.
