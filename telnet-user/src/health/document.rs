@@ -104,9 +104,8 @@ fn sandbox(report: Option<&sandbox::Report>) -> Value {
         return json!({"status": "off"});
     };
     let walls = report.walls();
-    let is_whole = walls.iter().all(|(_, wall)| **wall == Wall::Enforced);
     let mut out = json!({
-        "status": if is_whole { "enforced" } else { "partial" },
+        "status": if report.is_whole() { "enforced" } else { "partial" },
         "capabilities": report.capabilities,
     });
     if let Value::Object(fields) = &mut out {

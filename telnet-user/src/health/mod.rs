@@ -37,7 +37,7 @@ pub struct Report {
     pub probe: ProbeReport,
     /// Sessions and rules.
     pub pipeline: PipelineReport,
-    /// From the kernel's event to the moment at which the sinks have its alert.
+    /// From the kernel's event to the moment at which its alert is handed to the writer.
     pub latency: Latency,
     /// Where documents go.
     pub sinks: Vec<SinkReport>,

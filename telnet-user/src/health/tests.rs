@@ -129,6 +129,150 @@ fn the_heartbeat_tells_everything() {
     assert!(!document.to_string().contains("null"));
 }
 
+/// The numbers in `value` with their places.
+fn numbers(place: &str, value: &Value, out: &mut Vec<(String, u64)>) {
+    match value {
+        Value::Number(number) => out.push((place.to_owned(), number.as_u64().expect(place))),
+        Value::Object(members) => {
+            for (name, value) in members {
+                numbers(&format!("{place}.{name}"), value, out);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                numbers(place, item, out);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn metrics_have_every_number_of_the_heartbeat() {
+    let mut next = 100;
+    let report = distinct(&mut || {
+        next += 1;
+        next
+    });
+    let document = report.document(Map::new(), jiff::Timestamp::UNIX_EPOCH);
+    let mut found = Vec::new();
+    numbers("", &document["telnet"]["health"], &mut found);
+    // A histogram tells these two.
+    found.retain(|(place, _)| !place.ends_with("_below"));
+    assert!(found.len() > 40, "{found:?}");
+    let text = report.metrics();
+    let values: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.rsplit_once(' '))
+        .collect();
+    for (place, number) in found {
+        let number = number.to_string();
+        let is_told = values.iter().any(|(_, value)| *value == number);
+        assert!(is_told, "{place} {number}\n{text}");
+    }
+    assert!(text.contains("telnet_monitor_spool_degraded{sink=\"es\",type=\"elasticsearch\"} 1\n"));
+    assert!(
+        text.contains("telnet_monitor_sandbox_enforced 0\n"),
+        "{text}"
+    );
+}
+
+/// A report in which no two numbers are the same.
+fn distinct(next: &mut impl FnMut() -> u64) -> Report {
+    Report {
+        uptime: Duration::from_secs(next()),
+        reloads: next(),
+        refused_reloads: next(),
+        probe: ProbeReport {
+            ledger: Ledger {
+                seen: next(),
+                filtered: next(),
+                submitted: next(),
+                dropped_ring_full: next(),
+                seen_calls: next(),
+                missed: next(),
+                received: next(),
+                undecodable: next(),
+                lost: next(),
+                unfollowed: next(),
+            },
+            canary: CanaryReport {
+                took: Some(Duration::from_millis(next())),
+                ..report().probe.canary
+            },
+            ..report().probe
+        },
+        pipeline: distinct_pipeline(next),
+        sinks: vec![distinct_sink(next)],
+        ..report()
+    }
+}
+
+fn distinct_pipeline(next: &mut impl FnMut() -> u64) -> PipelineReport {
+    let mut size = || usize::try_from(next()).expect("small");
+    let (open_sessions, open_listeners, floods) = (size(), size(), size());
+    PipelineReport {
+        open_sessions,
+        open_listeners,
+        counters: Counters {
+            evicted_sessions: next(),
+            evicted_listeners: next(),
+            unmatched_accepts: next(),
+            unseen_ends: next(),
+            unknown_closes: next(),
+            unmatched_protocols: next(),
+            put_off_looks: next(),
+        },
+        response: response::Counters {
+            closed: next(),
+            gone: next(),
+            failed: next(),
+            dry_run: next(),
+            refused: next(),
+        },
+        observations: flood::Counters {
+            observed: next(),
+            recalled: next(),
+            told: next(),
+            unsaid: next(),
+            shed_source: next(),
+            shed_shared: next(),
+        },
+        floods,
+        rules: vec![RuleReport {
+            numbers: Numbers {
+                matched: next(),
+                alerted: next(),
+                suppressed: next(),
+                excepted: next(),
+                dropped: next(),
+                ..Numbers::default()
+            },
+            ..report().pipeline.rules.remove(0)
+        }],
+    }
+}
+
+fn distinct_sink(next: &mut impl FnMut() -> u64) -> SinkReport {
+    SinkReport {
+        accepted: next(),
+        delivered: next(),
+        rejected: next(),
+        lost: next(),
+        errors: next(),
+        spool: Some(spool::Numbers {
+            pending: next(),
+            bytes: next(),
+            lost_alerts: next(),
+            lost_events: next(),
+            lost_health: next(),
+            damaged_bytes: next(),
+            degraded: true,
+        }),
+        ..sink()
+    }
+}
+
 #[test]
 fn a_quiet_host_is_ok() {
     let quiet = Report {

@@ -67,6 +67,12 @@ impl Report {
             ("landlock", &self.landlock),
         ]
     }
+
+    /// Whether every wall stands, all of it.
+    pub fn is_whole(&self) -> bool {
+        let mut walls = self.walls().into_iter();
+        walls.all(|(_, wall)| *wall == Wall::Enforced)
+    }
 }
 
 /// What a running agent still has to be able to do.

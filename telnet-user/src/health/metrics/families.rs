@@ -1,116 +1,31 @@
-//! The report in the text format of `OpenMetrics`, which Prometheus scrapes.
+//! The families of numbers, each filled from the report.
 
-use std::fmt;
-
-use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, text::encode},
-    metrics::MetricType,
-    registry::{Registry, Unit},
+use super::{Family, Labels};
+use crate::{
+    flood,
+    health::{Report, hook_name},
+    probe::Ledger,
+    response, sandbox,
+    session::tracker::Counters,
+    sink::{SinkReport, spool},
 };
 
-use super::{
-    Report, hook_name,
-    latency::{BOUNDS, as_f64},
-};
-use crate::{flood, probe::Ledger, response, sink::SinkReport};
-
-/// Media type of [`Report::metrics`].
-pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-type Labels = Vec<(&'static str, String)>;
-
-impl Report {
-    /// The numbers for Prometheus.
-    pub fn metrics(&self) -> String {
-        let mut registry = Registry::with_prefix("telnet_monitor");
-        registry.register_collector(Box::new(Families(self.clone())));
-        let mut out = String::new();
-        // Writing to a String does not fail.
-        let written = encode(&mut out, &registry);
-        debug_assert!(written.is_ok(), "text is infallible");
-        out
-    }
+/// Every number of `report` but how long alerts took.
+pub(super) fn all(report: &Report) -> impl Iterator<Item = Family> {
+    let families = [
+        agent(report),
+        canary(report),
+        sessions(report),
+        observations(report),
+        rules(report),
+        sinks(report),
+        spools(report),
+    ];
+    families.into_iter().flatten()
 }
 
-/// One number under several sets of labels.
-struct Family {
-    name: &'static str,
-    help: &'static str,
-    is_counter: bool,
-    values: Vec<(Labels, u64)>,
-}
-
-impl Family {
-    fn counter(name: &'static str, help: &'static str, values: Vec<(Labels, u64)>) -> Self {
-        Self {
-            name,
-            help,
-            is_counter: true,
-            values,
-        }
-    }
-
-    fn gauge(name: &'static str, help: &'static str, values: Vec<(Labels, u64)>) -> Self {
-        Self {
-            is_counter: false,
-            ..Self::counter(name, help, values)
-        }
-    }
-
-    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let kind = if self.is_counter {
-            MetricType::Counter
-        } else {
-            MetricType::Gauge
-        };
-        let mut family = encoder.encode_descriptor(self.name, self.help, None, kind)?;
-        for (labels, value) in &self.values {
-            if self.is_counter {
-                family
-                    .encode_family(labels)?
-                    .encode_counter::<Labels, u64, u64>(value, None)?;
-            } else {
-                let value = i64::try_from(*value).unwrap_or(i64::MAX);
-                family.encode_family(labels)?.encode_gauge(&value)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct Families(Report);
-
-impl Collector for Families {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let report = &self.0;
-        let families = [
-            agent(report),
-            observations(report),
-            rules(report),
-            sinks(report),
-            spools(report),
-        ];
-        for family in families.iter().flatten() {
-            family.encode(&mut encoder)?;
-        }
-        let mut below = 0;
-        let mut buckets: Vec<(f64, u64)> = Vec::new();
-        for (bound, count) in BOUNDS.iter().zip(&report.latency.counts) {
-            buckets.push((as_f64(*bound) / 1_000.0, *count));
-            below += count;
-        }
-        buckets.push((f64::INFINITY, report.latency.count() - below));
-        let mut histogram = encoder.encode_descriptor(
-            "alert_latency",
-            "from the kernel's event to the moment at which the sinks have its alert",
-            Some(&Unit::Seconds),
-            MetricType::Histogram,
-        )?;
-        let sum = report.latency.sum.as_secs_f64();
-        histogram.encode_histogram::<Labels>(sum, report.latency.count(), &buckets, None)
-    }
+fn count(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 fn plain(value: u64) -> Vec<(Labels, u64)> {
@@ -129,7 +44,10 @@ fn agent(report: &Report) -> Vec<Family> {
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("acceptor", hook_name(report.probe.acceptor).to_owned()),
     ];
-    let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let is_enforced = report
+        .sandbox
+        .as_ref()
+        .is_some_and(sandbox::Report::is_whole);
     vec![
         Family::gauge(
             "build",
@@ -164,10 +82,48 @@ fn agent(report: &Report) -> Vec<Family> {
             plain(count(report.probe.degraded.len())),
         ),
         Family::gauge(
+            "sandbox_enforced",
+            "whether all of the sandbox stands",
+            plain(u64::from(is_enforced)),
+        ),
+        responses(report.pipeline.response),
+        Family::counter(
+            "lost",
+            "documents and records lost on the whole way",
+            plain(report.lost()),
+        ),
+    ]
+}
+
+fn canary(report: &Report) -> Vec<Family> {
+    let canary = &report.probe.canary;
+    let took = canary.took.map(|took| took.as_millis());
+    let took = took.and_then(|millis| u64::try_from(millis).ok());
+    vec![
+        Family::gauge(
             "canary_alive",
             "whether the last session of the agent's own came out",
-            plain(u64::from(report.probe.canary.status == "alive")),
+            plain(u64::from(canary.status == "alive")),
         ),
+        Family::gauge(
+            "canary_took_milliseconds",
+            "from the opening of the last session of the agent's own to the output",
+            took.map(plain).unwrap_or_default(),
+        ),
+    ]
+}
+
+fn sessions(report: &Report) -> Vec<Family> {
+    let Counters {
+        evicted_sessions,
+        evicted_listeners,
+        unmatched_accepts,
+        unseen_ends,
+        unknown_closes,
+        unmatched_protocols,
+        put_off_looks,
+    } = report.pipeline.counters;
+    vec![
         Family::gauge(
             "open_sessions",
             "sessions open now",
@@ -178,11 +134,21 @@ fn agent(report: &Report) -> Vec<Family> {
             "listening sockets open now",
             plain(count(report.pipeline.open_listeners)),
         ),
-        responses(report.pipeline.response),
         Family::counter(
-            "lost",
-            "documents and records lost on the whole way",
-            plain(report.lost()),
+            "session_table",
+            "what the session table could not do",
+            by(
+                "state",
+                [
+                    ("evicted_sessions", evicted_sessions),
+                    ("evicted_listeners", evicted_listeners),
+                    ("unmatched_accepts", unmatched_accepts),
+                    ("unseen_ends", unseen_ends),
+                    ("unknown_closes", unknown_closes),
+                    ("unmatched_protocols", unmatched_protocols),
+                    ("put_off_looks", put_off_looks),
+                ],
+            ),
         ),
     ]
 }
@@ -218,6 +184,7 @@ fn kernel(ledger: Ledger) -> Family {
                 ("missed", ledger.missed),
                 ("received", ledger.received),
                 ("undecodable", ledger.undecodable),
+                ("lost", ledger.lost),
             ],
         ),
     )
@@ -232,7 +199,6 @@ fn observations(report: &Report) -> Vec<Family> {
         shed_source,
         shed_shared,
     } = report.pipeline.observations;
-    let floods = u64::try_from(report.pipeline.floods).unwrap_or(u64::MAX);
     vec![
         Family::counter(
             "observations",
@@ -250,7 +216,11 @@ fn observations(report: &Report) -> Vec<Family> {
                 ],
             ),
         ),
-        Family::gauge("floods", "floods that are not over", plain(floods)),
+        Family::gauge(
+            "floods",
+            "floods that are not over",
+            plain(count(report.pipeline.floods)),
+        ),
     ]
 }
 
@@ -258,6 +228,7 @@ fn rules(report: &Report) -> Vec<Family> {
     let mut values = Vec::new();
     for rule in &report.pipeline.rules {
         let states = [
+            ("matched", rule.numbers.matched),
             ("alerted", rule.numbers.alerted),
             ("suppressed", rule.numbers.suppressed),
             ("excepted", rule.numbers.excepted),
@@ -274,7 +245,7 @@ fn rules(report: &Report) -> Vec<Family> {
     }
     vec![Family::counter(
         "rule_matches",
-        "what became of each rule's matches",
+        "each rule's matches, and what became of them",
         values,
     )]
 }
@@ -318,20 +289,24 @@ fn sinks(report: &Report) -> Vec<Family> {
 }
 
 fn spools(report: &Report) -> Vec<Family> {
-    let (mut pending, mut bytes, mut lost) = (Vec::new(), Vec::new(), Vec::new());
-    for sink in &report.sinks {
-        let Some(spool) = sink.spool else {
-            continue;
-        };
-        pending.push((sink_labels(sink), spool.pending));
-        bytes.push((sink_labels(sink), spool.bytes));
+    let spooled = || {
+        let sinks = report.sinks.iter();
+        sinks.filter_map(|sink| Some((sink_labels(sink), sink.spool?)))
+    };
+    let each = |value: fn(spool::Numbers) -> u64| {
+        spooled()
+            .map(|(labels, spool)| (labels, value(spool)))
+            .collect()
+    };
+    let mut lost = Vec::new();
+    for (sink, spool) in spooled() {
         let streams = [
             ("alerts", spool.lost_alerts),
             ("events", spool.lost_events),
             ("health", spool.lost_health),
         ];
         for (stream, value) in streams {
-            let mut labels = sink_labels(sink);
+            let mut labels = sink.clone();
             labels.push(("stream", stream.to_owned()));
             lost.push((labels, value));
         }
@@ -340,13 +315,23 @@ fn spools(report: &Report) -> Vec<Family> {
         Family::gauge(
             "spool_documents",
             "documents that are not delivered",
-            pending,
+            each(|spool| spool.pending),
         ),
-        Family::gauge("spool_bytes", "bytes on disk", bytes),
+        Family::gauge("spool_bytes", "bytes on disk", each(|spool| spool.bytes)),
         Family::counter(
             "spool_lost",
             "documents that gave way in a full spool",
             lost,
+        ),
+        Family::counter(
+            "spool_damaged_bytes",
+            "bytes that could not be read back",
+            each(|spool| spool.damaged_bytes),
+        ),
+        Family::gauge(
+            "spool_degraded",
+            "whether the disk takes nothing just now",
+            each(|spool| u64::from(spool.degraded)),
         ),
     ]
 }
