@@ -2,36 +2,7 @@
 //! other module knows a field name.
 //!
 //! Every field is an ECS 9.5 field or stands under `telnet.`, where ECS has no place for it:
-//!
-//! | field | what |
-//! |---|---|
-//! | `telnet.session.id` | the same in all events of one connection, across agent restarts |
-//! | `telnet.session.preexisting` | `true`: it was found open, not seen to open: older than the agent, or its record was lost |
-//! | `telnet.session.closed_by` | `local` or `remote`: who closed first, when seen |
-//! | `telnet.session.outcome` | of one that ended: `probe`, `failed_login`, `login` or `bypass` |
-//! | `telnet.session.programs`, `.programs_left_out` | programs that its processes ran, and steps of them that were too many to follow |
-//! | `telnet.session.last_command` | the program that the user started last |
-//! | `telnet.session.survivors` | processes that outlived it |
-//! | `telnet.login.{state,method,source}` | how far the login came, by which way, and how that was learnt |
-//! | `telnet.login.{verdict,reason}` | what a login without authentication comes to, and why |
-//! | `telnet.login.{user,user_source}` | who was let in, by `utmp`, `wtmp` or `exec` |
-//! | `telnet.login.{failures,failures_source}` | how often it failed before, by `btmp` |
-//! | `telnet.login.delay` | nanoseconds from accept to login |
-//! | `telnet.login.{pid,executable,command_line}` | the login program |
-//! | `telnet.terminal.{name,pid}` | the pseudo terminal, and the first process on it |
-//! | `telnet.attribution` | how the process in `process.*` was learnt, or `none` |
-//! | `telnet.{listener,acceptor,handler,client}.*` | each process on this end, and how it was learnt |
-//! | `telnet.listener.preexisting` | `true`: it was found listening, likewise |
-//! | `telnet.ancestors` | processes above `process.parent`, nearest first |
-//! | `telnet.unit`, `telnet.slice` | systemd unit and slice of the process in `process.*` |
-//! | `telnet.response.verdict` | what was decided on a session that a rule wants closed: `close`, `dry_run` or `refuse` |
-//! | `telnet.response.alert_id` | the alert on which the rule asked |
-//! | `telnet.flood.id` | the same in all summaries of one flood |
-//! | `telnet.flood.phase` | `began`, `ongoing` or `ended` |
-//! | `telnet.flood.connections`, `.rate` | connections since the source began to draw on its budget, and how many a second |
-//! | `telnet.flood.shed` | those of which nothing else was told |
-//! | `telnet.flood.failed_logins` | failed logins in those, when there are any |
-//! | `telnet.netns` | inode number of the network namespace |
+//! `docs/operations.md` says what each of these is.
 //!
 //! What is unknown is absent: a document never holds null, an empty string, list or object.
 

@@ -5,10 +5,14 @@ use std::{env, fs, path::Path};
 
 use super::*;
 use crate::{
+    enrich::facts::LoginFacts,
     flood::{Outcome, Phase, Source},
-    probe::record::{Protocol, SocketError},
+    probe::record::{Args, Protocol, SocketError, Task, Tty},
     response::{self, Decision, Response},
-    session::{Ending, Failure, Traffic},
+    session::{
+        Activity, Ending, Failure, Traffic,
+        activity::{self, Bypass, Method, Progress, Verdict},
+    },
 };
 
 /// Each golden document with its file's name.
@@ -38,6 +42,8 @@ pub(super) fn samples() -> Vec<(&'static str, Value)> {
         ),
         ("identified", identified()),
         ("closed", document(&inbound(closed, 163_500), &server)),
+        ("found", found()),
+        ("bypassed", bypassed()),
         ("refused", document(&outbound(refused, 99_981), &client)),
         ("listener", found_listener()),
         ("listener_closed", closed_listener()),
@@ -54,6 +60,83 @@ fn identified() -> Value {
     };
     let observation = observed(session, Fact::Identified, at(100_020));
     document(&observation, &server_facts())
+}
+
+/// Found open when the agent started.
+fn found() -> Value {
+    let session = Session {
+        opened: None,
+        preexisting: true,
+        ..inbound()
+    };
+    document(
+        &observed(session, Fact::Accepted, at(100_000)),
+        &server_facts(),
+    )
+}
+
+fn task(pid: u32, words: &[&str]) -> Arc<Task> {
+    Arc::new(Task {
+        pid,
+        tid: pid,
+        uid: 0,
+        gid: 0,
+        start: Some(at(u64::from(pid))),
+        comm: words[0].to_owned(),
+        parent: None,
+        cgroup: None,
+        args: Some(Args {
+            list: words.iter().map(|&word| word.to_owned()).collect(),
+            truncated: false,
+        }),
+    })
+}
+
+/// Somebody came in past the password, whose programs were too many to follow, and one went on.
+fn bypassed() -> Value {
+    let shell = task(4_244, &["sh"]);
+    let miner = task(4_290, &["miner", "--quiet"]);
+    let session = Session {
+        closed: Some(at(163_500)),
+        activity: Activity {
+            is_followed: true,
+            login: activity::Login {
+                progress: Progress::Succeeded,
+                method: Some(Method::Preauthenticated),
+                program: Some(task(4_243, &["login", "-h", "198.51.100.9", "-f", "root"])),
+                shell: Some(Arc::clone(&shell)),
+                time: Some(at(100_310)),
+                verdict: Some(Verdict::Bypass(Bypass::ForcedLogin)),
+            },
+            terminal: Some(activity::Terminal {
+                tty: Tty {
+                    major: 136,
+                    minor: 3,
+                },
+                pid: 4_243,
+            }),
+            programs: 1_300,
+            left_out: 17,
+            last: Some(Arc::clone(&miner)),
+            survivors: vec![Arc::clone(&miner)],
+        },
+        ..inbound()
+    };
+    let facts = Facts {
+        login: LoginFacts {
+            user: Some(named(0, "root")),
+            user_source: Some("utmp"),
+            failures: Some(2),
+            program: Some(Arc::new(process(4_243, "login"))),
+            shell: Some(Arc::new(process(4_244, "sh"))),
+            survivors: vec![miner],
+        },
+        ..server_facts()
+    };
+    document(
+        &observed(session, Fact::Closed(Ending::Reset, None), at(163_500)),
+        &facts,
+    )
 }
 
 /// One that is over, of an address that guessed passwords at a server.

@@ -128,6 +128,57 @@ fn every_field_is_in_ecs_or_ours() {
     );
 }
 
+/// What the guide says of fields that ECS does not have.
+const GUIDE: &str = include_str!("../../../../docs/operations.md");
+
+/// The fields that the guide tells, `.*` at the end of one for all below it.
+fn told() -> Vec<String> {
+    let (_, section) = GUIDE
+        .split_once("\n## Fields under `telnet.`\n")
+        .expect("a section");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let mut told: Vec<String> = Vec::new();
+    for row in section.lines().filter(|line| line.starts_with("| `")) {
+        let cell = row.split('|').nth(1).unwrap_or_default();
+        for name in cell.split('`').skip(1).step_by(2) {
+            // `telnet.a.b`, `.c`
+            let set = told.last().and_then(|last| last.rsplit_once('.'));
+            let full = match (name.strip_prefix('.'), set) {
+                (Some(name), Some((set, _))) => format!("{set}.{name}"),
+                (Some(_), None) | (None, _) => name.to_owned(),
+            };
+            told.push(full);
+        }
+    }
+    told
+}
+
+#[test]
+fn the_guide_tells_every_field_of_ours() {
+    let mut used = BTreeSet::new();
+    for (_, document) in golden::samples() {
+        let mut all = Vec::new();
+        leaves("", &document, &mut all);
+        used.extend(all.into_iter().map(|(path, _)| path));
+    }
+    used.retain(|field| field.starts_with("telnet."));
+    let told = told();
+    let is_it = |told: &str, field: &str| match told.strip_suffix('*') {
+        Some(set) => field.starts_with(set),
+        None => field == told,
+    };
+    let untold: Vec<_> = used
+        .iter()
+        .filter(|field| !told.iter().any(|told| is_it(told, field)))
+        .collect();
+    assert_eq!(untold, Vec::<&String>::new(), "not in the guide");
+    let unused: Vec<_> = told
+        .iter()
+        .filter(|told| !used.iter().any(|field| is_it(told, field)))
+        .collect();
+    assert_eq!(unused, Vec::<&String>::new(), "in no golden document");
+}
+
 #[test]
 fn faults_are_found() {
     let document = serde_json::json!({
