@@ -13,8 +13,38 @@ use std::{
 
 use rustix::fs::{self, Mode, OFlags};
 
-/// Bytes of a `struct utmp` of glibc and musl, the same on all 64-bit and 32-bit x86.
-const RECORD: usize = 384;
+/// How the C library lays out a `struct utmp` up to and behind its times (`bits/utmp.h` of glibc).
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    /// Bytes of a record.
+    record: usize,
+    /// Where the seconds of `ut_tv` are, behind which are its microseconds.
+    seconds: usize,
+    /// Bytes of each.
+    width: usize,
+}
+
+/// Where 32-bit programs write the same files: x86 (`__WORDSIZE_TIME64_COMPAT32`).
+const SHARED: Layout = Layout {
+    record: 384,
+    seconds: 340,
+    width: 4,
+};
+
+/// With the times of a 64-bit processor, such as aarch64.
+const NATIVE: Layout = Layout {
+    record: 400,
+    seconds: 344,
+    width: 8,
+};
+
+/// That of this processor.
+const HERE: Layout = if cfg!(target_arch = "x86_64") {
+    SHARED
+} else {
+    NATIVE
+};
+
 /// Records that are read from the end of a file: nobody makes more while a login asks.
 const MAX_RECORDS: usize = 1_024;
 /// Bytes of `/etc/passwd` that are looked at.
@@ -138,14 +168,15 @@ impl Books {
     fn entries(&self, path: &str) -> Option<Vec<Entry>> {
         let mut file = self.open_file(path)?;
         let length = usize::try_from(file.metadata().ok()?.len()).ok()?;
-        let whole = length / RECORD;
-        let skipped = whole.saturating_sub(MAX_RECORDS) * RECORD;
+        let record = HERE.record;
+        let skipped = (length / record).saturating_sub(MAX_RECORDS) * record;
         file.seek(SeekFrom::Start(u64::try_from(skipped).ok()?))
             .ok()?;
         let mut bytes = Vec::new();
-        let most = u64::try_from(MAX_RECORDS * RECORD).ok()?;
+        let most = u64::try_from(MAX_RECORDS * record).ok()?;
         file.take(most).read_to_end(&mut bytes).ok()?;
-        Some(bytes.chunks_exact(RECORD).filter_map(parse).collect())
+        let records = bytes.chunks_exact(record);
+        Some(records.filter_map(|record| parse(record, HERE)).collect())
     }
 
     /// A file of that root. No link is followed, since those of a container may lead out of it,
@@ -167,17 +198,24 @@ impl Books {
     }
 }
 
-fn parse(record: &[u8]) -> Option<Entry> {
+fn parse(record: &[u8], layout: Layout) -> Option<Entry> {
     let text = |at: usize, len: usize| -> Option<String> {
         let bytes = record.get(at..at + len)?.split(|byte| *byte == 0).next()?;
         Some(String::from_utf8_lossy(bytes).into_owned())
     };
-    let number = |at: usize| Some(i32::from_le_bytes(record.get(at..at + 4)?.try_into().ok()?));
-    let seconds = i64::from(number(340)?);
-    let micros = i64::from(number(344)?);
+    let number = |at: usize, width: usize| -> Option<i64> {
+        let bytes = record.get(at..at + width)?;
+        match width {
+            8 => Some(i64::from_le_bytes(bytes.try_into().ok()?)),
+            _ => Some(i32::from_le_bytes(bytes.try_into().ok()?).into()),
+        }
+    };
+    let Layout { seconds, width, .. } = layout;
+    let micros = number(seconds + width, width)?;
+    let seconds = number(seconds, width)?;
     Some(Entry {
         kind: i16::from_le_bytes(record.get(0..2)?.try_into().ok()?),
-        pid: u32::try_from(number(4)?).ok()?,
+        pid: u32::try_from(number(4, 4)?).ok()?,
         line: text(8, 32)?.trim_start_matches("/dev/").to_owned(),
         user: text(44, 32)?,
         time: seconds,
@@ -192,13 +230,24 @@ mod tests {
     use super::*;
 
     fn record(kind: i16, pid: u32, line: &str, user: &str, time: i32) -> Vec<u8> {
-        let mut bytes = vec![0; RECORD];
+        record_of(HERE, kind, pid, line, user, time)
+    }
+
+    fn record_of(
+        layout: Layout,
+        kind: i16,
+        pid: u32,
+        line: &str,
+        user: &str,
+        time: i32,
+    ) -> Vec<u8> {
+        let mut bytes = vec![0; layout.record];
         let mut put = |at: usize, part: &[u8]| bytes[at..at + part.len()].copy_from_slice(part);
         put(0, &kind.to_le_bytes());
         put(4, &pid.to_le_bytes());
         put(8, line.as_bytes());
         put(44, user.as_bytes());
-        put(340, &time.to_le_bytes());
+        put(layout.seconds, &time.to_le_bytes());
         bytes
     }
 
@@ -222,10 +271,25 @@ mod tests {
     };
 
     #[test]
+    fn records_are_read_as_each_processor_writes_them() {
+        for layout in [SHARED, NATIVE] {
+            let record = record_of(layout, 7, 70, "/dev/pts/3", "alice", 1_001);
+            let entry = parse(&record, layout).expect("an entry");
+            assert_eq!(
+                (entry.line.as_str(), entry.user.as_str()),
+                ("pts/3", "alice")
+            );
+            assert_eq!((entry.time, entry.micros), (1_001, 1_001_000_000));
+            assert!(layout.seconds + 2 * layout.width + 16 + 20 <= layout.record);
+        }
+    }
+
+    #[test]
     fn what_fails_because_the_session_is_over_was_not_tried() {
         let at = |micros: i32| {
             let mut bytes = record(6, 70, "pts/3", "UNKNOWN", 1_001);
-            bytes[344..348].copy_from_slice(&micros.to_le_bytes());
+            let at = HERE.seconds + HERE.width;
+            bytes[at..at + 4].copy_from_slice(&micros.to_le_bytes());
             bytes
         };
         let (_proc, books) = books(&[("var/log/btmp", [at(0), at(500), at(501)].concat())]);
@@ -305,7 +369,7 @@ mod tests {
 
     #[test]
     fn any_bytes_are_read_without_harm() {
-        for content in [vec![], vec![0xff; 50], vec![0xff; RECORD * 3]] {
+        for content in [vec![], vec![0xff; 50], vec![0xff; HERE.record * 3]] {
             let (_proc, books) = books(&[("run/utmp", content.clone()), ("var/log/btmp", content)]);
             assert_eq!((books.user(ALICE), books.failures(ALICE)), (None, Some(0)));
         }
