@@ -12,6 +12,7 @@ use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 use telnet_tests::agent::Agent;
 use telnet_tests::check::text;
+use telnet_tests::kernel;
 use telnet_tests::lab::{self, Lab, V4};
 use telnet_tests::net::Netns;
 use telnet_tests::peer::{Scripted, Server, ServerKind};
@@ -66,7 +67,9 @@ fn a_taken_over_agent_gets_nowhere() -> Result<()> {
             let outcomes = attempts(lab, role, &victim)?;
             ensure!(outcomes.len() == free.len(), "{outcomes:?}");
             for (attempt, outcome) in &outcomes {
-                if attempt == purpose {
+                // By path alone: on a kernel without it the agent says that this wall is missing.
+                let is_landlocks = role == "writes" && attempt.starts_with("write elsewhere");
+                if attempt == purpose || is_landlocks && kernel::lacks("landlock") {
                     ensure!(may(&outcomes, attempt), "{role}: {attempt}: {outcome}");
                 } else {
                     ensure!(outcome == "refused", "{role}: {attempt}: {outcome}");
@@ -165,16 +168,9 @@ fn as_a_service_it_is_not_root_and_leaves_its_network_to_the_canary() -> Result<
             "{refused:?}"
         );
 
-        let capabilities = "-all,+sys_admin,+sys_ptrace,+dac_read_search";
-        let mut command = Command::new("setpriv");
+        let mut command = tools::peer()?.command();
         command
-            .args([format!("--reuid={USER}"), format!("--regid={USER}")])
-            .args(["--clear-groups", "--no-new-privs"])
-            .args([
-                format!("--inh-caps={capabilities}"),
-                format!("--ambient-caps={capabilities}"),
-                format!("--bounding-set={capabilities}"),
-            ])
+            .args(["as-service", &USER.to_string()])
             .arg(&agent)
             .args(["run", "--format", "ndjson", "--state-dir"])
             .arg(&state)

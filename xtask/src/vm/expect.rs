@@ -35,6 +35,11 @@ const SOCKET_COOKIES: Lack = Lack {
     reason: "bpf_get_socket_cookie is not for tracing programs before 5.12",
 };
 
+const LANDLOCK: Lack = Lack {
+    name: "landlock",
+    reason: "it came with 5.13",
+};
+
 const MPTCP: Lack = Lack {
     name: "mptcp",
     reason: "Debian built 5.10 for clouds without CONFIG_MPTCP",
@@ -54,7 +59,7 @@ impl Expected {
     /// Of the kernels of `series` as they come.
     pub(crate) fn of(target: Target, series: &str) -> Self {
         let lacks: &[Lack] = match series {
-            "5.10" => &[SOCKET_COOKIES, MPTCP],
+            "5.10" => &[SOCKET_COOKIES, LANDLOCK, MPTCP],
             _ => &[],
         };
         let hook = match (target, series) {

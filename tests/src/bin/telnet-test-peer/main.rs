@@ -46,7 +46,12 @@ fn run(words: &[&str]) -> Result<()> {
         ["once", address, text] => client::once(address.parse()?, text),
         ["many", address, count] => client::many(address.parse()?, count.parse()?),
         ["breakout", role, folder, victim] => breakout::run(role, folder, victim),
-        ["without-net-admin", program, ref args @ ..] => unprivileged::run(program, args),
+        ["without-net-admin", program, ref args @ ..] => {
+            unprivileged::without_net_admin(program, args)
+        }
+        ["as-service", user, program, ref args @ ..] => {
+            unprivileged::as_service(user.parse()?, program, args)
+        }
         _ => bail!("unknown arguments {words:?}"),
     }
     .with_context(|| format!("telnet-test-peer {words:?}"))

@@ -12,6 +12,7 @@ mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
 mount -t sysfs sys /sys
 mount -t tracefs tracefs /sys/kernel/tracing
+mount -t securityfs securityfs /sys/kernel/security
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs tmpfs /tmp
 mount -t tmpfs tmpfs /run
@@ -90,7 +91,11 @@ kernel() {
 }
 
 # What a kernel may lack without a word of the agent's at start.
-FEATURES="mptcp tracefs"
+FEATURES="landlock mptcp tracefs"
+
+has_landlock() {
+    grep -q landlock /sys/kernel/security/lsm
+}
 
 has_mptcp() {
     [ -e /proc/sys/net/mptcp ]
