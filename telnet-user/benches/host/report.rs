@@ -221,7 +221,7 @@ fn memories(out: &mut String, memory: &Memory) -> anyhow::Result<()> {
 
 /// A bar for each subject and kind of traffic, the quartiles as a line.
 fn plot(cost: &Cost) -> anyhow::Result<String> {
-    const LEFT: f64 = 220.0;
+    const LEFT: f64 = 240.0;
     const WIDTH: f64 = 400.0;
     const STEP: f64 = 18.0;
     let mut body = String::new();

@@ -65,7 +65,7 @@ impl Subject {
             Self::Empty => "empty tp_btf program",
             Self::Probe => "probe and reader",
             Self::Unhooked => "the same, no accept hook",
-            Self::Protocol => "the same, looking at first bytes",
+            Self::Protocol => "no accept hook, looking at first bytes",
             Self::Agent => "agent, alerts and events",
             Self::Bpftrace => "bpftrace, filter on port 23",
             Self::Tcpstates => "tcpstates",
