@@ -92,7 +92,7 @@ impl Stage {
         )?;
         let version = env!("CARGO_PKG_VERSION");
         let text = format!(
-            "telnet-monitor ({version}) unstable; urgency=medium\n\n  * See README.md.\n\n \
+            "telnet-monitor ({version}) unstable; urgency=medium\n\n  * What changed is in CHANGELOG.md of the source.\n\n \
              -- The telnet-monitor authors <telnet-monitor@telnet-monitor.invalid>  {}\n",
             date.trim()
         );
@@ -113,7 +113,8 @@ impl Stage {
             (packaging.join("elasticsearch"), "elasticsearch"),
             (root.join("telnet-user/rules"), "rules"),
             (root.join("docs/operations.md"), "operations.md"),
-            (root.join("README.md"), "README.md"),
+            (root.join("docs/benchmarks.md"), "benchmarks.md"),
+            (root.join("docs/benchmarks.svg"), "benchmarks.svg"),
             (root.join("LICENSE-MIT"), "LICENSE-MIT"),
             (root.join("LICENSE-APACHE"), "LICENSE-APACHE"),
         ] {
