@@ -51,30 +51,36 @@ static TELNET: Set = Set {
         (Boolean, "session.preexisting"),
         (
             Keyword,
-            "attribution flood.id flood.phase login.command_line login.executable login.failures_source login.method \
+            "ancestors.entity_id ancestors.executable ancestors.name attribution flood.id \
+             flood.phase login.command_line login.executable login.failures_source login.method \
              login.reason login.source login.state login.user.id login.user.name \
-             login.user_source login.verdict response.alert_id response.verdict session.closed_by session.id session.last_command \
-             session.outcome session.survivors.command_line session.survivors.name \
-             terminal.name",
+             login.user_source login.verdict response.alert_id response.verdict \
+             session.closed_by session.id session.last_command session.outcome \
+             session.survivors.command_line session.survivors.name slice terminal.name unit",
         ),
         (
             Long,
-            "flood.connections flood.failed_logins flood.rate flood.shed login.delay login.failures login.pid netns session.programs \
+            "ancestors.pid flood.connections flood.failed_logins flood.rate flood.shed \
+             login.delay login.failures login.pid netns session.programs \
              session.programs_left_out session.survivors.pid terminal.pid",
         ),
     ],
     sets: &[
-        ("acceptor", &OWNER),
-        ("handler", &OWNER),
-        ("listener", &OWNER),
+        ("acceptor", &ROLE),
+        ("client", &ROLE),
+        ("handler", &ROLE),
+        ("listener", &ROLE),
     ],
 };
 
-/// One owner of a session's socket.
-static OWNER: Set = Set {
+/// A process on this end of a session.
+static ROLE: Set = Set {
     fields: &[
-        (Date, "start"),
-        (Keyword, "command_line entity_id executable name source"),
+        (Boolean, "preexisting"),
+        (
+            Keyword,
+            "attribution entity_id executable name unit user.id user.name",
+        ),
         (Long, "pid"),
     ],
     sets: &[],
