@@ -138,6 +138,7 @@ fn sessions(report: &PipelineReport) -> Value {
     let Counters {
         evicted_sessions,
         evicted_listeners,
+        refused_sessions,
         refused_listeners,
         unmatched_accepts,
         unseen_ends,
@@ -150,6 +151,7 @@ fn sessions(report: &PipelineReport) -> Value {
         "listeners": report.open_listeners,
         "evicted_sessions": evicted_sessions,
         "evicted_listeners": evicted_listeners,
+        "refused_sessions": refused_sessions,
         "refused_listeners": refused_listeners,
         "unmatched_accepts": unmatched_accepts,
         "unseen_ends": unseen_ends,

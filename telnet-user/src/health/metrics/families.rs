@@ -117,6 +117,7 @@ fn sessions(report: &Report) -> Vec<Family> {
     let Counters {
         evicted_sessions,
         evicted_listeners,
+        refused_sessions,
         refused_listeners,
         unmatched_accepts,
         unseen_ends,
@@ -143,6 +144,7 @@ fn sessions(report: &Report) -> Vec<Family> {
                 [
                     ("evicted_sessions", evicted_sessions),
                     ("evicted_listeners", evicted_listeners),
+                    ("refused_sessions", refused_sessions),
                     ("refused_listeners", refused_listeners),
                     ("unmatched_accepts", unmatched_accepts),
                     ("unseen_ends", unseen_ends),

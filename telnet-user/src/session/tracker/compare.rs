@@ -63,8 +63,10 @@ pub struct Comparison<'a> {
     /// For lists and kernels that tell no cookies.
     by_ends: OnceCell<HashMap<(SocketAddr, SocketAddr), Vec<u64>>>,
     have_cookies: bool,
-    /// For so many listeners more.
+    /// For so many listeners more,
     room: usize,
+    /// and for so many sessions.
+    session_room: usize,
     known: Known,
 }
 
@@ -76,6 +78,8 @@ pub struct Known {
     /// The handshakes of these are over, and these are their local ends: `connect(2)` chooses a port
     /// after the change of state that a session is known from.
     connected: Vec<(Compared, SocketAddr)>,
+    /// New sessions for which there is no room.
+    refused: u64,
 }
 
 impl<'a> Comparison<'a> {
@@ -90,17 +94,20 @@ impl<'a> Comparison<'a> {
             by_cookie,
             by_ends: OnceCell::new(),
             room: tracker.listeners.room(),
+            session_room: tracker.room(),
             known: Known::default(),
         }
     }
 
-    /// Whether a listed socket passes the filter and is none of the tracked sessions and listeners.
+    /// Whether a listed socket passes the filter, is none of the tracked sessions and listeners, and is
+    /// to be taken in. What there is no room for is not: each list would have it again, and one that is
+    /// followed from its start would give way. Nobody need look for who holds it.
     pub fn is_new(&mut self, seen: &Seen) -> bool {
         if seen.is_listening {
             return self.is_new_listener(seen);
         }
         let Some(entry) = self.find(seen) else {
-            return passes(self.filter, seen.local, seen.remote);
+            return self.is_new_session(seen);
         };
         if seen.is_session && entry.state == State::Connecting {
             let connected = (Compared::of(&entry.session), seen.local);
@@ -115,7 +122,14 @@ impl<'a> Comparison<'a> {
         self.known
     }
 
-    /// What there is no room for is not taken in, so nobody need look for who holds it.
+    fn is_new_session(&mut self, seen: &Seen) -> bool {
+        let is_new = seen.is_session && passes(self.filter, seen.local, seen.remote);
+        let has_room = self.session_room > 0;
+        self.known.refused += u64::from(is_new && !has_room);
+        self.session_room -= usize::from(is_new && has_room);
+        is_new && has_room
+    }
+
     fn is_new_listener(&mut self, seen: &Seen) -> bool {
         let key = SocketKey {
             address: 0,
@@ -178,8 +192,14 @@ impl Tracker {
         Comparison::with(self, filter)
     }
 
+    /// How many more sessions are taken in of those that are found.
+    fn room(&self) -> usize {
+        let tracked = self.sessions.values().len();
+        self.limits.sessions.saturating_sub(tracked)
+    }
+
     /// Takes in what is open and new, and what an earlier run of the agent knew of it and still passes
-    /// the `filter`. Reported by [`Self::report_found`], or before if there is no room for all.
+    /// the `filter`. Reported by [`Self::report_found`].
     ///
     /// Returns the sessions that are tracked and not listed. A list can miss a socket while others
     /// come and go, and has none of what no longer passes since a reload, so each should be asked
@@ -195,6 +215,7 @@ impl Tracker {
     ) -> Vec<Session> {
         self.found.reserve(kept.addresses());
         self.differences.connected.extend(known.connected);
+        self.counters.refused_sessions += known.refused;
         let (mut listeners, mut sessions) = (Vec::new(), Vec::new());
         for found in mem::take(&mut listing.found) {
             match found {
@@ -235,7 +256,8 @@ impl Tracker {
         }
         // What an earlier run left open and is not open any more.
         for session in kept.into_sessions() {
-            if listing.covers(session.netns) && passes(filter, session.local, session.remote) {
+            let passes = passes(filter, session.local, session.remote);
+            if passes && listing.covers(session.netns) && self.room() > 0 {
                 missing.push(session.clone());
                 self.track_found(session, State::Open, time, out);
             } else {

@@ -63,6 +63,8 @@ pub struct Counters {
     /// Listening sockets that were found and not taken in, the table being full: once for each list
     /// that has them.
     pub refused_listeners: u64,
+    /// Sessions that were found open and not taken in, the table being full, once for each list.
+    pub refused_sessions: u64,
     /// Accept records for which no session came.
     pub unmatched_accepts: u64,
     /// Sessions whose end was not seen, since no agent ran or the record was lost: their closing

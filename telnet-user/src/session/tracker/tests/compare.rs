@@ -294,3 +294,28 @@ fn a_handshake_at_the_address_of_another_is_not_over() {
     let told = compare(&mut tracker, listing(vec![listed]), meanwhile);
     assert_eq!(told, ["failed None by Some(7)", "attempted by Some(7)"]);
 }
+
+#[test]
+fn what_is_found_takes_nobodys_place() {
+    let limits = Limits {
+        sessions: 3,
+        ..Limits::default()
+    };
+    let mut tracker = Tracker::new(limits);
+    let mut out = Vec::new();
+    let opening = state(socket(1), SynRecv, Established);
+    push(&mut tracker, 1, opening, &mut out);
+    push(&mut tracker, 1, accept(1, 7), &mut out);
+    let list = || listing((1..=5).map(found).collect());
+    let told = compare(&mut tracker, list(), Vec::new());
+    assert_eq!(told, ["accepted by None"; 2]);
+    assert_eq!(tracker.counters().refused_sessions, 2);
+    // Nor is it told again and again, in turns.
+    assert_eq!(compare(&mut tracker, list(), Vec::new()), [""; 0]);
+    let counters = tracker.counters();
+    assert_eq!(
+        (counters.refused_sessions, counters.evicted_sessions),
+        (4, 0)
+    );
+    assert!(tracker.session(socket(1).key).is_some());
+}
