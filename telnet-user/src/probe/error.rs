@@ -56,7 +56,8 @@ pub enum LoadError {
     /// The kernel refused the ring buffer.
     #[error(
         "the kernel refused a ring buffer of {bytes} bytes: {source}; the size must be a power of \
-         two of pages, and memory must allow it"
+         two of pages, and memory must allow it, before Linux 5.11 also what may be locked (ulimit \
+         -l, LimitMEMLOCK=)"
     )]
     Ring {
         /// Size asked for.

@@ -67,8 +67,8 @@ fn a_taken_over_agent_gets_nowhere() -> Result<()> {
             let outcomes = attempts(lab, role, &victim)?;
             ensure!(outcomes.len() == free.len(), "{outcomes:?}");
             for (attempt, outcome) in &outcomes {
-                // By path alone: on a kernel without it the agent says that this wall is missing.
-                let is_landlocks = role == "writes" && attempt.starts_with("write elsewhere");
+                // What is told by its path alone; without it the agent says that this wall is missing.
+                let is_landlocks = role == "writes" && attempt == "write elsewhere";
                 if attempt == purpose || is_landlocks && kernel::lacks("landlock") {
                     ensure!(may(&outcomes, attempt), "{role}: {attempt}: {outcome}");
                 } else {

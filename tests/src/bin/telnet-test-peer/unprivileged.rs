@@ -4,6 +4,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, Gid, Uid, configure_capability_in_ambient_set,
     remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities, set_no_new_privs,
@@ -24,6 +25,13 @@ pub(crate) fn without_net_admin(program: &str, args: &[&str]) -> Result<()> {
 /// Becomes `program` as a service manager starts the agent: another user, with some capabilities and
 /// no way to more.
 pub(crate) fn as_service(user: u32, program: &str, args: &[&str]) -> Result<()> {
+    // Before 5.11 the memory of BPF counts as locked; the unit has `LimitMEMLOCK=infinity`. Where root
+    // may not raise it, as in a container, the kernel is newer, or the agent says what it lacks.
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    let _kept = setrlimit(Resource::Memlock, unlimited);
     for capability in CapabilitySet::all() - OF_THE_SERVICE {
         // Of those that this kernel does not know there are none to lose.
         let _unknown = remove_capability_from_bounding_set(capability);
