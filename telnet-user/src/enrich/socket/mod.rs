@@ -314,10 +314,12 @@ impl SocketFinder {
         result.inspect_err(|error| self.tell(error)).ok()
     }
 
-    /// Counts an error, and logs it if it is the first of its kind.
+    /// Counts an error, and logs it if it is the first of its kind. That a namespace has ended, as that
+    /// of each canary session does, is nothing to mend.
     fn tell(&mut self, error: &Error) {
         self.counters.errors += 1;
-        if self.logged.insert(error.kind()) {
+        let is_fault = !matches!(error, Error::Gone { .. });
+        if is_fault && self.logged.insert(error.kind()) {
             warn!(%error, "owners of some sockets may stay unknown");
         }
     }
