@@ -10,7 +10,6 @@ use crate::{
     probe::Ledger,
     response,
     sandbox::{self, Wall},
-    session::tracker::Counters,
     sink::SinkReport,
 };
 
@@ -135,30 +134,12 @@ fn canary(report: &CanaryReport) -> Value {
 }
 
 fn sessions(report: &PipelineReport) -> Value {
-    let Counters {
-        evicted_sessions,
-        evicted_listeners,
-        refused_sessions,
-        refused_listeners,
-        unmatched_accepts,
-        unseen_ends,
-        unknown_closes,
-        unmatched_protocols,
-        put_off_looks,
-    } = report.counters;
-    json!({
-        "open": report.open_sessions,
-        "listeners": report.open_listeners,
-        "evicted_sessions": evicted_sessions,
-        "evicted_listeners": evicted_listeners,
-        "refused_sessions": refused_sessions,
-        "refused_listeners": refused_listeners,
-        "unmatched_accepts": unmatched_accepts,
-        "unseen_ends": unseen_ends,
-        "unknown_closes": unknown_closes,
-        "unmatched_protocols": unmatched_protocols,
-        "put_off_looks": put_off_looks,
-    })
+    let mut fields = Map::new();
+    fields.insert("open".to_owned(), report.open_sessions.into());
+    fields.insert("listeners".to_owned(), report.open_listeners.into());
+    let counters = report.counters.by_name().into_iter();
+    fields.extend(counters.map(|(name, count)| (name.to_owned(), count.into())));
+    Value::Object(fields)
 }
 
 fn responses(report: &PipelineReport) -> Value {

@@ -17,6 +17,7 @@ use crate::{
 
 /// A child that has not come to exec for this long is not going to: it serves by itself.
 const EXEC_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A look at who holds a session's socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {

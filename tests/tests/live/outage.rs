@@ -156,7 +156,8 @@ fn a_search_server_has_each_alert_once_after_an_outage_and_five_kills() -> Resul
         let count = alerts(&search).len();
         // The next run names a session whose opening it does not know by its cookie, or by when it
         // found it: what was delivered and not noted before a kill has another id then.
-        let is_repeated = kernel::lacks("socket_cookies") && count > ALERTS;
+        let most = ALERTS + ALERTS / 10;
+        let is_repeated = kernel::lacks("socket_cookies") && (ALERTS..=most).contains(&count);
         ensure!(
             count == ALERTS || is_repeated,
             "{count} alerts, not {ALERTS}"

@@ -12,7 +12,7 @@ mod wire;
 
 use std::{collections::HashSet, net::SocketAddr, path::PathBuf};
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use self::{
     diag::Diag,
@@ -318,8 +318,9 @@ impl SocketFinder {
     /// of each canary session does, is nothing to mend.
     fn tell(&mut self, error: &Error) {
         self.counters.errors += 1;
-        let is_fault = !matches!(error, Error::Gone { .. });
-        if is_fault && self.logged.insert(error.kind()) {
+        if matches!(error, Error::Gone { .. }) {
+            debug!(%error, "owners of its sockets stay unknown");
+        } else if self.logged.insert(error.kind()) {
             warn!(%error, "owners of some sockets may stay unknown");
         }
     }

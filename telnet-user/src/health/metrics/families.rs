@@ -6,7 +6,6 @@ use crate::{
     health::{Report, hook_name},
     probe::Ledger,
     response, sandbox,
-    session::tracker::Counters,
     sink::{SinkReport, spool},
 };
 
@@ -114,17 +113,6 @@ fn canary(report: &Report) -> Vec<Family> {
 }
 
 fn sessions(report: &Report) -> Vec<Family> {
-    let Counters {
-        evicted_sessions,
-        evicted_listeners,
-        refused_sessions,
-        refused_listeners,
-        unmatched_accepts,
-        unseen_ends,
-        unknown_closes,
-        unmatched_protocols,
-        put_off_looks,
-    } = report.pipeline.counters;
     vec![
         Family::gauge(
             "open_sessions",
@@ -139,20 +127,7 @@ fn sessions(report: &Report) -> Vec<Family> {
         Family::counter(
             "session_table",
             "what the session table could not do",
-            by(
-                "state",
-                [
-                    ("evicted_sessions", evicted_sessions),
-                    ("evicted_listeners", evicted_listeners),
-                    ("refused_sessions", refused_sessions),
-                    ("refused_listeners", refused_listeners),
-                    ("unmatched_accepts", unmatched_accepts),
-                    ("unseen_ends", unseen_ends),
-                    ("unknown_closes", unknown_closes),
-                    ("unmatched_protocols", unmatched_protocols),
-                    ("put_off_looks", put_off_looks),
-                ],
-            ),
+            by("state", report.pipeline.counters.by_name()),
         ),
     ]
 }

@@ -6,6 +6,7 @@
 
 mod accept;
 mod compare;
+mod counters;
 mod found;
 mod protocol;
 mod served;
@@ -14,8 +15,11 @@ mod told;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-pub use self::compare::{Comparison, Known};
 use self::{compare::Differences, found::FoundSessions};
+pub use self::{
+    compare::{Comparison, Known},
+    counters::Counters,
+};
 use super::{
     Activity, Attribution, Direction, Fact, Listener, Observation, Owner, Session,
     handlers::Handlers, listeners::Listeners, looks::Looks, table::Table, tree::Trees,
@@ -51,32 +55,6 @@ impl Default for Limits {
             look_after: None,
         }
     }
-}
-
-/// What the tracker could not do, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Sessions that gave way to newer ones: their closing event is lost.
-    pub evicted_sessions: u64,
-    /// Listening sockets that gave way to newer ones.
-    pub evicted_listeners: u64,
-    /// Listening sockets that were found and not taken in, the table being full: once for each list
-    /// that has them.
-    pub refused_listeners: u64,
-    /// Sessions that were found open and not taken in, the table being full, once for each list.
-    pub refused_sessions: u64,
-    /// Accept records for which no session came.
-    pub unmatched_accepts: u64,
-    /// Sessions whose end was not seen, since no agent ran or the record was lost: their closing
-    /// event, if any, does not tell when and how they ended.
-    pub unseen_ends: u64,
-    /// Sockets that closed and were not known: opened before the agent, or their record was lost.
-    pub unknown_closes: u64,
-    /// Proofs of a protocol for which there was no session: its record was lost, or it gave way.
-    pub unmatched_protocols: u64,
-    /// Looks for the holder of a session's socket that were left out, since earlier ones took too
-    /// much of the time. The session is reported, its owners as far as they are known.
-    pub put_off_looks: u64,
 }
 
 /// Tracks every session and listening socket on the monitored ports.
