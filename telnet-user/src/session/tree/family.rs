@@ -180,17 +180,7 @@ impl Family {
         if self.is_confirmed() {
             return (Vec::new(), Vec::new());
         }
-        self.handler = Some(Arc::clone(handler));
-        self.people.insert(
-            handler.pid,
-            Person {
-                task: Arc::clone(handler),
-                role: Role::Handler,
-                has_program: false,
-                effective_uid: handler.uid,
-                tty: None,
-            },
-        );
+        self.serve(handler);
         let mut steps = Vec::new();
         let mut strangers = Vec::new();
         for (time, input) in std::mem::take(&mut self.pending) {
@@ -207,12 +197,42 @@ impl Family {
         (steps, strangers)
     }
 
+    /// A process runs a program with the session on its standard input, so it serves it, also when
+    /// the acceptor was taken for the handler: that had the socket alone when it was looked at, and
+    /// had only not come to make this child yet.
+    pub(super) fn hand_on(&mut self, task: &Arc<Task>) {
+        let serves = |pid| {
+            let handler = self.handler.as_ref();
+            handler.is_some_and(|handler| handler.pid == pid)
+        };
+        let person = self.people.get(&task.pid);
+        let is_early = person.is_none_or(|person| matches!(person.role, Role::Chain { .. }));
+        if serves(self.acceptor.pid) && task.pid != self.acceptor.pid && is_early {
+            self.serve(task);
+        }
+    }
+
+    fn serve(&mut self, handler: &Arc<Task>) {
+        self.handler = Some(Arc::clone(handler));
+        self.people.insert(
+            handler.pid,
+            Person {
+                task: Arc::clone(handler),
+                role: Role::Handler,
+                has_program: false,
+                effective_uid: handler.uid,
+                tty: None,
+            },
+        );
+    }
+
     /// A process that was taken for one of this session's is another's.
     pub(super) fn disown(&mut self, pid: u32) {
         self.pending.retain(|(_, input)| match input {
             Input::Fork(task) | Input::Exec { task, .. } => task.pid != pid,
             Input::Exit(ended, _) => *ended != pid,
         });
+        self.people.remove(&pid);
     }
 
     fn apply(&mut self, time: BootTime, input: &Input) -> Vec<Step> {

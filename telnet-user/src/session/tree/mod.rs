@@ -122,6 +122,9 @@ impl Trees {
     ) -> Vec<Step> {
         let mut steps = Vec::new();
         if let Some(key) = stdin {
+            if let Some(family) = self.families.get_mut(&key) {
+                family.hand_on(task);
+            }
             steps = self.confirm(key, task);
         }
         if let Some(family) = self.family_of(task.pid) {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     probe::record::{Args, Exit, ExitStatus, Tty},
-    session::activity::{Activity, Progress},
+    session::activity::{Activity, Progress, Reason, Verdict},
 };
 
 fn run_as(pid: u32, parent: u32, comm: &str, line: &str, stdin: Option<u64>) -> KernelEvent {
@@ -237,6 +237,47 @@ fn a_child_on_its_way_to_exec_is_not_taken_for_the_handler() {
         words(&out),
         ["login Started", "sh Started", "logged in by Some(7)"]
     );
+}
+
+/// A super server on a busy host may come to fork after the first look, which finds nobody but it
+/// with the socket.
+#[test]
+fn a_handler_that_is_made_after_the_first_look_is_the_one_whose_command_line_counts() {
+    let (_, mut tracker) = run_until(
+        vec![
+            (1, state(socket(1), SynRecv, Established)),
+            (2, accept(1, 7)),
+        ],
+        10,
+    );
+    let mut out = Vec::new();
+    for check in look(&mut tracker, at(22)) {
+        tracker.settle(&check, &[7], &mut out);
+    }
+    let stdin = Some(socket(1).key.address);
+    for (millis, event) in [
+        (30, fork(child(8, 7))),
+        (31, run_as(8, 7, "telnetd", "telnetd -E /bin/kiosk", stdin)),
+        (32, fork(child(9, 8))),
+        (33, run_as(9, 8, "kiosk", "/bin/sh /bin/kiosk", None)),
+        (34, run_as(9, 8, "login", "login -f root", None)),
+        (35, run_as(9, 8, "sh", "-sh", None)),
+    ] {
+        tracker.push(record(millis, event), &mut out);
+    }
+    assert_eq!(
+        words(&out),
+        [
+            "kiosk Started",
+            "login Started",
+            "sh Started",
+            "logged in by Some(8)"
+        ]
+    );
+    let activity = activity_of(&out, 1);
+    let named = Verdict::Configured(Reason::NamedProgram);
+    assert_eq!(activity.login.verdict, Some(named));
+    assert_eq!(activity.programs, 3);
 }
 
 /// A kernel without cookies tells sockets apart by their address alone, which is free again at once.
