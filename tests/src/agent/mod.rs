@@ -262,12 +262,14 @@ impl Agent {
 
     /// The documents of the lab's namespace read so far; [`Agent::fence`] first, to be sure.
     pub fn of(&self, lab: &Lab) -> Vec<Document> {
+        self.each_of(lab).cloned().collect()
+    }
+
+    /// As [`Agent::of`], for a look at each.
+    pub fn each_of(&self, lab: &Lab) -> impl Iterator<Item = &Document> {
         let netns = lab.net.inode();
-        let ours = self
-            .documents
-            .iter()
-            .filter(|d| number(&d.json, NETNS) == Some(netns));
-        ours.cloned().collect()
+        let documents = self.documents.iter();
+        documents.filter(move |d| number(&d.json, NETNS) == Some(netns))
     }
 
     /// The hook that tells it who accepted, as it says in its log; `userspace` for none.

@@ -1,7 +1,7 @@
 //! Many logins at once at a server that serves all of them in one process: every user, terminal and
 //! command is told of its own session.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
@@ -114,10 +114,36 @@ fn work(visitors: &mut [Visitor]) -> Result<Vec<String>> {
             .find_map(|word| word.strip_prefix("/dev/"));
         terminals.push(name.with_context(|| said.clone())?.to_owned());
     }
-    for visitor in &mut *visitors {
+    Ok(terminals)
+}
+
+fn leave(visitors: &mut [Visitor]) -> Result<()> {
+    for visitor in visitors {
         visitor.answer("$ ", "exit")?;
     }
-    Ok(terminals)
+    Ok(())
+}
+
+/// Waits until all who are let in were told of. A user's name is looked up where the user's shell
+/// finds it, while it runs: on an emulated machine the agent can be many seconds behind.
+fn wait_until_named(agent: &mut Agent, lab: &Lab, visitors: &[Visitor]) -> Result<()> {
+    let ports: Result<Vec<u64>> = visitors.iter().map(Visitor::port).collect();
+    let mut unnamed: HashSet<u64> = ports?.into_iter().collect();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        for document in agent.each_of(lab) {
+            if text(&document.json, "event.action") == Some("user_login")
+                && let Some(port) = number(&document.json, "source.port")
+            {
+                unnamed.remove(&port);
+            }
+        }
+        // What is missing then is said of the session.
+        if unnamed.is_empty() || Instant::now() > deadline {
+            return Ok(());
+        }
+        agent.read_more(deadline);
+    }
 }
 
 /// Inbound events by action and the client's port; waits until `count` sessions have ended.
@@ -246,7 +272,7 @@ fn all_theirs(agent: &mut Agent, lab: &Lab, told: &[(Visitor, String)]) -> Resul
 #[test]
 fn logins_that_are_open_at_once_are_told_apart() -> Result<()> {
     lab::live_alone(|lab| {
-        let agent = agent(lab)?;
+        let mut agent = agent(lab)?;
         let house = house(lab, LOGINS)?;
         let _server = Telnetd::start_in(lab, &house, TelnetdKind::Busybox, SERVER, &[])?;
         // The server lets nobody ask for long, and has room for two in its queue.
@@ -264,6 +290,8 @@ fn logins_that_are_open_at_once_are_told_apart() -> Result<()> {
             joined.collect::<Result<Vec<_>>>()
         })?;
         let terminals = work(&mut visitors)?;
+        wait_until_named(&mut agent, lab, &visitors)?;
+        leave(&mut visitors)?;
         let told: Vec<_> = visitors.into_iter().zip(terminals).collect();
         are_told(agent, lab, &told)
     })
@@ -273,7 +301,7 @@ fn logins_that_are_open_at_once_are_told_apart() -> Result<()> {
 #[test]
 fn logins_that_arrive_together_are_told_apart() -> Result<()> {
     lab::live(|lab| {
-        let agent = agent(lab)?;
+        let mut agent = agent(lab)?;
         let house = house(lab, 2 * PAIRS)?;
         let server = Telnetd::start_in(lab, &house, TelnetdKind::Busybox, SERVER, &[])?;
         let pid = telnet_tests::process::pid(server.pid())?;
@@ -292,6 +320,8 @@ fn logins_that_arrive_together_are_told_apart() -> Result<()> {
                 visitor.log_in()?;
             }
             let terminals = work(&mut both)?;
+            wait_until_named(&mut agent, lab, &both)?;
+            leave(&mut both)?;
             told.extend(both.into_iter().zip(terminals));
         }
         are_told(agent, lab, &told)

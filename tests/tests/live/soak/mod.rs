@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
-use telnet_tests::{lab, load, wait};
+use telnet_tests::{kernel, lab, load, wait};
 
 use self::subject::{About, Holdings, Subject};
 use self::traffic::Traffic;
@@ -26,8 +26,9 @@ const STEPS: usize = 8;
 /// Programs that are run before anything is compared: more processes than the agent remembers, so
 /// that what these take is taken from then on.
 const PROGRAMS: usize = 4_096;
-/// Passes until the agent has what it takes: in an hour its memory grew by a step in each of the first
-/// three, and by a twentieth in all the others. These are compared with the last of them.
+/// Passes until the agent has what it takes. Its memory grows by steps, each with a burst that it has
+/// to read at once ([`Fault::RingTooSmall`]) and that took more than any before: in an hour eleven of
+/// 56 did, half of them among the first eight.
 const WARM_UP: usize = 3;
 /// How far the clock is set back and forth, in seconds: further than a rule looks back.
 const CLOCK_STEP: i64 = 15 * 60;
@@ -108,6 +109,7 @@ impl Fault {
             }
             Self::Kill => {
                 traffic.hold(HELD)?;
+                traffic.expect_kill()?;
                 subject.kill()?;
                 traffic.hold(HELD)?;
                 subject.begin()?;
@@ -158,6 +160,13 @@ fn differences(
     if !all.is_empty() {
         let withheld = traffic.withheld()?;
         all.retain(|(_, port), _| !withheld.contains(port));
+        // Without its cookie a session that is found again has another id: what was delivered, and
+        // not noted before the kill, is alerted twice.
+        if kernel::lacks("socket_cookies") {
+            all.retain(|(_, port), [made, found]| {
+                !traffic.was_open_at_a_kill(*port) || *found != *made + 1
+            });
+        }
     }
     Ok(all)
 }

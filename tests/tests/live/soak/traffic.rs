@@ -41,6 +41,8 @@ pub(super) struct Traffic<'a> {
     held: Vec<TcpStream>,
     /// How often a session was made from this port: an hour is long enough to come by one twice.
     made: BTreeMap<u16, usize>,
+    /// Ports of sessions that were open when the agent was killed.
+    open_at_a_kill: BTreeSet<u16>,
     _house: House,
     _telnetd: Telnetd,
     _server: Server,
@@ -54,6 +56,7 @@ impl<'a> Traffic<'a> {
             elsewhere: lab.net.listen(ELSEWHERE)?,
             held: Vec::new(),
             made: BTreeMap::new(),
+            open_at_a_kill: BTreeSet::new(),
             _telnetd: Telnetd::start_in(lab, &house, TelnetdKind::Busybox, TELNETD, &[])?,
             _house: house,
             _server: Server::start(lab, ServerKind::Threads, SERVER, 1)?,
@@ -89,6 +92,19 @@ impl<'a> Traffic<'a> {
             self.held.push(client);
         }
         Ok(())
+    }
+
+    /// The agent is about to be killed.
+    pub(super) fn expect_kill(&mut self) -> Result<()> {
+        for client in &self.held {
+            self.open_at_a_kill.insert(client.local_addr()?.port());
+        }
+        Ok(())
+    }
+
+    /// Whether the session from this port was open when the agent was killed.
+    pub(super) fn was_open_at_a_kill(&self, port: u16) -> bool {
+        self.open_at_a_kill.contains(&port)
     }
 
     /// Ends what was held.
