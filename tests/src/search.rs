@@ -48,9 +48,18 @@ impl SearchServer {
         Ok(Self { state })
     }
 
-    /// Every document, each id once.
-    pub fn documents(&self) -> Vec<Value> {
-        lock(&self.state).documents.values().cloned().collect()
+    /// How many documents it has, each id once.
+    pub fn count(&self) -> usize {
+        lock(&self.state).documents.len()
+    }
+
+    /// What `find` makes of each of them.
+    pub fn each<T>(&self, find: impl FnMut(&Value) -> Option<T>) -> Vec<T> {
+        lock(&self.state)
+            .documents
+            .values()
+            .filter_map(find)
+            .collect()
     }
 
     /// Makes it hang up before it answers, or answer again.

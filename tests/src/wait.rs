@@ -12,6 +12,9 @@ pub const PATIENCE: Duration = Duration::from_mins(2);
 /// Pause between two looks at a condition that has to be polled (`/proc` has no events).
 const INTERVAL: Duration = Duration::from_millis(3);
 
+/// A look that takes long gets a quarter of the time at most: whom it waits for needs the processor.
+const PAUSE_PER_LOOK: u32 = 3;
+
 /// Looks until `look` finds something, and says `what` was missing when [`PATIENCE`] ends.
 pub fn until<T>(what: &str, look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     until_after(what, PATIENCE, look)
@@ -25,12 +28,14 @@ pub fn until_after<T>(
 ) -> Result<T> {
     let deadline = Instant::now() + patience;
     loop {
+        let began = Instant::now();
         if let Some(found) = look()? {
             return Ok(found);
         }
+        let pause = INTERVAL.max(began.elapsed() * PAUSE_PER_LOOK);
         if Instant::now() >= deadline {
             bail!("{what}: not within {patience:?}");
         }
-        thread::sleep(INTERVAL);
+        thread::sleep(pause);
     }
 }

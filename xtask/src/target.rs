@@ -76,12 +76,8 @@ impl Target {
         self.choose_triple(command, self.triple());
     }
 
-    /// The same with Debian's C library.
-    pub(crate) fn choose_gnu(self, command: &mut Command) {
-        self.choose_triple(command, self.gnu_triple());
-    }
-
-    fn choose_triple(self, command: &mut Command, triple: &str) {
+    /// The same by one of its two names.
+    pub(crate) fn choose_triple(self, command: &mut Command, triple: &str) {
         command.args(["--target", triple]);
         let triple = triple.replace('-', "_");
         let linker = format!("CARGO_TARGET_{}_LINKER", triple.to_uppercase());
@@ -114,7 +110,8 @@ mod tests {
         let names: Vec<_> = command.get_envs().map(|(name, _)| name).collect();
         assert!(names.contains(&"CC_aarch64_unknown_linux_musl".as_ref()));
         let mut command = Command::new("cargo");
-        Target::Aarch64.choose_gnu(&mut command);
+        let target = Target::Aarch64;
+        target.choose_triple(&mut command, target.gnu_triple());
         let arguments: Vec<_> = command.get_args().collect();
         assert_eq!(arguments, ["--target", "aarch64-unknown-linux-gnu"]);
     }

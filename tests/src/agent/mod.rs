@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -40,8 +41,8 @@ pub struct Agent {
 /// One document and when the test read it.
 #[derive(Debug, Clone)]
 pub struct Document {
-    /// The document.
-    pub json: Value,
+    /// The document; shared, since tests look at all of them again and again.
+    pub json: Arc<Value>,
     /// When its line had arrived.
     pub at: Instant,
 }
@@ -328,7 +329,7 @@ impl Agent {
     fn read(&mut self, captured: &Captured) -> Result<()> {
         for line in captured.lines().iter().skip(self.lines_read) {
             self.documents.push(Document {
-                json: object(&line.text)?,
+                json: Arc::new(object(&line.text)?),
                 at: line.at,
             });
             self.lines_read += 1;

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -17,7 +18,7 @@ use telnet_tests::{kernel, load, tools, wait};
 const TELNET: SocketAddr = SocketAddr::new(V4, 23);
 
 /// Events with this action, by a number in them; fails on a second one with the same.
-fn by(field: &str, documents: &[Document], action: &str) -> Result<HashMap<u64, Value>> {
+fn by(field: &str, documents: &[Document], action: &str) -> Result<HashMap<u64, Arc<Value>>> {
     let mut found = HashMap::new();
     for document in documents {
         if text(&document.json, "event.action") == Some(action) {

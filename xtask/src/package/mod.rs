@@ -1,5 +1,6 @@
 //! Packages: the static agent with what belongs to it, the same bytes from the same commit.
 
+pub(crate) mod agent;
 mod check;
 mod notices;
 mod stage;

@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::notices;
-use crate::{probe, process, target::Target, toolchain::Toolchain, workspace::Workspace};
+use super::{agent, notices};
+use crate::{process, target::Target, toolchain::Toolchain, workspace::Workspace};
 
 /// What packages are made for.
 pub(super) const TARGET: Target = Target::X86_64;
@@ -41,15 +41,13 @@ impl Stage {
             fs::remove_dir_all(&stage)?;
         }
         fs::create_dir_all(stage.join("completions"))?;
-        let mut command = workspace.command("git");
-        let epoch = process::capture(command.args(["log", "-1", "--format=%ct"]))?;
         let this = Self {
             folder,
             files: stage,
-            epoch: epoch.trim().to_owned(),
+            epoch: agent::epoch(workspace)?,
         };
         let agent = this.files.join("telnet-monitor");
-        let built = compile(workspace, toolchain, target_dir, &this.epoch)?;
+        let built = agent::build(workspace, toolchain, (TARGET, TARGET.triple()), target_dir)?;
         fs::copy(&built, &agent).with_context(|| format!("cannot copy {}", built.display()))?;
         this.man_pages(workspace, &agent)?;
         this.completions(workspace, &agent)?;
@@ -159,44 +157,6 @@ impl Stage {
         }
         Ok(tarball)
     }
-}
-
-/// No path of this machine gets into the binary: where it is built changes nothing.
-fn compile(
-    workspace: &Workspace,
-    toolchain: Toolchain,
-    build: &Path,
-    epoch: &str,
-) -> anyhow::Result<PathBuf> {
-    let probe = probe::build_for(workspace, toolchain, TARGET.arch())?;
-    let mut command = workspace.cargo();
-    let home = std::env::var_os("CARGO_HOME").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
-        PathBuf::from,
-    );
-    let flags = [
-        (build, "target"),
-        (&home, "cargo"),
-        (workspace.root(), "telnet-monitor"),
-    ]
-    .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
-    command
-        .args(["build", "--release", "--quiet", "--locked"])
-        .args([
-            "--package",
-            "telnet-user",
-            "--bin",
-            "telnet-monitor",
-            "--target-dir",
-        ])
-        .arg(build)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
-        .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
-        .env("SOURCE_DATE_EPOCH", epoch);
-    TARGET.choose(&mut command);
-    probe::embed(&mut command, &probe);
-    process::run(&mut command)?;
-    Ok(build.join(TARGET.triple()).join("release/telnet-monitor"))
 }
 
 fn remove_ending(folder: &Path, ending: &str) -> anyhow::Result<()> {

@@ -2,6 +2,8 @@
 //!
 //! What is reproduced is the pattern of processes: a server that calls such a command line.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use telnet_tests::agent::Agent;
@@ -37,7 +39,7 @@ fn connect(lab: &Lab, text: &str) -> Result<(Client, u64)> {
     Ok((client, u64::from(source.port())))
 }
 
-fn leave(agent: &mut Agent, lab: &Lab, client: Client, port: u64) -> Result<Value> {
+fn leave(agent: &mut Agent, lab: &Lab, client: Client, port: u64) -> Result<Arc<Value>> {
     drop(client);
     let closed = agent.wait_for(lab, "the end", |json| {
         of(port)(json) && text(json, "event.action") == Some("network_flow")

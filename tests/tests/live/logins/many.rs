@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
@@ -147,35 +148,30 @@ fn wait_until_named(agent: &mut Agent, lab: &Lab, visitors: &[Visitor]) -> Resul
 }
 
 /// Inbound events by action and the client's port; waits until `count` sessions have ended.
-fn events(agent: &mut Agent, lab: &Lab, count: usize) -> Result<HashMap<u64, Vec<Value>>> {
+fn events(agent: &mut Agent, lab: &Lab, count: usize) -> Result<HashMap<u64, Vec<Arc<Value>>>> {
+    let is_inbound = |json: &Value| {
+        text(json, "network.direction") == Some("ingress")
+            && text(json, "event.kind") == Some("event")
+    };
+    let is_end =
+        |json: &Value| is_inbound(json) && text(json, "event.action") == Some("network_flow");
     let deadline = Instant::now() + PATIENCE;
-    loop {
-        let documents = agent.of(lab);
-        let inbound = documents
-            .into_iter()
-            .map(|document| document.json)
-            .filter(|json| {
-                text(json, "network.direction") == Some("ingress")
-                    && text(json, "event.kind") == Some("event")
-            });
-        let inbound: Vec<Value> = inbound.collect();
-        let is_end = |json: &&Value| text(json, "event.action") == Some("network_flow");
-        let is_over = inbound.iter().filter(is_end).count() >= count;
-        // What is missing then is said of the session.
-        if is_over || Instant::now() > deadline {
-            let mut by_port: HashMap<u64, Vec<Value>> = HashMap::new();
-            for json in inbound {
-                let port = number(&json, "source.port").context("no port")?;
-                by_port.entry(port).or_default().push(json);
-            }
-            return Ok(by_port);
-        }
+    // What is missing in the end is said of the session.
+    while agent.each_of(lab).filter(|d| is_end(&d.json)).count() < count
+        && Instant::now() <= deadline
+    {
         agent.read_more(deadline);
     }
+    let mut by_port: HashMap<u64, Vec<Arc<Value>>> = HashMap::new();
+    for document in agent.each_of(lab).filter(|d| is_inbound(&d.json)) {
+        let port = number(&document.json, "source.port").context("no port")?;
+        by_port.entry(port).or_default().push(document.json.clone());
+    }
+    Ok(by_port)
 }
 
 /// Whether beginning and end of the session were reported.
-fn is_complete(events: &[Value]) -> bool {
+fn is_complete(events: &[Arc<Value>]) -> bool {
     let has = |action| {
         let mut actions = events.iter().map(|json| text(json, "event.action"));
         actions.any(|found| found == Some(action))
@@ -184,10 +180,10 @@ fn is_complete(events: &[Value]) -> bool {
 }
 
 /// Everything that was told of one session is of this visitor, and of nobody else.
-fn is_theirs(events: &[Value], visitor: &Visitor, terminal: &str) -> Result<()> {
+fn is_theirs(events: &[Arc<Value>], visitor: &Visitor, terminal: &str) -> Result<()> {
     let of = |action: &str| -> Vec<&Value> {
         let is_it = |json: &&Value| text(json, "event.action") == Some(action);
-        events.iter().filter(is_it).collect()
+        events.iter().map(AsRef::as_ref).filter(is_it).collect()
     };
     let one = |action: &str| match of(action).as_slice() {
         [only] => Ok(*only),

@@ -166,9 +166,8 @@ impl<'a> Subject<'a> {
 
     /// How many alerts arrived about what.
     pub(super) fn alerts(&self) -> BTreeMap<About, usize> {
-        let documents = self.search.documents();
         let mut found = BTreeMap::new();
-        for about in documents.iter().filter_map(about) {
+        for about in self.search.each(about) {
             *found.entry(about).or_default() += 1;
         }
         found
@@ -176,12 +175,16 @@ impl<'a> Subject<'a> {
 
     /// How many documents say that they were made after `time`.
     pub(super) fn made_after(&self, time: Timestamp) -> Result<usize> {
-        let mut after = 0;
-        for document in self.search.documents() {
-            let made = text(&document, "@timestamp").context("no @timestamp")?;
-            after += usize::from(made.parse::<Timestamp>()? > time);
-        }
-        Ok(after)
+        let is_after = |document: &Value| {
+            let made = text(document, "@timestamp").context("no @timestamp")?;
+            anyhow::Ok(made.parse::<Timestamp>()? > time)
+        };
+        let is_after: Result<Vec<_>> = self
+            .search
+            .each(|document| Some(is_after(document)))
+            .into_iter()
+            .collect();
+        Ok(is_after?.into_iter().filter(|is_after| *is_after).count())
     }
 
     /// What the agent has now.

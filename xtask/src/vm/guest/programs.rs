@@ -7,7 +7,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{probe, process, target::Target, toolchain::Toolchain, workspace::Workspace};
+use crate::{package, probe, process, target::Target, toolchain::Toolchain, workspace::Workspace};
+
+/// The agent's program.
+const AGENT: &str = "telnet-monitor";
 
 /// Tests of a whole system from inside.
 pub(crate) const SYSTEM_TESTS: &str = "system";
@@ -29,7 +32,11 @@ impl Programs {
         toolchain: Toolchain,
         target: Target,
     ) -> anyhow::Result<Self> {
-        let compiler = Compiler::new(workspace, toolchain, target)?;
+        let compiler = Compiler {
+            workspace,
+            toolchain,
+            target,
+        };
         compiler.agent().map(Self)
     }
 
@@ -39,7 +46,11 @@ impl Programs {
         toolchain: Toolchain,
         target: Target,
     ) -> anyhow::Result<Self> {
-        let compiler = Compiler::new(workspace, toolchain, target)?;
+        let compiler = Compiler {
+            workspace,
+            toolchain,
+            target,
+        };
         let mut programs = compiler.agent()?;
         programs.extend(compiler.tests()?);
         Ok(Self(programs))
@@ -59,35 +70,26 @@ impl Programs {
 /// What compiles for guests.
 struct Compiler<'a> {
     workspace: &'a Workspace,
+    toolchain: Toolchain,
     target: Target,
-    probe: PathBuf,
 }
 
-impl<'a> Compiler<'a> {
-    fn new(workspace: &'a Workspace, toolchain: Toolchain, target: Target) -> anyhow::Result<Self> {
-        Ok(Self {
-            workspace,
-            target,
-            probe: probe::build_for(workspace, toolchain, target.arch())?,
-        })
-    }
-
-    /// Statically linked, so that the agent that is tested runs on any distribution.
+impl Compiler<'_> {
+    /// What packages ship: optimised, which under emulation is what counts, and statically linked,
+    /// so that it runs on any distribution.
     fn agent(&self) -> anyhow::Result<Vec<Program>> {
-        let mut command = self.workspace.cargo();
-        command.args([
-            "build",
-            "--package",
-            "telnet-user",
-            "--bin",
-            "telnet-monitor",
-        ]);
-        if has_musl(self.workspace, self.target)? {
-            self.target.choose(&mut command);
+        let triple = if has_musl(self.workspace, self.target)? {
+            self.target.triple()
         } else {
-            self.target.choose_gnu(&mut command);
-        }
-        self.compile(command)
+            self.target.gnu_triple()
+        };
+        let folder = self.workspace.target().join(package::BUILD);
+        let target = (self.target, triple);
+        let file = package::agent::build(self.workspace, self.toolchain, target, &folder)?;
+        Ok(vec![Program {
+            name: AGENT.to_owned(),
+            file,
+        }])
     }
 
     /// With Debian's C library: one of their own libraries does not build for musl.
@@ -95,6 +97,7 @@ impl<'a> Compiler<'a> {
         if !has_standard_library(self.workspace, self.target.gnu_triple())? {
             add_standard_library(self.workspace, self.target.gnu_triple())?;
         }
+        let probe = probe::build_for(self.workspace, self.toolchain, self.target.arch())?;
         let mut programs = Vec::new();
         for arguments in [
             "build --package telnet-tests --bins",
@@ -102,22 +105,23 @@ impl<'a> Compiler<'a> {
         ] {
             let mut command = self.workspace.cargo();
             command.args(arguments.split(' '));
-            self.target.choose_gnu(&mut command);
-            programs.extend(self.compile(command)?);
+            self.target
+                .choose_triple(&mut command, self.target.gnu_triple());
+            probe::embed(&mut command, &probe);
+            programs.extend(compile(command)?);
         }
         Ok(programs)
     }
+}
 
-    fn compile(&self, mut command: Command) -> anyhow::Result<Vec<Program>> {
-        command
-            .args(["--quiet", "--message-format", "json-render-diagnostics"])
-            // A fifth of the size, and a backtrace still has names.
-            .env("CARGO_PROFILE_DEV_STRIP", "debuginfo")
-            // Emulation multiplies what unoptimised code costs. Overflow checks stay.
-            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
-        probe::embed(&mut command, &self.probe);
-        Ok(executables(&process::capture(&mut command)?))
-    }
+fn compile(mut command: Command) -> anyhow::Result<Vec<Program>> {
+    command
+        .args(["--quiet", "--message-format", "json-render-diagnostics"])
+        // A fifth of the size, and a backtrace still has names.
+        .env("CARGO_PROFILE_DEV_STRIP", "debuginfo")
+        // Emulation multiplies what unoptimised code costs. Overflow checks stay.
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
+    Ok(executables(&process::capture(&mut command)?))
 }
 
 /// Programs among cargo's messages.
