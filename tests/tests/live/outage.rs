@@ -1,4 +1,4 @@
-//! Ten thousand alerts while what they go to is down, and the agent killed five times.
+//! Thousands of alerts while what they go to is down, and the agent killed five times.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -24,10 +24,28 @@ use super::{RULE_NAME, rule_file};
 
 const TELNET: SocketAddr = SocketAddr::new(V4, 23);
 const KILLS: usize = 5;
-/// Sessions before each kill; each has two ends.
-const SESSIONS: usize = 20;
 const RULES: usize = 50;
-const ALERTS: usize = KILLS * SESSIONS * 2 * RULES;
+/// Of the sessions that a test with many of them opens, those before each kill.
+const SESSIONS_SHARE: usize = 50;
+
+/// How much there is to deliver: ten thousand alerts where others open a thousand sessions.
+#[derive(Clone, Copy)]
+struct Load {
+    /// Before each kill; each has two ends.
+    sessions: usize,
+    alerts: usize,
+}
+
+impl Load {
+    fn get() -> Result<Self> {
+        let sessions = load::sessions()? / SESSIONS_SHARE;
+        Ok(Self {
+            sessions,
+            alerts: KILLS * sessions * 2 * RULES,
+        })
+    }
+}
+
 /// For ten thousand alerts by an unoptimised agent.
 fn long() -> Duration {
     Duration::from_mins(if load::is_emulated() { 12 } else { 4 })
@@ -50,9 +68,9 @@ fn rules(lab: &Lab) -> Result<String> {
     Ok(folder.display().to_string())
 }
 
-fn many(lab: &Lab) -> Result<Spawned> {
+fn many(lab: &Lab, sessions: usize) -> Result<Spawned> {
     let mut command = tools::peer()?.command();
-    command.args(["many", &TELNET.to_string(), &SESSIONS.to_string()]);
+    command.args(["many", &TELNET.to_string(), &sessions.to_string()]);
     Spawned::start("clients", Some(&lab.net), &mut command)
 }
 
@@ -72,7 +90,12 @@ struct Survivor<T> {
 
 /// Makes sessions and kills the agent somewhere in the middle of their alerts, again and again;
 /// then `begin`s the other end, and starts an agent that is left alone.
-fn outage<T>(lab: &Lab, sink: &str, begin: impl FnOnce() -> Result<T>) -> Result<Survivor<T>> {
+fn outage<T>(
+    lab: &Lab,
+    sessions: usize,
+    sink: &str,
+    begin: impl FnOnce() -> Result<T>,
+) -> Result<Survivor<T>> {
     let config = format!(
         "[rules]\npaths = [\"{}\"]\n[spool]\ndir = \"{}\"\n\
          [[sinks]]\ntype = \"stdout\"\nstreams = [\"events\"]\n{sink}",
@@ -85,9 +108,9 @@ fn outage<T>(lab: &Lab, sink: &str, begin: impl FnOnce() -> Result<T>) -> Result
     let mut clients = Vec::new();
     for round in 1..=KILLS {
         let mut agent = Agent::start(lab, arguments)?.with_patience(8);
-        let connected = many(lab)?;
+        let connected = many(lab, sessions)?;
         // The alerts of an event are made with it: some are out by then and some are not.
-        let random = 1 + any_below(2 * SESSIONS)?;
+        let random = 1 + any_below(2 * sessions)?;
         let seen = Cell::new(0);
         agent.wait_for(lab, "some of the events", |json| {
             let is_open = matches!(
@@ -101,7 +124,7 @@ fn outage<T>(lab: &Lab, sink: &str, begin: impl FnOnce() -> Result<T>) -> Result
         })?;
         agent.stop(Signal::KILL)?;
         connected.wait_for_output("all connected")?;
-        server.all_served(round * SESSIONS)?;
+        server.all_served(round * sessions)?;
         clients.push(connected);
     }
     let other_end = begin()?;
@@ -123,41 +146,42 @@ fn about(document: &Value) -> Option<[Option<String>; 3]> {
 
 #[test]
 fn a_search_server_has_each_alert_once_after_an_outage_and_five_kills() -> Result<()> {
+    let load = Load::get()?;
     lab::live_alone(|lab| {
-        let port = free_port()?;
+        let (port, alerts) = (free_port()?, load.alerts);
         let sink = format!(
             "[[sinks]]\ntype = \"elasticsearch\"\nstreams = [\"alerts\"]\ncompress = false\n\
              nodes = [\"http://127.0.0.1:{port}\"]\nbackoff_max = \"5s\"\n"
         );
-        let survivor = outage(lab, &sink, || SearchServer::start(port))?;
+        let survivor = outage(lab, load.sessions, &sink, || SearchServer::start(port))?;
         let Survivor {
             agent,
             other_end: search,
             ..
         } = survivor;
         wait::until_after("all alerts", long(), || {
-            let may_be_all = search.count() >= ALERTS;
-            Ok((may_be_all && search.each(about).len() >= ALERTS).then_some(()))
+            let may_be_all = search.count() >= alerts;
+            Ok((may_be_all && search.each(about).len() >= alerts).then_some(()))
         })
-        .with_context(|| format!("{} of {ALERTS}", search.each(about).len()))?;
+        .with_context(|| format!("{} of {alerts}", search.each(about).len()))?;
         agent.finish()?;
         let complaints = search.complaints();
         ensure!(complaints.is_empty(), "{complaints:?}");
-        let alerts = search.each(about);
-        let count = alerts.len();
-        let all: BTreeSet<_> = alerts.into_iter().collect();
+        let found = search.each(about);
+        let count = found.len();
+        let all: BTreeSet<_> = found.into_iter().collect();
         ensure!(
-            all.len() == ALERTS,
-            "{} ends and rules, not {ALERTS}",
+            all.len() == alerts,
+            "{} ends and rules, not {alerts}",
             all.len()
         );
         // The next run names a session whose opening it does not know by its cookie, or by when it
         // found it: what was delivered and not noted before a kill has another id then.
-        let most = ALERTS + ALERTS / 10;
-        let is_repeated = kernel::lacks("socket_cookies") && (ALERTS..=most).contains(&count);
+        let most = alerts + alerts / 10;
+        let is_repeated = kernel::lacks("socket_cookies") && (alerts..=most).contains(&count);
         ensure!(
-            count == ALERTS || is_repeated,
-            "{count} alerts, not {ALERTS}"
+            count == alerts || is_repeated,
+            "{count} alerts, not {alerts}"
         );
         Ok(())
     })
@@ -165,13 +189,16 @@ fn a_search_server_has_each_alert_once_after_an_outage_and_five_kills() -> Resul
 
 #[test]
 fn rsyslog_has_each_alert_after_an_outage_and_five_kills() -> Result<()> {
+    let load = Load::get()?;
     lab::live_alone(|lab| {
-        let port = free_port()?;
+        let (port, alerts) = (free_port()?, load.alerts);
         let sink = format!(
             "[[sinks]]\ntype = \"syslog\"\nstreams = [\"alerts\"]\n\
              address = \"tcp://127.0.0.1:{port}\"\n"
         );
-        let survivor = outage(lab, &sink, || Syslogd::start(lab, &Input::Tcp(port)))?;
+        let survivor = outage(lab, load.sessions, &sink, || {
+            Syslogd::start(lab, &Input::Tcp(port))
+        })?;
         let Survivor {
             agent,
             other_end: syslogd,
@@ -184,7 +211,7 @@ fn rsyslog_has_each_alert_after_an_outage_and_five_kills() -> Result<()> {
             Ok(messages.iter().filter_map(id).collect())
         };
         wait::until_after("all alerts", long(), || {
-            Ok((syslogd.count()? >= ALERTS && ids()?.len() >= ALERTS).then_some(()))
+            Ok((syslogd.count()? >= alerts && ids()?.len() >= alerts).then_some(()))
         })?;
         agent.finish()?;
         syslogd.stop()?;

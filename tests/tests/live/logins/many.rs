@@ -15,14 +15,15 @@ use telnet_tests::agent::Agent;
 use telnet_tests::check::{get, number, text};
 use telnet_tests::house::{House, Login, PASSWORD};
 use telnet_tests::lab::{self, Lab};
+use telnet_tests::load;
 use telnet_tests::net::TcpState;
 use telnet_tests::peer::{Telnetd, TelnetdKind};
 use telnet_tests::wait::{self, PATIENCE};
 
 use super::{SERVER, agent};
 
-/// Logins that are open at once.
-const LOGINS: u32 = 200;
+/// Sessions for each login that is open at once: it takes as long as so many, for its processes.
+const SESSIONS_PER_LOGIN: usize = 5;
 /// Times that two sessions wait in the server's queue together.
 const PAIRS: u32 = 10;
 const FIRST_USER_ID: u32 = 5_000;
@@ -267,13 +268,14 @@ fn all_theirs(agent: &mut Agent, lab: &Lab, told: &[(Visitor, String)]) -> Resul
 
 #[test]
 fn logins_that_are_open_at_once_are_told_apart() -> Result<()> {
+    let logins = u32::try_from(load::sessions()? / SESSIONS_PER_LOGIN)?;
     lab::live_alone(|lab| {
         let mut agent = agent(lab)?;
-        let house = house(lab, LOGINS)?;
+        let house = house(lab, logins)?;
         let _server = Telnetd::start_in(lab, &house, TelnetdKind::Busybox, SERVER, &[])?;
         // The server lets nobody ask for long, and has room for two in its queue.
         let mut visitors = thread::scope(|scope| {
-            let visitors: Result<Vec<_>> = (0..LOGINS)
+            let visitors: Result<Vec<_>> = (0..logins)
                 .map(|number| {
                     let mut visitor = Visitor::arrive(lab, number)?;
                     Ok(scope.spawn(move || visitor.log_in().map(|()| visitor)))
