@@ -14,6 +14,9 @@ pub(crate) struct Board {
     pub(super) cpu: &'static str,
     /// Kernel parameters, among them where its log goes: the first serial line.
     pub(super) parameters: &'static str,
+    /// More of them where the processor is emulated. What was translated is kept by address: a program
+    /// that is loaded elsewhere each time it starts would be translated each time.
+    pub(super) emulated: &'static str,
     /// A second serial line, to standard output.
     pub(super) line: &'static [&'static str],
     /// The guest's name of it.
@@ -32,6 +35,8 @@ impl Board {
                 cpu: "max,-erms",
                 // The timer works, but a guest that got no processor while it tries it out panics.
                 parameters: "console=ttyS0 no_timer_check",
+                // What keeps a processor from speculating, one that does not only pays for.
+                emulated: "norandmaps spectre_v2=off",
                 line: &["-serial", "stdio"],
                 line_device: "/dev/ttyS1",
             },
@@ -42,6 +47,7 @@ impl Board {
                 // Pointer authentication, which newer ones have, is slow to emulate.
                 cpu: "cortex-a72",
                 parameters: "console=ttyAMA0",
+                emulated: "norandmaps",
                 // The machine has one serial line of its own.
                 line: &[
                     "-chardev",

@@ -30,6 +30,14 @@ impl Accelerator {
             Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", board.cpu],
         }
     }
+
+    /// Kernel parameters.
+    const fn parameters(self, board: &Board) -> &'static str {
+        match self {
+            Self::Kvm => "",
+            Self::Tcg => board.emulated,
+        }
+    }
 }
 
 impl Accelerator {
@@ -153,7 +161,12 @@ impl Machine {
             .arg("-initrd")
             .arg(&self.initrd)
             .arg("-append")
-            .arg(format!("{} panic=-1 {}", board.parameters, self.parameters));
+            .arg(format!(
+                "{} {} panic=-1 {}",
+                board.parameters,
+                self.accelerator.parameters(&board),
+                self.parameters
+            ));
         command
     }
 }
