@@ -12,6 +12,7 @@ mod ledger;
 mod load;
 mod object;
 mod offsets;
+mod preempt;
 mod protocol;
 pub mod record;
 mod require;

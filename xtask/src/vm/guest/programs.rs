@@ -116,11 +116,8 @@ impl Compiler<'_> {
 
 fn compile(mut command: Command) -> anyhow::Result<Vec<Program>> {
     command
-        .args(["--quiet", "--message-format", "json-render-diagnostics"])
-        // A fifth of the size, and a backtrace still has names.
-        .env("CARGO_PROFILE_DEV_STRIP", "debuginfo")
-        // Emulation multiplies what unoptimised code costs. Overflow checks stay.
-        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
+        .args(["--profile", "guest", "--quiet"])
+        .args(["--message-format", "json-render-diagnostics"]);
     Ok(executables(&process::capture(&mut command)?))
 }
 
