@@ -44,12 +44,6 @@ pub mod protocol {
     pub const TLS: u32 = 4;
 }
 
-/// In the probe, in place of a call of `bpf_preempt_disable`: a number that no helper has. The agent
-/// puts that of the kernel there, or nothing.
-pub const CALL_PREEMPT_DISABLE: i32 = 0x7e1e_0001;
-/// The same for `bpf_preempt_enable`.
-pub const CALL_PREEMPT_ENABLE: i32 = 0x7e1e_0002;
-
 /// Program on `tp_btf/inet_sock_set_state`.
 pub const PROGRAM_STATE: &str = "inet_sock_set_state";
 /// Program on the classic tracepoint `sock/inet_sock_set_state`.

@@ -5,7 +5,7 @@
 //! kernel without BTF one program remains, which sees what the classic tracepoint tells.
 #![no_std]
 #![no_main]
-#![feature(asm_experimental_arch, core_intrinsics)]
+#![feature(core_intrinsics)]
 #![expect(
     internal_features,
     reason = "the only atomic add that needs no fetch, which 5.10 does not have"
@@ -32,7 +32,6 @@ mod filter;
 mod lifecycle;
 mod maps;
 mod offsets;
-mod preempt;
 mod process;
 mod protocol;
 mod read;
@@ -52,7 +51,7 @@ use aya_ebpf::{
 // https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/sock.h#L141
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
-    preempt::without(|| set_state::handle(&ctx));
+    set_state::handle(&ctx);
     0
 }
 
@@ -68,7 +67,7 @@ fn inet_sock_set_state_classic(ctx: TracePointContext) -> u32 {
 // https://elixir.bootlin.com/linux/v6.18/source/security/security.c#L4670
 #[fentry(function = "security_sock_graft")]
 fn accept_fentry(ctx: FEntryContext) -> i32 {
-    preempt::without(|| accept::fentry(&ctx));
+    accept::fentry(&ctx);
     0
 }
 
@@ -89,21 +88,21 @@ fn accept_syscall_exit(ctx: TracePointContext) -> u32 {
 /// `tp_btf/sched_process_fork(parent, child)`, in the parent.
 #[btf_tracepoint(function = "sched_process_fork")]
 fn process_fork(ctx: BtfTracePointContext) -> i32 {
-    preempt::without(|| lifecycle::fork(&ctx));
+    lifecycle::fork(&ctx);
     0
 }
 
 /// `tp_btf/sched_process_exec(task, old_pid, bprm)`, in the process.
 #[btf_tracepoint(function = "sched_process_exec")]
 fn process_exec(ctx: BtfTracePointContext) -> i32 {
-    preempt::without(|| lifecycle::exec(&ctx));
+    lifecycle::exec(&ctx);
     0
 }
 
 /// `tp_btf/sched_process_exit(task)`, in each thread that ends.
 #[btf_tracepoint(function = "sched_process_exit")]
 fn process_exit(ctx: BtfTracePointContext) -> i32 {
-    preempt::without(|| lifecycle::exit(&ctx));
+    lifecycle::exit(&ctx);
     0
 }
 

@@ -9,7 +9,6 @@ use aya::{
 };
 use telnet_common::{MAP_EVENTS, MAP_UNDECIDED, NO_OFFSET};
 use tracing::{debug, info, warn};
-use zerocopy::IntoBytes as _;
 
 use super::{
     btf::{self, Btf},
@@ -17,7 +16,6 @@ use super::{
     error::{LoadError, chain, reason},
     object,
     offsets::OFFSETS,
-    preempt,
     protocol::{self, ProtocolLook},
     record::Hook,
     require,
@@ -74,14 +72,6 @@ pub(crate) struct Loaded {
     pub(crate) protocol: ProtocolLook,
     /// What this kernel does not give, in words.
     pub(crate) degraded: Vec<&'static str>,
-}
-
-/// What of the probe is of this kernel, whatever it allows.
-struct Parts {
-    /// The object, complete.
-    object: Vec<u64>,
-    /// By symbol.
-    offsets: Vec<(&'static str, u32)>,
 }
 
 /// What the kernel may or may not allow, from best to least.
@@ -147,16 +137,13 @@ pub(crate) fn load(options: Options) -> Result<Loaded, LoadError> {
 /// On a kernel that exposes its types.
 fn load_typed(options: Options, data: Vec<u8>) -> Result<Loaded, LoadError> {
     let types = Btf::parse(data).map_err(|source| LoadError::Btf { source })?;
-    let parts = Parts {
-        object: preempt::fill(object::bytes()?, preempt::Calls::of(&types)),
-        offsets: offsets(&types),
-    };
+    let offsets = offsets(&types);
     drop(types);
     let kernel = KernelBtf::from_sys_fs().map_err(|error| LoadError::Refused(error.to_string()))?;
 
     let mut refusals = Vec::new();
     for features in FEATURES {
-        let (mut ebpf, protocol) = open_looking(options, &parts, features)?;
+        let (mut ebpf, protocol) = open_looking(options, &offsets, features)?;
         let attached =
             attach_state(&mut ebpf, &kernel).and_then(|()| attach_processes(&mut ebpf, &kernel));
         match attached {
@@ -190,15 +177,12 @@ fn load_classic(options: Options, no_types: io::Error) -> Result<Loaded, LoadErr
             reason: format!("it needs the kernel's types ({}: {no_types})", btf::VMLINUX),
         });
     }
-    let parts = Parts {
-        object: preempt::fill(object::bytes()?, None),
-        offsets: classic::offsets().map_err(|classic| LoadError::NoBtf {
-            source: no_types,
-            classic,
-        })?,
-    };
+    let offsets = classic::offsets().map_err(|classic| LoadError::NoBtf {
+        source: no_types,
+        classic,
+    })?;
     let features = Features::new(false, false, true);
-    let mut ebpf = open(options, &parts, (features, false))?;
+    let mut ebpf = open(options, &offsets, (features, false))?;
     attach_classic(&mut ebpf).map_err(|error| LoadError::Refused(reason(&error)))?;
     Ok(Loaded {
         ebpf,
@@ -233,14 +217,14 @@ fn offsets(types: &Btf) -> Vec<(&'static str, u32)> {
 /// The probe that looks for the protocol of sessions, if that is asked for and can be had.
 fn open_looking(
     options: Options,
-    parts: &Parts,
+    offsets: &[(&'static str, u32)],
     features: Features,
 ) -> Result<(Ebpf, ProtocolLook), LoadError> {
-    let without = || open(options, parts, (features, false));
+    let without = || open(options, offsets, (features, false));
     if !options.protocol {
         return Ok((without()?, ProtocolLook::Unasked));
     }
-    let mut ebpf = open(options, parts, (features, true))?;
+    let mut ebpf = open(options, offsets, (features, true))?;
     match protocol::attach(&mut ebpf) {
         Ok(()) => Ok((ebpf, ProtocolLook::On)),
         Err(reason) => Ok((without()?, ProtocolLook::Refused(reason))),
@@ -249,9 +233,10 @@ fn open_looking(
 
 fn open(
     options: Options,
-    parts: &Parts,
+    offsets: &[(&'static str, u32)],
     (features, looks_at_protocol): (Features, bool),
 ) -> Result<Ebpf, LoadError> {
+    let object = object::bytes()?;
     let flags = [
         ("HAS_SOCKET_COOKIE", u32::from(features.cookie)),
         ("HAS_TASK_BTF", u32::from(features.task_btf)),
@@ -274,10 +259,10 @@ fn open(
         loader.map_max_entries(MAP_UNDECIDED, 1);
     }
     loader.override_global(aya_log::LEVEL, &level, true);
-    for (symbol, value) in parts.offsets.iter().chain(&flags) {
+    for (symbol, value) in offsets.iter().chain(&flags) {
         loader.override_global(symbol, value, true);
     }
-    loader.load(parts.object.as_bytes()).map_err(|error| {
+    loader.load(object).map_err(|error| {
         if let EbpfError::MapError(MapError::CreateError { name, io_error }) = error {
             if name == MAP_EVENTS {
                 return LoadError::Ring {

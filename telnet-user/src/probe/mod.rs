@@ -12,7 +12,6 @@ mod ledger;
 mod load;
 mod object;
 mod offsets;
-mod preempt;
 mod protocol;
 pub mod record;
 mod require;

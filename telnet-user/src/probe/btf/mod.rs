@@ -24,7 +24,6 @@ mod kind {
     pub(super) const VOLATILE: u32 = 9;
     pub(super) const CONST: u32 = 10;
     pub(super) const RESTRICT: u32 = 11;
-    pub(super) const FUNC: u32 = 12;
     pub(super) const FUNC_PROTO: u32 = 13;
     pub(super) const VAR: u32 = 14;
     pub(super) const DATASEC: u32 = 15;
@@ -129,23 +128,11 @@ impl Btf {
         bits.is_multiple_of(8).then_some(bits / 8)
     }
 
-    /// Type id of a function.
-    pub fn function(&self, name: &str) -> Option<u32> {
-        let index = self.place_of(kind::FUNC, name)?;
-        u32::try_from(index).ok()?.checked_add(1)
-    }
-
     fn find(&self, structure: &str) -> Option<Type> {
-        let index = self.place_of(kind::STRUCT, structure)?;
-        self.read(*self.types.get(index)?).ok()
-    }
-
-    /// Index of the first type of this kind and name.
-    fn place_of(&self, kind: u32, name: &str) -> Option<usize> {
-        self.types.iter().position(|&offset| {
-            let found = self.read(offset).ok();
-            found.is_some_and(|found| found.kind() == kind && self.is_named(found, name))
-        })
+        self.types
+            .iter()
+            .filter_map(|&offset| self.read(offset).ok())
+            .find(|found| found.kind() == kind::STRUCT && self.is_named(*found, structure))
     }
 
     /// Bit offset and type id of a member.

@@ -132,17 +132,6 @@ fn offsets_go_through_anonymous_members_typedefs_and_bit_fields() {
 }
 
 #[test]
-fn functions_have_the_id_of_their_type() {
-    let mut btf = Builder::default();
-    btf.int("bpf_preempt_disable"); // 1
-    btf.alias(kind::FUNC, "bpf_preempt_enable", 1); // 2
-    btf.alias(kind::FUNC, "bpf_preempt_disable", 1); // 3
-    let btf = Btf::parse(btf.finish()).expect("valid");
-    assert_eq!(btf.function("bpf_preempt_disable"), Some(3));
-    assert_eq!(btf.function("bpf_preempt"), None);
-}
-
-#[test]
 fn a_structure_that_contains_itself_ends() {
     let mut btf = Builder::default();
     btf.composite(kind::STRUCT, false, "loop", &[("", 1, 8)]);
