@@ -25,6 +25,10 @@ use super::{
 /// (`kernel/trace/bpf_trace.c`, `__bpf_trace_run`).
 const RECURSION_GUARD: (u32, u32) = (6, 2);
 
+/// What is missing where no hook tells who accepts: whose forks and execs are of which session.
+const NO_ACCEPT_HOOK: &str = "no hook on accept(2): who accepted is found by polling, and nothing is \
+                              told of logins and commands";
+
 /// What to load.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -148,12 +152,15 @@ fn load_typed(options: Options, data: Vec<u8>) -> Result<Loaded, LoadError> {
             attach_state(&mut ebpf, &kernel).and_then(|()| attach_processes(&mut ebpf, &kernel));
         match attached {
             Ok(()) => {
+                let acceptor = attach_acceptor(&mut ebpf, &kernel, options.acceptor)?;
+                let mut degraded = features.degraded();
+                degraded.extend(acceptor.is_none().then_some(NO_ACCEPT_HOOK));
                 return Ok(Loaded {
-                    acceptor: attach_acceptor(&mut ebpf, &kernel, options.acceptor)?,
                     ebpf,
+                    acceptor,
                     tells_namespaces: true,
                     protocol,
-                    degraded: features.degraded(),
+                    degraded,
                 });
             }
             Err(error) => {

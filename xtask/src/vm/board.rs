@@ -35,8 +35,7 @@ impl Board {
                 cpu: "max,-erms",
                 // The timer works, but a guest that got no processor while it tries it out panics.
                 parameters: "console=ttyS0 no_timer_check",
-                // What keeps a processor from speculating, one that does not only pays for.
-                emulated: "norandmaps spectre_v2=off",
+                emulated: "norandmaps",
                 line: &["-serial", "stdio"],
                 line_device: "/dev/ttyS1",
             },

@@ -146,12 +146,13 @@ impl Matrix {
             parameters: format!("loglevel=7 oops=panic {}", guest.parameters),
             console: folder.join("console.log"),
         };
-        let (filter, forced_filter) = self.tests.filters();
+        let [filter, forced_filter, unhooked_filter] = self.tests.filters();
         let variables = [
             ("MODE", "suites"),
             ("SUITES", &guest.suites.join(" ")),
             ("FILTER", filter),
             ("FORCED_FILTER", forced_filter),
+            ("UNHOOKED_FILTER", unhooked_filter),
             ("EMULATED", shared.accelerator.emulated()),
             ("SESSIONS", FEWER_SESSIONS),
             ("HOOK", guest.expected.hook),

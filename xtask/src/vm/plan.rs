@@ -39,6 +39,9 @@ const OWNERS: &str = "owners::";
 /// in every way in which a session can go, whose login it is, and whom a response ends.
 const HOOKED: &str = "owners:: sessions:: restart:: logins:: response::";
 
+/// Those without a hook: nothing is told of logins then, which a test of them says.
+const UNHOOKED: &str = "owners:: sessions:: restart:: response::";
+
 /// Sessions in the tests with many of them: as many as on any machine take an emulated one minutes
 /// for each test.
 pub(super) const FEWER_SESSIONS: &str = "250";
@@ -75,12 +78,13 @@ pub(crate) enum Tests {
 }
 
 impl Tests {
-    /// What is given to the test program: with the agent's own choice, and with a forced one.
-    pub(super) fn filters(&self) -> (&str, &str) {
+    /// What is given to the test program: with the agent's own choice, with a forced hook, and
+    /// without any.
+    pub(super) fn filters(&self) -> [&str; 3] {
         match self {
-            Self::Matching(text) => (text, text),
-            Self::Share => (OWNERS, OWNERS),
-            Self::All => ("", HOOKED),
+            Self::Matching(text) => [text; 3],
+            Self::Share => [OWNERS; 3],
+            Self::All => ["", HOOKED, UNHOOKED],
         }
     }
 }

@@ -10,7 +10,7 @@ use telnet_tests::lab::{self, Lab};
 use telnet_tests::peer::{Client, ClientKind, Telnetd, TelnetdKind};
 use telnet_tests::process::pid;
 
-use super::{SERVER, agent};
+use super::{SERVER, agent, agent_with};
 
 const WRONG: &str = "hunter2-typed-wrong";
 
@@ -122,6 +122,34 @@ fn one_of_each(documents: &[Document], client: u64, failures: bool) -> Result<()
     }
     ensure!(alerts == expected, "{alerts:?}");
     Ok(())
+}
+
+#[test]
+fn without_an_accept_hook_no_login_is_told_and_the_agent_says_so() -> Result<()> {
+    lab::live(|lab| {
+        let mut agent = agent_with(lab, &["--acceptor", "userspace"])?;
+        let house = House::build(lab, Login::Busybox)?;
+        let server = Telnetd::start_in(lab, &house, TelnetdKind::Inetd, SERVER, &[])?;
+        let client = visit(lab, false)?;
+        let closed = agent.wait_for(lab, "the end", event("network_flow", client))?;
+        Check::of(&closed.json)
+            .lacks("telnet.session.outcome")
+            .lacks("telnet.session.programs")
+            .lacks("telnet.login")
+            .done()?;
+        drop(server);
+        for document in agent.fence(lab)? {
+            let action = text(&document.json, "event.action");
+            ensure!(
+                !matches!(action, Some("user_login" | "exec")),
+                "{:#}",
+                document.json
+            );
+        }
+        let log = agent.finish()?.log;
+        ensure!(log.contains("no hook on accept(2)"), "{log}");
+        Ok(())
+    })
 }
 
 #[test]

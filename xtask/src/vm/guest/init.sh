@@ -57,6 +57,7 @@ suites() {
             kernel) kernel ;;
             refusals) refusals ;;
             auto) live $FILTER ;;
+            userspace) live $UNHOOKED_FILTER ;;
             *) live $FORCED_FILTER ;;
         esac
         echo "@end $?"
