@@ -38,7 +38,7 @@ struct Load {
 
 impl Load {
     fn get() -> Result<Self> {
-        let sessions = load::sessions()? / SESSIONS_SHARE;
+        let sessions = load::sessions()?.div_ceil(SESSIONS_SHARE);
         Ok(Self {
             sessions,
             alerts: KILLS * sessions * 2 * RULES,

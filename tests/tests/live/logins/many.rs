@@ -268,7 +268,7 @@ fn all_theirs(agent: &mut Agent, lab: &Lab, told: &[(Visitor, String)]) -> Resul
 
 #[test]
 fn logins_that_are_open_at_once_are_told_apart() -> Result<()> {
-    let logins = u32::try_from(load::sessions()? / SESSIONS_PER_LOGIN)?;
+    let logins = u32::try_from(load::sessions()?.div_ceil(SESSIONS_PER_LOGIN))?;
     lab::live_alone(|lab| {
         let mut agent = agent(lab)?;
         let house = house(lab, logins)?;
