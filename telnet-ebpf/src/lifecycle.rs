@@ -6,6 +6,11 @@
 //! acceptor may fork for other reasons too (systemd accepts for its sockets), so what it forks is
 //! followed for a moment only, unless the child turns out to serve a session: by its standard
 //! input, or by a terminal.
+//!
+//! Since Linux 7.0 a tracepoint's program can be preempted (it runs under SRCU), and the kernel skips
+//! the same program for whoever has its CPU meanwhile. So each has stand-ins there: other programs
+//! with the same code, which run right after it in the same task. That is why each function here does
+//! nothing when it comes again for the same fork, exec or exit.
 
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_boot_ns},
@@ -45,6 +50,8 @@ pub(crate) fn track_acceptor(tgid: u32, now_ns: u64) {
             until,
             family,
             reported: 0,
+            forked_ns: 0,
+            exec_id: 0,
         },
     );
 }
@@ -79,6 +86,10 @@ pub(crate) fn fork(ctx: &BtfTracePointContext) {
     if tgid == parent || now_ns() > known.until {
         return;
     }
+    let forked_ns = child.start_ns();
+    if forked_ns != 0 && tracked(tgid).is_some_and(|child| child.forked_ns == forked_ns) {
+        return;
+    }
     let family = if known.family == 0 {
         tgid
     } else {
@@ -90,7 +101,7 @@ pub(crate) fn fork(ctx: &BtfTracePointContext) {
         record.task.parent_tgid = parent;
         record.task.tgid = tgid;
         record.task.tid = child.pid();
-        record.task.start_ns = child.start_ns();
+        record.task.start_ns = forked_ns;
         describe(child, record);
     });
     track(
@@ -99,6 +110,8 @@ pub(crate) fn fork(ctx: &BtfTracePointContext) {
             until,
             family,
             reported: u32::from(reported),
+            forked_ns,
+            exec_id: child.exec_id(),
         },
     );
 }
@@ -107,6 +120,12 @@ pub(crate) fn fork(ctx: &BtfTracePointContext) {
 #[inline(always)]
 pub(crate) fn exec(ctx: &BtfTracePointContext) {
     let tgid = current_tgid();
+    let process = Process::argument(ctx, 0);
+    // At least 1 after an exec, where the kernel tells it.
+    let exec_id = process.exec_id();
+    if exec_id != 0 && tracked(tgid).is_some_and(|known| known.exec_id == exec_id) {
+        return;
+    }
     let stdin = Stdin::of_current();
     let known = match tracked(tgid) {
         Some(known) => known,
@@ -114,20 +133,25 @@ pub(crate) fn exec(ctx: &BtfTracePointContext) {
             until: FOR_EVER,
             family: tgid,
             reported: 1,
+            forked_ns: 0,
+            exec_id,
         },
         None => return,
     };
-    let process = Process::argument(ctx, 0);
     let serves = stdin.serves || is_pseudo_terminal(process.tty());
-    if known.family != 0 && serves {
-        track(
-            tgid,
-            Tracked {
-                until: FOR_EVER,
-                ..known
-            },
-        );
-    }
+    let until = if known.family != 0 && serves {
+        FOR_EVER
+    } else {
+        known.until
+    };
+    track(
+        tgid,
+        Tracked {
+            until,
+            exec_id,
+            ..known
+        },
+    );
     emit(KIND_EXEC, known.family, |record| {
         task::describe(&mut record.task);
         describe(process, record);

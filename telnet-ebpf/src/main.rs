@@ -85,26 +85,54 @@ fn accept_syscall_exit(ctx: TracePointContext) -> u32 {
     0
 }
 
-/// `tp_btf/sched_process_fork(parent, child)`, in the parent.
-#[btf_tracepoint(function = "sched_process_fork")]
-fn process_fork(ctx: BtfTracePointContext) -> i32 {
-    lifecycle::fork(&ctx);
-    0
+/// A program and its stand-ins, see [`lifecycle`]: the kernel decides for each by itself whether it
+/// runs. The first is the function that all of them call.
+macro_rules! with_stand_ins {
+    ($handle:ident, $tracepoint:literal, $($program:ident),+) => {
+        // One that returned nothing would leave a pointer in the register of results, which the
+        // verifier refuses.
+        #[inline(never)]
+        fn $handle(ctx: &BtfTracePointContext) -> i32 {
+            lifecycle::$handle(ctx);
+            0
+        }
+
+        $(
+            #[btf_tracepoint(function = $tracepoint)]
+            fn $program(ctx: BtfTracePointContext) -> i32 {
+                $handle(&ctx)
+            }
+        )+
+    };
 }
 
-/// `tp_btf/sched_process_exec(task, old_pid, bprm)`, in the process.
-#[btf_tracepoint(function = "sched_process_exec")]
-fn process_exec(ctx: BtfTracePointContext) -> i32 {
-    lifecycle::exec(&ctx);
-    0
-}
-
-/// `tp_btf/sched_process_exit(task)`, in each thread that ends.
-#[btf_tracepoint(function = "sched_process_exit")]
-fn process_exit(ctx: BtfTracePointContext) -> i32 {
-    lifecycle::exit(&ctx);
-    0
-}
+// `tp_btf/sched_process_fork(parent, child)`, in the parent.
+with_stand_ins!(
+    fork,
+    "sched_process_fork",
+    process_fork,
+    process_fork_2,
+    process_fork_3,
+    process_fork_4
+);
+// `tp_btf/sched_process_exec(task, old_pid, bprm)`, in the process.
+with_stand_ins!(
+    exec,
+    "sched_process_exec",
+    process_exec,
+    process_exec_2,
+    process_exec_3,
+    process_exec_4
+);
+// `tp_btf/sched_process_exit(task)`, in each thread that ends.
+with_stand_ins!(
+    exit,
+    "sched_process_exit",
+    process_exit,
+    process_exit_2,
+    process_exit_3,
+    process_exit_4
+);
 
 /// `cgroup_skb` on the root of cgroup v2: each packet that a socket sends. It always goes on.
 #[cgroup_skb(egress)]

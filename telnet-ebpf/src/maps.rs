@@ -38,6 +38,10 @@ pub(crate) struct Tracked {
     pub(crate) family: u32,
     /// 1 when its fork was reported, so that its end has to be.
     pub(crate) reported: u32,
+    /// `start_boottime` of a process that is tracked since its fork, 0 of others.
+    pub(crate) forked_ns: u64,
+    /// `self_exec_id` as of its fork or the last exec that was dealt with: 0 before.
+    pub(crate) exec_id: u64,
 }
 
 /// Processes whose forks, execs and exits are reported. The least recently used gives way: a lost

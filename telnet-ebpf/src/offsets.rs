@@ -75,6 +75,7 @@ globals! {
     OFFSET_TASK_TGID: Offset = Offset::unset();
     OFFSET_TASK_PID: Offset = Offset::unset();
     OFFSET_TASK_START_BOOTTIME: Offset = Offset::unset();
+    OFFSET_TASK_SELF_EXEC_ID: Offset = Offset::unset();
     OFFSET_TASK_COMM: Offset = Offset::unset();
     OFFSET_TASK_FLAGS: Offset = Offset::unset();
     OFFSET_TASK_MM: Offset = Offset::unset();

@@ -7,8 +7,8 @@ use aya_ebpf::programs::BtfTracePointContext;
 use crate::{
     offsets::{
         OFFSET_CRED_EUID, OFFSET_SIGNAL_LIVE, OFFSET_SIGNAL_TTY, OFFSET_TASK_CRED,
-        OFFSET_TASK_EXIT_CODE, OFFSET_TASK_PID, OFFSET_TASK_SIGNAL, OFFSET_TASK_START_BOOTTIME,
-        OFFSET_TASK_TGID, OFFSET_TTY_DRIVER, OFFSET_TTY_DRIVER_MAJOR,
+        OFFSET_TASK_EXIT_CODE, OFFSET_TASK_PID, OFFSET_TASK_SELF_EXEC_ID, OFFSET_TASK_SIGNAL,
+        OFFSET_TASK_START_BOOTTIME, OFFSET_TASK_TGID, OFFSET_TTY_DRIVER, OFFSET_TTY_DRIVER_MAJOR,
         OFFSET_TTY_DRIVER_MINOR_START, OFFSET_TTY_INDEX,
     },
     read::{Btf, KernelPtr},
@@ -44,6 +44,12 @@ impl Process {
     #[inline(always)]
     pub(crate) fn start_ns(self) -> u64 {
         self.0.field(&OFFSET_TASK_START_BOOTTIME)
+    }
+
+    /// Counts the execs of a process and of those it descends from; 0 where the kernel lacks it.
+    #[inline(always)]
+    pub(crate) fn exec_id(self) -> u64 {
+        self.0.field(&OFFSET_TASK_SELF_EXEC_ID)
     }
 
     /// Threads that have not ended.

@@ -19,8 +19,9 @@ pub struct Ledger {
     pub dropped_ring_full: u64,
     /// Those of `seen` that are no changes of state.
     pub seen_calls: u64,
-    /// Events for which the kernel did not run the program, since it was interrupted while it ran
-    /// (`recursion_misses` of the program).
+    /// Events for which the kernel ran no program, since it was already running on that CPU when it
+    /// was interrupted or preempted (`recursion_misses` of the programs). Where programs have
+    /// stand-ins it is at most so many.
     pub missed: u64,
     /// Records read from the ring buffer.
     pub received: u64,

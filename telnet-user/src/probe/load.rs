@@ -25,6 +25,10 @@ use super::{
 /// (`kernel/trace/bpf_trace.c`, `__bpf_trace_run`).
 const RECURSION_GUARD: (u32, u32) = (6, 2);
 
+/// From this kernel on tracepoints run under SRCU (`include/linux/tracepoint.h`), so that their
+/// programs can be preempted, and need the stand-ins that the probe has.
+const PREEMPTIBLE_TRACEPOINTS: (u32, u32) = (7, 0);
+
 /// What is missing where no hook tells who accepts: whose forks and execs are of which session.
 const NO_ACCEPT_HOOK: &str = "no hook on accept(2): who accepted is found by polling, and nothing is \
                               told of logins and commands";
@@ -313,10 +317,17 @@ fn attach_classic(ebpf: &mut Ebpf) -> Result<(), ProgramError> {
 }
 
 fn attach_processes(ebpf: &mut Ebpf, kernel: &KernelBtf) -> Result<(), ProgramError> {
-    for (program, tracepoint) in telnet_common::PROGRAMS_PROCESS {
-        let program: &mut BtfTracePoint = named(ebpf, program)?;
-        program.load(tracepoint, kernel)?;
-        program.attach()?;
+    for (tracepoint, programs) in telnet_common::PROGRAMS_PROCESS {
+        let needed = if require::is_kernel(PREEMPTIBLE_TRACEPOINTS) {
+            programs.len()
+        } else {
+            1
+        };
+        for program in programs.into_iter().take(needed) {
+            let program: &mut BtfTracePoint = named(ebpf, program)?;
+            program.load(tracepoint, kernel)?;
+            program.attach()?;
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! not exist. A symbol that the probe lacks is an error when it is loaded.
 
 /// Every offset the probe has a global for.
-pub(super) const OFFSETS: [(&str, &str, &str); 48] = [
+pub(super) const OFFSETS: [(&str, &str, &str); 49] = [
     ("OFFSET_SKC_DADDR", "sock_common", "skc_daddr"),
     ("OFFSET_SKC_RCV_SADDR", "sock_common", "skc_rcv_saddr"),
     ("OFFSET_SKC_DPORT", "sock_common", "skc_dport"),
@@ -31,6 +31,7 @@ pub(super) const OFFSETS: [(&str, &str, &str); 48] = [
         "task_struct",
         "start_boottime",
     ),
+    ("OFFSET_TASK_SELF_EXEC_ID", "task_struct", "self_exec_id"),
     ("OFFSET_TASK_COMM", "task_struct", "comm"),
     ("OFFSET_TASK_FLAGS", "task_struct", "flags"),
     ("OFFSET_TASK_MM", "task_struct", "mm"),

@@ -32,8 +32,9 @@ pub(super) const HOOKS: [&str; 5] = [AUTO, "fentry", "kprobe", "syscall-exit", "
 /// The agent's own choice.
 pub(super) const AUTO: &str = "auto";
 
-/// The live tests of who is on a socket, which read most of the kernel's memory.
-const OWNERS: &str = "owners::";
+/// The live tests of who is on a socket, which read most of the kernel's memory, and of a login from
+/// beginning to end: whether what a process does is told once.
+const SHARE_TESTS: &str = "owners:: logins::told::";
 
 /// The live tests that a forced way to learn who accepted can change: who is named, at start as well,
 /// in every way in which a session can go, whose login it is, and whom a response ends.
@@ -83,7 +84,7 @@ impl Tests {
     pub(super) fn filters(&self) -> [&str; 3] {
         match self {
             Self::Matching(text) => [text; 3],
-            Self::Share => [OWNERS; 3],
+            Self::Share => [SHARE_TESTS; 3],
             Self::All => ["", HOOKED, UNHOOKED],
         }
     }

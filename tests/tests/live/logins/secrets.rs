@@ -12,6 +12,7 @@ use telnet_tests::check::{number, text};
 use telnet_tests::house::{House, Login, PASSWORD, USER};
 use telnet_tests::lab::{self, Lab};
 use telnet_tests::peer::{Client, ClientKind, Telnetd, TelnetdKind};
+use telnet_tests::wait;
 
 use super::{SERVER, agent_with};
 
@@ -127,23 +128,25 @@ fn no_password_and_no_payload_reaches_the_agent() -> Result<()> {
         let _server = Telnetd::start_in(lab, &house, TelnetdKind::Inetd, SERVER, &[])?;
         visit(lab, &mut agent)?;
         agent.fence(lab)?;
+        // Files first: what rules will not need again is written over while memory is searched.
+        let state = lab.dir().join("state");
+        wait::until("a file with what was reported", || {
+            Ok((!in_files(&state, ARGUMENT)?.is_empty()).then_some(()))
+        })?;
+        for secret in [WRONG, PASSWORD, TYPED] {
+            let files = in_files(&state, secret)?;
+            ensure!(files.is_empty(), "{secret} in {files:?}");
+        }
         // The search finds what was reported, in the kernel's records too.
         let reported = in_memory(agent.pid(), ARGUMENT)?;
         ensure!(
             reported.iter().any(|map| map.contains(RING)),
             "{reported:?}"
         );
-        let state = lab.dir().join("state");
         for secret in [WRONG, PASSWORD, TYPED] {
             let maps = in_memory(agent.pid(), secret)?;
             ensure!(maps.is_empty(), "{secret} in {maps:?}");
-            let files = in_files(&state, secret)?;
-            ensure!(files.is_empty(), "{secret} in {files:?}");
         }
-        ensure!(
-            !in_files(&state, ARGUMENT)?.is_empty(),
-            "the search finds no file"
-        );
         let ended = agent.finish()?;
         for secret in [WRONG, PASSWORD, TYPED] {
             ensure!(!ended.stdout.contains(secret), "{secret} in a document");
