@@ -117,7 +117,8 @@ impl Features {
         if !self.probe_read {
             missing.push(
                 "no reading of memory by address (lockdown): arguments are those that /proc still \
-                 has, and who serves a session under an inetd is found by polling",
+                 has, who serves a session under an inetd is found by polling, and nothing is told of \
+                 successful logins and bypasses",
             );
         }
         if !self.task_btf && !self.probe_read {

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     fs::{self, File},
     io::{LineWriter, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -126,6 +126,32 @@ impl Matrix {
         needs
     }
 
+    /// The guest's initial file system, with what it has to do.
+    fn write_initrd(
+        &self,
+        to: &Path,
+        shared: &Shared,
+        guest: &Guest,
+        kernel: &Kernel,
+    ) -> anyhow::Result<()> {
+        let [filter, forced_filter, unhooked_filter] = self.tests.filters();
+        let left_out = guest.expected.left_out();
+        let skip: Vec<_> = left_out.flat_map(|tests| ["--skip", tests]).collect();
+        let variables = [
+            ("MODE", "suites"),
+            ("SUITES", &guest.suites.join(" ")),
+            ("FILTER", filter),
+            ("FORCED_FILTER", forced_filter),
+            ("UNHOOKED_FILTER", unhooked_filter),
+            ("SKIP", &skip.join(" ")),
+            ("EMULATED", shared.accelerator.emulated()),
+            ("SESSIONS", FEWER_SESSIONS),
+            ("HOOK", guest.expected.hook),
+            ("LACKS", &guest.expected.names()),
+        ];
+        shared.base(guest)?.write(to, kernel, &variables)
+    }
+
     fn boot(
         &self,
         workspace: &Workspace,
@@ -146,20 +172,7 @@ impl Matrix {
             parameters: format!("loglevel=7 oops=panic {}", guest.parameters),
             console: folder.join("console.log"),
         };
-        let [filter, forced_filter, unhooked_filter] = self.tests.filters();
-        let variables = [
-            ("MODE", "suites"),
-            ("SUITES", &guest.suites.join(" ")),
-            ("FILTER", filter),
-            ("FORCED_FILTER", forced_filter),
-            ("UNHOOKED_FILTER", unhooked_filter),
-            ("EMULATED", shared.accelerator.emulated()),
-            ("SESSIONS", FEWER_SESSIONS),
-            ("HOOK", guest.expected.hook),
-            ("LACKS", &guest.expected.names()),
-        ];
-        let base = shared.base(guest)?;
-        base.write(&machine.initrd, kernel, &variables)?;
+        self.write_initrd(&machine.initrd, shared, guest, kernel)?;
         println!("[{}] booting {}", guest.label, kernel.release);
         let mut report = Report::default();
         let log = folder.join("tests.log");

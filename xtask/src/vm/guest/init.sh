@@ -65,7 +65,7 @@ suites() {
 }
 
 live() {
-    TELNET_MONITOR_ACCEPTOR=$suite /vm/live --test-threads=1 "$@"
+    TELNET_MONITOR_ACCEPTOR=$suite /vm/live --test-threads=1 $SKIP "$@"
 }
 
 # What the agent must find on this kernel: HOOK, and nothing missing but LACKS.
