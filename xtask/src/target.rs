@@ -79,6 +79,11 @@ impl Target {
     /// The same by one of its two names.
     pub(crate) fn choose_triple(self, command: &mut Command, triple: &str) {
         command.args(["--target", triple]);
+        if self.is_own() && triple == self.gnu_triple() {
+            // Build scripts are linked with the same linker. To choose one, even the one that is
+            // taken anyway, in some calls only has cargo compile everything anew in each.
+            return;
+        }
         let triple = triple.replace('-', "_");
         let linker = format!("CARGO_TARGET_{}_LINKER", triple.to_uppercase());
         command.env(format!("CC_{triple}"), self.compiler());
@@ -114,5 +119,12 @@ mod tests {
         target.choose_triple(&mut command, target.gnu_triple());
         let arguments: Vec<_> = command.get_args().collect();
         assert_eq!(arguments, ["--target", "aarch64-unknown-linux-gnu"]);
+        let own = Target::value_variants()
+            .iter()
+            .find(|target| target.is_own());
+        let own = own.expect("this processor is one of them");
+        let mut command = Command::new("cargo");
+        own.choose_triple(&mut command, own.gnu_triple());
+        assert_eq!(command.get_envs().count(), 0);
     }
 }
