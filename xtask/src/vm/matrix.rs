@@ -35,7 +35,7 @@ const PATIENCE: Patience = Patience {
     total: Duration::from_hours(3),
 };
 
-/// Guests that run at once: each has two processors.
+/// Guests that run at once: an emulated one takes one processor of the machine.
 const GUESTS: usize = 2;
 
 /// What to run.
