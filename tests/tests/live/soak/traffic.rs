@@ -114,24 +114,27 @@ impl<'a> Traffic<'a> {
 
     /// Somebody logs in, does something and leaves.
     pub(super) fn visit(&mut self) -> Result<()> {
-        self.log_in_for("busybox id")
+        self.log_in_for(1, "busybox id")
     }
 
     /// Somebody logs in, runs at least `count` programs and leaves.
     pub(super) fn run_programs(&mut self, count: usize) -> Result<()> {
-        let times = count.div_ceil(PROGRAMS_AT_ONCE);
-        // In a subshell, which says nothing of its jobs.
-        self.log_in_for(&format!(
-            "(for i in $(busybox seq {times}); do for j in $(busybox seq {PROGRAMS_AT_ONCE}); do \
-             busybox usleep {PROGRAM_RUNS} & done; wait; done)"
-        ))
+        // A line for those at once, so that the shell is heard of however slow it is. In a subshell,
+        // which says nothing of its jobs.
+        let line = format!(
+            "(for i in $(busybox seq {PROGRAMS_AT_ONCE}); do busybox usleep {PROGRAM_RUNS} & done; \
+             wait)"
+        );
+        self.log_in_for(count.div_ceil(PROGRAMS_AT_ONCE), &line)
     }
 
-    fn log_in_for(&mut self, line: &str) -> Result<()> {
+    fn log_in_for(&mut self, times: usize, line: &str) -> Result<()> {
         let mut visitor = Visitor::arrive(self.lab, 0)?;
         self.count(u16::try_from(visitor.port()?)?);
         visitor.log_in()?;
-        visitor.answer("$ ", line)?;
+        for _ in 0..times {
+            visitor.answer("$ ", line)?;
+        }
         visitor.answer("$ ", "exit")?;
         Ok(())
     }
