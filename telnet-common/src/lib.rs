@@ -46,6 +46,8 @@ pub mod protocol {
 
 /// Program on `tp_btf/inet_sock_set_state`.
 pub const PROGRAM_STATE: &str = "inet_sock_set_state";
+/// Stand-in of [`PROGRAM_STATE`].
+pub const PROGRAM_STATE_STAND_IN: &str = "inet_sock_set_state_2";
 /// Program on the classic tracepoint `sock/inet_sock_set_state`.
 pub const PROGRAM_STATE_CLASSIC: &str = "inet_sock_set_state_classic";
 /// Program on fentry `security_sock_graft`.
@@ -303,6 +305,12 @@ pub struct KernelCounters {
     pub dropped_ring_full: u64,
     /// Sessions whose protocol is not looked for, for want of room.
     pub unfollowed: u64,
+    /// Changes of state that the stand-in looked at, because the kernel had skipped the program.
+    pub stood_in: u64,
+    /// Runs of the program on changes of state that began.
+    pub entered: u64,
+    /// Those that ended: less than began while one was interrupted or preempted.
+    pub left: u64,
 }
 
 const _: () = assert!(size_of::<StateRecord>() == 120);

@@ -11,7 +11,7 @@ use zerocopy::FromBytes;
 
 use crate::{
     maps::{COUNTERS, EVENTS},
-    offsets::HAS_RECURSION_GUARD,
+    offsets::{HAS_RECURSION_GUARD, HAS_STAND_IN},
     wake,
 };
 
@@ -20,6 +20,7 @@ use crate::{
 /// Only this CPU writes them. A softirq can interrupt a program with another one, so each step is one
 /// atomic add. `AtomicU64::fetch_add` does not exist on BPF; the intrinsic with its result unused is
 /// the add-without-fetch that every kernel knows.
+#[derive(Clone, Copy)]
 pub(crate) struct Counters(*mut KernelCounters);
 
 impl Counters {
@@ -27,6 +28,37 @@ impl Counters {
     #[inline(always)]
     pub(crate) fn this_cpu() -> Option<Self> {
         COUNTERS.get_ptr_mut(0).map(Self)
+    }
+
+    /// The program on changes of state begins.
+    #[inline(always)]
+    pub(crate) fn enter(&self) {
+        // SAFETY: in bounds of the map value, which lives as long as the map.
+        add_one_alone(unsafe { addr_of_mut!((*self.0).entered) });
+    }
+
+    /// It ends.
+    #[inline(always)]
+    pub(crate) fn leave(&self) {
+        // SAFETY: as in `enter`.
+        add_one_alone(unsafe { addr_of_mut!((*self.0).left) });
+    }
+
+    /// Whether it has begun on this CPU and not ended.
+    #[inline(always)]
+    pub(crate) fn is_inside(&self) -> bool {
+        // SAFETY: as in `enter`.
+        let entered = read_now(unsafe { addr_of_mut!((*self.0).entered) });
+        // SAFETY: as in `enter`.
+        let left = read_now(unsafe { addr_of_mut!((*self.0).left) });
+        entered != left
+    }
+
+    /// The stand-in does what the kernel skipped the program for.
+    #[inline(always)]
+    pub(crate) fn stood_in(&self) {
+        // SAFETY: as in `enter`.
+        add_one(unsafe { addr_of_mut!((*self.0).stood_in) });
     }
 
     /// A change of state, which most hosts have many of that nobody wants.
@@ -116,12 +148,23 @@ fn add_one(counter: *mut u64) {
 /// good part of what an unwanted change costs.
 #[inline(always)]
 fn add_one_of_changes(counter: *mut u64) {
-    if HAS_RECURSION_GUARD.get() {
-        // SAFETY: as in `add_one`. Volatile keeps what is added here added here.
-        let count = unsafe { counter.read_volatile() };
-        // SAFETY: as in `add_one`.
-        unsafe { counter.write_volatile(count.wrapping_add(1)) };
+    if HAS_RECURSION_GUARD.get() && !HAS_STAND_IN.get() {
+        add_one_alone(counter);
     } else {
         add_one(counter);
     }
+}
+
+/// For a counter that only one program writes, which no run of it interrupts.
+#[inline(always)]
+fn add_one_alone(counter: *mut u64) {
+    let count = read_now(counter);
+    // SAFETY: as in `add_one`. Volatile keeps what is added here added here.
+    unsafe { counter.write_volatile(count.wrapping_add(1)) };
+}
+
+#[inline(always)]
+fn read_now(counter: *mut u64) -> u64 {
+    // SAFETY: as in `add_one`.
+    unsafe { counter.read_volatile() }
 }

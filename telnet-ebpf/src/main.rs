@@ -51,8 +51,13 @@ use aya_ebpf::{
 // https://elixir.bootlin.com/linux/v6.18/source/include/trace/events/sock.h#L141
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
-    set_state::handle(&ctx);
-    0
+    set_state::handle(&ctx)
+}
+
+/// Its stand-in, attached after it.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+fn inet_sock_set_state_2(ctx: BtfTracePointContext) -> i32 {
+    set_state::stand_in(&ctx)
 }
 
 /// Tracepoint `sock/inet_sock_set_state`: where the kernel exposes no types.

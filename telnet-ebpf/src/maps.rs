@@ -49,6 +49,11 @@ pub(crate) struct Tracked {
 #[map]
 pub(crate) static TRACKED: LruHashMap<u32, Tracked> = LruHashMap::with_max_entries(16_384, 0);
 
+/// The last wanted change of state of each socket, by its cookie: the old state and the new one. Only
+/// where programs have stand-ins. Who is lost may be reported twice.
+#[map]
+pub(crate) static CHANGES: LruHashMap<u64, u32> = LruHashMap::with_max_entries(4_096, 0);
+
 /// How much each family has reported: see [`crate::budget`].
 #[map]
 pub(crate) static BUDGETS: LruHashMap<u32, Budget> = LruHashMap::with_max_entries(4_096, 0);

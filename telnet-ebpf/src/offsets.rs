@@ -122,6 +122,8 @@ globals! {
     /// 1 when the kernel skips a run of a raw tracepoint's program that interrupts another run of it
     /// on the same CPU (kernel 6.2).
     HAS_RECURSION_GUARD: Flag = Flag::unset();
+    /// 1 when the program on changes of state has a stand-in (kernel 7.0).
+    HAS_STAND_IN: Flag = Flag::unset();
     /// 1 when the protocol of sessions is looked for.
     LOOKS_AT_PROTOCOL: Flag = Flag::unset();
 }

@@ -12,6 +12,8 @@ use telnet_common::{
 use crate::{
     emit::Counters,
     filter::Ends,
+    maps::CHANGES,
+    offsets::HAS_STAND_IN,
     protocol,
     read::{Btf, Sock, TcpSock},
     task,
@@ -25,16 +27,49 @@ struct Change {
     new: u8,
 }
 
-/// Counts the event, and emits a record when it is a reported transition on a monitored port.
+/// Looks at the change.
 #[inline(always)]
-pub(crate) fn handle(ctx: &BtfTracePointContext) {
+pub(crate) fn handle(ctx: &BtfTracePointContext) -> i32 {
     let Some(counters) = Counters::this_cpu() else {
-        return;
+        return 0;
     };
+    if !HAS_STAND_IN.get() {
+        return look(ctx, counters);
+    }
+    counters.enter();
+    let result = look(ctx, counters);
+    counters.leave();
+    result
+}
+
+/// Looks at the change when the kernel skipped the program for it, which it does where a run of the
+/// program on this CPU was interrupted or preempted and has not ended.
+///
+/// Hardly anything costs as little as that question, and hosts have many changes that nobody wants.
+/// Its answer is wrong for whoever is preempted between the two programs: the kernel's count of skipped
+/// runs tells who was left out then, and [`is_new`] who was already reported.
+#[inline(always)]
+pub(crate) fn stand_in(ctx: &BtfTracePointContext) -> i32 {
+    let Some(counters) = Counters::this_cpu() else {
+        return 0;
+    };
+    if !counters.is_inside() {
+        return 0;
+    }
+    counters.stood_in();
+    look(ctx, counters)
+}
+
+/// Counts the event, and emits a record when it is a reported transition on a monitored port.
+///
+/// Returns 0: the verifier refuses a function that leaves a pointer in the register of results.
+#[inline(never)]
+fn look(ctx: &BtfTracePointContext, counters: Counters) -> i32 {
     counters.seen_change();
-    let Some(change) = reported(ctx) else {
+    let wanted = reported(ctx);
+    let Some(change) = wanted.filter(is_new) else {
         counters.filtered_change();
-        return;
+        return 0;
     };
     debug!(
         ctx,
@@ -50,6 +85,29 @@ pub(crate) fn handle(ctx: &BtfTracePointContext) {
             protocol::follow(&counters, change.sock, change.new);
         }
     }
+    0
+}
+
+/// Whether no program has dealt with this change. No socket goes from one state to another twice
+/// without another change in between.
+#[inline(always)]
+fn is_new(change: &Change) -> bool {
+    if !HAS_STAND_IN.get() {
+        return true;
+    }
+    let cookie = change.sock.cookie();
+    if cookie == 0 {
+        return true;
+    }
+    let states = u32::from(change.old) << 8 | u32::from(change.new);
+    // SAFETY: a map value stays readable while the program runs.
+    let last = CHANGES.get_ptr(cookie).map(|last| unsafe { *last });
+    if last == Some(states) {
+        return false;
+    }
+    // Full is not possible, since the least recently used entry gives way.
+    let _inserted = CHANGES.insert(cookie, states, 0);
+    true
 }
 
 /// connect(2), listen(2), close(2) and shutdown(2) change the state themselves, so the current

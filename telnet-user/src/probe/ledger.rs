@@ -45,6 +45,9 @@ impl Ledger {
             submitted,
             dropped_ring_full,
             unfollowed,
+            stood_in: _,
+            entered: _,
+            left: _,
         } = cpu;
         for (sum, counts) in [
             (&mut self.seen, [seen_changes, seen_calls].as_slice()),
@@ -163,6 +166,9 @@ mod tests {
             submitted: 3,
             dropped_ring_full: 1,
             unfollowed: 7,
+            stood_in: 0,
+            entered: 0,
+            left: 0,
         });
         assert!(!ledger.balances());
         ledger.received = 3;

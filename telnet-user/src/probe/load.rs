@@ -257,6 +257,10 @@ fn open(
             "HAS_RECURSION_GUARD",
             require::is_kernel(RECURSION_GUARD).into(),
         ),
+        (
+            "HAS_STAND_IN",
+            require::is_kernel(PREEMPTIBLE_TRACEPOINTS).into(),
+        ),
         ("LOOKS_AT_PROTOCOL", u32::from(looks_at_protocol)),
     ];
     let level = if options.log {
@@ -304,9 +308,13 @@ impl From<LogLevel> for u8 {
 }
 
 fn attach_state(ebpf: &mut Ebpf, kernel: &KernelBtf) -> Result<(), ProgramError> {
-    let program: &mut BtfTracePoint = named(ebpf, telnet_common::PROGRAM_STATE)?;
-    program.load("inet_sock_set_state", kernel)?;
-    program.attach()?;
+    let stand_in = require::is_kernel(PREEMPTIBLE_TRACEPOINTS);
+    let stand_in = stand_in.then_some(telnet_common::PROGRAM_STATE_STAND_IN);
+    for program in [telnet_common::PROGRAM_STATE].into_iter().chain(stand_in) {
+        let program: &mut BtfTracePoint = named(ebpf, program)?;
+        program.load("inet_sock_set_state", kernel)?;
+        program.attach()?;
+    }
     Ok(())
 }
 

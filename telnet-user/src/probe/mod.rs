@@ -33,7 +33,7 @@ use aya::{
 use aya_log::EbpfLogger;
 use telnet_common::{
     KernelCounters, MAP_ADDRESSES, MAP_COUNTERS, MAP_EVENTS, MAP_PORTS, PROGRAM_STATE,
-    PROGRAM_STATE_CLASSIC, PROGRAMS_PROCESS, WAKE_EVERY_NS,
+    PROGRAM_STATE_CLASSIC, PROGRAM_STATE_STAND_IN, PROGRAMS_PROCESS, WAKE_EVERY_NS,
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -300,20 +300,30 @@ impl Probe {
         })
     }
 
-    /// Events for which no program ran. Of those that have stand-ins, which all have to be skipped,
-    /// it is only known that they are no more than the one that was skipped least often.
+    /// Events for which no program ran. Of processes, whose stand-ins all have to be skipped, it is
+    /// only known that they are no more than what the one was skipped for that was skipped least.
     fn count_missed(&self) -> io::Result<u64> {
         let Some(ebpf) = &self.attached else {
             return Ok(self.missed);
         };
         let mut least = HashMap::new();
         for (name, program) in ebpf.programs() {
+            if name == PROGRAM_STATE_STAND_IN {
+                // It counts what it does, below.
+                continue;
+            }
             let tracepoint = PROGRAMS_PROCESS
                 .iter()
                 .find_map(|(tracepoint, all)| all.contains(&name).then_some(*tracepoint));
             if let Some(count) = recursion_misses(program)? {
                 let least = least.entry(tracepoint.unwrap_or(name)).or_insert(count);
                 *least = count.min(*least);
+            }
+        }
+        if let Some(count) = least.get_mut(PROGRAM_STATE) {
+            for words in self.counters.get(&0, 0).map_err(io::Error::other)?.iter() {
+                let cpu: KernelCounters = zerocopy::transmute!(*words);
+                *count = count.saturating_sub(cpu.stood_in);
             }
         }
         Ok(least.into_values().sum())
