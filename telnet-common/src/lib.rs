@@ -46,8 +46,6 @@ pub mod protocol {
 
 /// Program on `tp_btf/inet_sock_set_state`.
 pub const PROGRAM_STATE: &str = "inet_sock_set_state";
-/// Stand-in of [`PROGRAM_STATE`].
-pub const PROGRAM_STATE_STAND_IN: &str = "inet_sock_set_state_2";
 /// Program on the classic tracepoint `sock/inet_sock_set_state`.
 pub const PROGRAM_STATE_CLASSIC: &str = "inet_sock_set_state_classic";
 /// Program on fentry `security_sock_graft`.
@@ -56,37 +54,6 @@ pub const PROGRAM_ACCEPT_FENTRY: &str = "accept_fentry";
 pub const PROGRAM_ACCEPT_KPROBE: &str = "accept_kprobe";
 /// Program on tracepoints `sys_exit_accept` and `sys_exit_accept4`.
 pub const PROGRAM_ACCEPT_SYSCALL: &str = "accept_syscall_exit";
-/// Tracepoints of processes (`tp_btf`), and the programs on each: one, and its stand-ins, which do
-/// what the kernel skipped it for.
-pub const PROGRAMS_PROCESS: [(&str, [&str; 4]); 3] = [
-    (
-        "sched_process_fork",
-        [
-            "process_fork",
-            "process_fork_2",
-            "process_fork_3",
-            "process_fork_4",
-        ],
-    ),
-    (
-        "sched_process_exec",
-        [
-            "process_exec",
-            "process_exec_2",
-            "process_exec_3",
-            "process_exec_4",
-        ],
-    ),
-    (
-        "sched_process_exit",
-        [
-            "process_exit",
-            "process_exit_2",
-            "process_exit_3",
-            "process_exit_4",
-        ],
-    ),
-];
 /// Programs on the packets that sockets of all cgroups send and receive.
 pub const PROGRAMS_PROTOCOL: [&str; 2] = ["protocol_sent", "protocol_received"];
 /// Ring buffer of records.

@@ -5,7 +5,7 @@ use std::io;
 use aya::{
     Btf as KernelBtf, Ebpf, EbpfError, EbpfLoader,
     maps::MapError,
-    programs::{BtfTracePoint, FEntry, KProbe, Program, ProgramError, TracePoint},
+    programs::{FEntry, KProbe, Program, ProgramError, TracePoint},
 };
 use telnet_common::{MAP_EVENTS, MAP_UNDECIDED, NO_OFFSET};
 use tracing::{debug, info, warn};
@@ -16,6 +16,7 @@ use super::{
     error::{LoadError, chain, reason},
     object,
     offsets::OFFSETS,
+    programs,
     protocol::{self, ProtocolLook},
     record::Hook,
     require,
@@ -24,10 +25,6 @@ use super::{
 /// From this kernel on a raw tracepoint's program is not run while it runs on the same CPU
 /// (`kernel/trace/bpf_trace.c`, `__bpf_trace_run`).
 const RECURSION_GUARD: (u32, u32) = (6, 2);
-
-/// From this kernel on tracepoints run under SRCU (`include/linux/tracepoint.h`), so that their
-/// programs can be preempted, and need the stand-ins that the probe has.
-const PREEMPTIBLE_TRACEPOINTS: (u32, u32) = (7, 0);
 
 /// What is missing where no hook tells who accepts: whose forks and execs are of which session.
 const NO_ACCEPT_HOOK: &str = "no hook on accept(2): who accepted is found by polling, and nothing is \
@@ -153,8 +150,7 @@ fn load_typed(options: Options, data: Vec<u8>) -> Result<Loaded, LoadError> {
     let mut refusals = Vec::new();
     for features in FEATURES {
         let (mut ebpf, protocol) = open_looking(options, &offsets, features)?;
-        let attached =
-            attach_state(&mut ebpf, &kernel).and_then(|()| attach_processes(&mut ebpf, &kernel));
+        let attached = programs::attach(&mut ebpf, &kernel);
         match attached {
             Ok(()) => {
                 let acceptor = attach_acceptor(&mut ebpf, &kernel, options.acceptor)?;
@@ -257,10 +253,7 @@ fn open(
             "HAS_RECURSION_GUARD",
             require::is_kernel(RECURSION_GUARD).into(),
         ),
-        (
-            "HAS_STAND_IN",
-            require::is_kernel(PREEMPTIBLE_TRACEPOINTS).into(),
-        ),
+        ("HAS_STAND_IN", programs::need_stand_ins().into()),
         ("LOOKS_AT_PROTOCOL", u32::from(looks_at_protocol)),
     ];
     let level = if options.log {
@@ -307,37 +300,10 @@ impl From<LogLevel> for u8 {
     }
 }
 
-fn attach_state(ebpf: &mut Ebpf, kernel: &KernelBtf) -> Result<(), ProgramError> {
-    let stand_in = require::is_kernel(PREEMPTIBLE_TRACEPOINTS);
-    let stand_in = stand_in.then_some(telnet_common::PROGRAM_STATE_STAND_IN);
-    for program in [telnet_common::PROGRAM_STATE].into_iter().chain(stand_in) {
-        let program: &mut BtfTracePoint = named(ebpf, program)?;
-        program.load("inet_sock_set_state", kernel)?;
-        program.attach()?;
-    }
-    Ok(())
-}
-
 fn attach_classic(ebpf: &mut Ebpf) -> Result<(), ProgramError> {
     let program: &mut TracePoint = named(ebpf, telnet_common::PROGRAM_STATE_CLASSIC)?;
     program.load()?;
     program.attach("sock", "inet_sock_set_state")?;
-    Ok(())
-}
-
-fn attach_processes(ebpf: &mut Ebpf, kernel: &KernelBtf) -> Result<(), ProgramError> {
-    for (tracepoint, programs) in telnet_common::PROGRAMS_PROCESS {
-        let needed = if require::is_kernel(PREEMPTIBLE_TRACEPOINTS) {
-            programs.len()
-        } else {
-            1
-        };
-        for program in programs.into_iter().take(needed) {
-            let program: &mut BtfTracePoint = named(ebpf, program)?;
-            program.load(tracepoint, kernel)?;
-            program.attach()?;
-        }
-    }
     Ok(())
 }
 

@@ -12,28 +12,21 @@ mod ledger;
 mod load;
 mod object;
 mod offsets;
+mod programs;
 mod protocol;
 pub mod record;
 mod require;
 
-use std::{
-    collections::HashMap,
-    fmt, io,
-    os::fd::{AsFd as _, AsRawFd},
-    time::Duration,
-};
+use std::{fmt, io, os::fd::AsRawFd, time::Duration};
 
-use aya::{
-    maps::{
-        Array, MapData, MapError, PerCpuArray, RingBuf,
-        lpm_trie::{Key, LpmTrie},
-    },
-    programs::Program,
+use aya::maps::{
+    Array, MapData, MapError, PerCpuArray, RingBuf,
+    lpm_trie::{Key, LpmTrie},
 };
 use aya_log::EbpfLogger;
 use telnet_common::{
     KernelCounters, MAP_ADDRESSES, MAP_COUNTERS, MAP_EVENTS, MAP_PORTS, PROGRAM_STATE,
-    PROGRAM_STATE_CLASSIC, PROGRAM_STATE_STAND_IN, PROGRAMS_PROCESS, WAKE_EVERY_NS,
+    PROGRAM_STATE_CLASSIC, WAKE_EVERY_NS,
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -300,33 +293,17 @@ impl Probe {
         })
     }
 
-    /// Events for which no program ran. Of processes, whose stand-ins all have to be skipped, it is
-    /// only known that they are no more than what the one was skipped for that was skipped least.
+    /// See [`programs::missed`].
     fn count_missed(&self) -> io::Result<u64> {
         let Some(ebpf) = &self.attached else {
             return Ok(self.missed);
         };
-        let mut least = HashMap::new();
-        for (name, program) in ebpf.programs() {
-            if name == PROGRAM_STATE_STAND_IN {
-                // It counts what it does, below.
-                continue;
-            }
-            let tracepoint = PROGRAMS_PROCESS
-                .iter()
-                .find_map(|(tracepoint, all)| all.contains(&name).then_some(*tracepoint));
-            if let Some(count) = recursion_misses(program)? {
-                let least = least.entry(tracepoint.unwrap_or(name)).or_insert(count);
-                *least = count.min(*least);
-            }
+        let mut stood_in = 0;
+        for words in self.counters.get(&0, 0).map_err(io::Error::other)?.iter() {
+            let cpu: KernelCounters = zerocopy::transmute!(*words);
+            stood_in += cpu.stood_in;
         }
-        if let Some(count) = least.get_mut(PROGRAM_STATE) {
-            for words in self.counters.get(&0, 0).map_err(io::Error::other)?.iter() {
-                let cpu: KernelCounters = zerocopy::transmute!(*words);
-                *count = count.saturating_sub(cpu.stood_in);
-            }
-        }
-        Ok(least.into_values().sum())
+        programs::missed(ebpf, stood_in)
     }
 }
 
@@ -337,23 +314,6 @@ pub struct Runs {
     pub count: u64,
     /// Time spent in all of them.
     pub time: Duration,
-}
-
-/// How often the kernel skipped a program, from its description of the file descriptor (5.12 and
-/// newer); none of a program that is not loaded.
-fn recursion_misses(program: &Program) -> io::Result<Option<u64>> {
-    let Ok(fd) = program.fd() else {
-        // Another hook tells the same, or this kernel needs no stand-in.
-        return Ok(None);
-    };
-    let fd = fd.as_fd().as_raw_fd();
-    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}"))?;
-    let mut lines = text.lines();
-    match lines.find_map(|line| line.strip_prefix("recursion_misses:")) {
-        Some(count) => count.trim().parse().map(Some).map_err(io::Error::other),
-        // Kernels that do not tell skip no run.
-        None => Ok(Some(0)),
-    }
 }
 
 #[expect(

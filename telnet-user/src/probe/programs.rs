@@ -1,0 +1,125 @@
+//! The programs on tracepoints with types, the stand-ins that some kernels need, and what the kernel
+//! skipped all of them for.
+
+use std::{
+    collections::HashMap,
+    io,
+    os::fd::{AsFd as _, AsRawFd as _},
+};
+
+use aya::{
+    Btf, Ebpf,
+    programs::{BtfTracePoint, Program, ProgramError},
+};
+use telnet_common::PROGRAM_STATE;
+
+use super::{load::named, require};
+
+/// From this kernel on tracepoints run under SRCU (`include/linux/tracepoint.h`), so that their
+/// programs can be preempted, and the kernel skips a program for who has its CPU meanwhile.
+const PREEMPTIBLE_TRACEPOINTS: (u32, u32) = (7, 0);
+
+/// Stand-in of [`PROGRAM_STATE`].
+const STATE_STAND_IN: &str = "inet_sock_set_state_2";
+
+/// Tracepoints of processes (`tp_btf`), and the programs on each: one, and its stand-ins, which do
+/// what the kernel skipped it for.
+const PROCESSES: [(&str, [&str; 4]); 3] = [
+    (
+        "sched_process_fork",
+        [
+            "process_fork",
+            "process_fork_2",
+            "process_fork_3",
+            "process_fork_4",
+        ],
+    ),
+    (
+        "sched_process_exec",
+        [
+            "process_exec",
+            "process_exec_2",
+            "process_exec_3",
+            "process_exec_4",
+        ],
+    ),
+    (
+        "sched_process_exit",
+        [
+            "process_exit",
+            "process_exit_2",
+            "process_exit_3",
+            "process_exit_4",
+        ],
+    ),
+];
+/// Whether this kernel can preempt the programs.
+pub(super) fn need_stand_ins() -> bool {
+    require::is_kernel(PREEMPTIBLE_TRACEPOINTS)
+}
+
+/// Loads and attaches the programs on changes of state and on processes.
+pub(super) fn attach(ebpf: &mut Ebpf, kernel: &Btf) -> Result<(), ProgramError> {
+    let state = ("inet_sock_set_state", [PROGRAM_STATE, STATE_STAND_IN]);
+    attach_to(ebpf, kernel, state)?;
+    for tracepoint in PROCESSES {
+        attach_to(ebpf, kernel, tracepoint)?;
+    }
+    Ok(())
+}
+
+/// The first of the programs, and the others where they are needed: each is run after the one before.
+fn attach_to<const N: usize>(
+    ebpf: &mut Ebpf,
+    kernel: &Btf,
+    (tracepoint, programs): (&str, [&str; N]),
+) -> Result<(), ProgramError> {
+    let number = if need_stand_ins() { N } else { 1 };
+    for program in programs.into_iter().take(number) {
+        let program: &mut BtfTracePoint = named(ebpf, program)?;
+        program.load(tracepoint, kernel)?;
+        program.attach()?;
+    }
+    Ok(())
+}
+
+/// Events for which no program ran. `stood_in` are changes of state that the stand-in took over. Of
+/// processes, whose programs all have to be skipped, it is only known that they are no more than what
+/// the one was skipped for that was skipped least.
+pub(super) fn missed(ebpf: &Ebpf, stood_in: u64) -> io::Result<u64> {
+    let mut least = HashMap::new();
+    for (name, program) in ebpf.programs() {
+        if name == STATE_STAND_IN {
+            // It counts what it takes over.
+            continue;
+        }
+        let tracepoint = PROCESSES
+            .iter()
+            .find_map(|(tracepoint, all)| all.contains(&name).then_some(*tracepoint));
+        if let Some(count) = recursion_misses(program)? {
+            let least = least.entry(tracepoint.unwrap_or(name)).or_insert(count);
+            *least = count.min(*least);
+        }
+    }
+    if let Some(count) = least.get_mut(PROGRAM_STATE) {
+        *count = count.saturating_sub(stood_in);
+    }
+    Ok(least.into_values().sum())
+}
+
+/// How often the kernel skipped a program, from its description of the file descriptor (5.12 and
+/// newer); none of a program that is not loaded.
+fn recursion_misses(program: &Program) -> io::Result<Option<u64>> {
+    let Ok(fd) = program.fd() else {
+        // Another hook tells the same, or this kernel needs no stand-in.
+        return Ok(None);
+    };
+    let fd = fd.as_fd().as_raw_fd();
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}"))?;
+    let mut lines = text.lines();
+    match lines.find_map(|line| line.strip_prefix("recursion_misses:")) {
+        Some(count) => count.trim().parse().map(Some).map_err(io::Error::other),
+        // Kernels that do not tell skip no run.
+        None => Ok(Some(0)),
+    }
+}
