@@ -272,7 +272,7 @@ pub struct KernelCounters {
     pub dropped_ring_full: u64,
     /// Sessions whose protocol is not looked for, for want of room.
     pub unfollowed: u64,
-    /// Changes of state that the stand-in looked at, because the kernel had skipped the program.
+    /// Wanted changes of state that the stand-in reported, because the kernel had skipped the program.
     pub stood_in: u64,
     /// Runs of the program on changes of state that began.
     pub entered: u64,

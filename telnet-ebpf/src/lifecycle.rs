@@ -24,7 +24,7 @@ use crate::{
     files,
     filter::Ends,
     maps::{TRACKED, Tracked},
-    offsets::HAS_PROBE_READ,
+    offsets::{HAS_PROBE_READ, HAS_STAND_IN},
     process::{Process, is_pseudo_terminal},
     task,
 };
@@ -50,7 +50,7 @@ pub(crate) fn track_acceptor(tgid: u32, now_ns: u64) {
             until,
             family,
             reported: 0,
-            forked_ns: 0,
+            start_ns: 0,
             exec_id: 0,
         },
     );
@@ -86,8 +86,11 @@ pub(crate) fn fork(ctx: &BtfTracePointContext) {
     if tgid == parent || now_ns() > known.until {
         return;
     }
-    let forked_ns = child.start_ns();
-    if forked_ns != 0 && tracked(tgid).is_some_and(|child| child.forked_ns == forked_ns) {
+    let start_ns = child.start_ns();
+    if HAS_STAND_IN.get()
+        && start_ns != 0
+        && tracked(tgid).is_some_and(|child| child.start_ns == start_ns)
+    {
         return;
     }
     let family = if known.family == 0 {
@@ -101,7 +104,7 @@ pub(crate) fn fork(ctx: &BtfTracePointContext) {
         record.task.parent_tgid = parent;
         record.task.tgid = tgid;
         record.task.tid = child.pid();
-        record.task.start_ns = forked_ns;
+        record.task.start_ns = start_ns;
         describe(child, record);
     });
     track(
@@ -110,7 +113,7 @@ pub(crate) fn fork(ctx: &BtfTracePointContext) {
             until,
             family,
             reported: u32::from(reported),
-            forked_ns,
+            start_ns,
             exec_id: child.exec_id(),
         },
     );
@@ -123,7 +126,11 @@ pub(crate) fn exec(ctx: &BtfTracePointContext) {
     let process = Process::argument(ctx, 0);
     // At least 1 after an exec, where the kernel tells it.
     let exec_id = process.exec_id();
-    if exec_id != 0 && tracked(tgid).is_some_and(|known| known.exec_id == exec_id) {
+    let start_ns = process.start_ns();
+    if HAS_STAND_IN.get()
+        && exec_id != 0
+        && tracked(tgid).is_some_and(|known| known.exec_id == exec_id && known.start_ns == start_ns)
+    {
         return;
     }
     let stdin = Stdin::of_current();
@@ -133,7 +140,7 @@ pub(crate) fn exec(ctx: &BtfTracePointContext) {
             until: FOR_EVER,
             family: tgid,
             reported: 1,
-            forked_ns: 0,
+            start_ns,
             exec_id,
         },
         None => return,
@@ -148,6 +155,7 @@ pub(crate) fn exec(ctx: &BtfTracePointContext) {
         tgid,
         Tracked {
             until,
+            start_ns,
             exec_id,
             ..known
         },

@@ -38,8 +38,9 @@ pub(crate) struct Tracked {
     pub(crate) family: u32,
     /// 1 when its fork was reported, so that its end has to be.
     pub(crate) reported: u32,
-    /// `start_boottime` of a process that is tracked since its fork, 0 of others.
-    pub(crate) forked_ns: u64,
+    /// `start_boottime`, 0 of an acceptor: an entry whose end was missed is not the next process with
+    /// its number.
+    pub(crate) start_ns: u64,
     /// `self_exec_id` as of its fork or the last exec that was dealt with: 0 before.
     pub(crate) exec_id: u64,
 }
@@ -50,7 +51,7 @@ pub(crate) struct Tracked {
 pub(crate) static TRACKED: LruHashMap<u32, Tracked> = LruHashMap::with_max_entries(16_384, 0);
 
 /// The last wanted change of state of each socket, by its cookie: the old state and the new one. Only
-/// where programs have stand-ins. Who is lost may be reported twice.
+/// where programs have stand-ins. A change whose entry gave way may be reported twice.
 #[map]
 pub(crate) static CHANGES: LruHashMap<u64, u32> = LruHashMap::with_max_entries(4_096, 0);
 

@@ -34,10 +34,10 @@ pub(crate) fn handle(ctx: &BtfTracePointContext) -> i32 {
         return 0;
     };
     if !HAS_STAND_IN.get() {
-        return look(ctx, counters);
+        return look(ctx, counters, false);
     }
     counters.enter();
-    let result = look(ctx, counters);
+    let result = look(ctx, counters, false);
     counters.leave();
     result
 }
@@ -47,7 +47,7 @@ pub(crate) fn handle(ctx: &BtfTracePointContext) -> i32 {
 ///
 /// Hardly anything costs as little as that question, and hosts have many changes that nobody wants.
 /// Its answer is wrong for whoever is preempted between the two programs: the kernel's count of skipped
-/// runs tells who was left out then, and [`is_new`] who was already reported.
+/// runs tells who was left out then, and [`note`] who was already reported.
 #[inline(always)]
 pub(crate) fn stand_in(ctx: &BtfTracePointContext) -> i32 {
     let Some(counters) = Counters::this_cpu() else {
@@ -56,21 +56,28 @@ pub(crate) fn stand_in(ctx: &BtfTracePointContext) -> i32 {
     if !counters.is_inside() {
         return 0;
     }
-    counters.stood_in();
-    look(ctx, counters)
+    look(ctx, counters, true)
 }
 
 /// Counts the event, and emits a record when it is a reported transition on a monitored port.
 ///
 /// Returns 0: the verifier refuses a function that leaves a pointer in the register of results.
 #[inline(never)]
-fn look(ctx: &BtfTracePointContext, counters: Counters) -> i32 {
+fn look(ctx: &BtfTracePointContext, counters: Counters, stands_in: bool) -> i32 {
     counters.seen_change();
-    let wanted = reported(ctx);
-    let Some(change) = wanted.filter(is_new) else {
+    let Some(change) = reported(ctx) else {
         counters.filtered_change();
         return 0;
     };
+    let is_new = note(&change);
+    if stands_in {
+        // Only what was certainly taken over is counted as that: too few here are too many missed.
+        if !is_new {
+            counters.filtered_change();
+            return 0;
+        }
+        counters.stood_in();
+    }
     debug!(
         ctx,
         "state {} -> {}, local port {}", change.old, change.new, change.local_port
@@ -88,10 +95,10 @@ fn look(ctx: &BtfTracePointContext, counters: Counters) -> i32 {
     0
 }
 
-/// Whether no program has dealt with this change. No socket goes from one state to another twice
-/// without another change in between.
+/// Notes a wanted change, and tells whether no program has dealt with it yet. No socket goes from one
+/// state to another twice without another change in between.
 #[inline(always)]
-fn is_new(change: &Change) -> bool {
+fn note(change: &Change) -> bool {
     if !HAS_STAND_IN.get() {
         return true;
     }

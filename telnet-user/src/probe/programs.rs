@@ -53,6 +53,7 @@ const PROCESSES: [(&str, [&str; 4]); 3] = [
         ],
     ),
 ];
+
 /// Whether this kernel can preempt the programs.
 pub(super) fn need_stand_ins() -> bool {
     require::is_kernel(PREEMPTIBLE_TRACEPOINTS)
