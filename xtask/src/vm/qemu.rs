@@ -27,9 +27,9 @@ impl Accelerator {
     const fn arguments(self, board: &Board) -> [&'static str; 4] {
         match self {
             Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            // One thread for both of the guest's processors. With one for each, QEMU before 8.1 does
-            // not keep one processor from code that the other is patching, as kernels do while they
-            // boot. Two guests at once take the same time either way on two processors.
+            // One thread for both of the guest's processors. With one for each, some boots hung or
+            // ended in an oops where one processor patches the code that the other runs. Two guests
+            // at once take the same time either way on two processors.
             Self::Tcg => ["-accel", "tcg,thread=single", "-cpu", board.cpu],
         }
     }
