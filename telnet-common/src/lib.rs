@@ -272,12 +272,8 @@ pub struct KernelCounters {
     pub dropped_ring_full: u64,
     /// Sessions whose protocol is not looked for, for want of room.
     pub unfollowed: u64,
-    /// Wanted changes of state that the stand-in reported, because the kernel had skipped the program.
+    /// Wanted changes of state that a stand-in reported, because the kernel had skipped the program.
     pub stood_in: u64,
-    /// Runs of the program on changes of state that began.
-    pub entered: u64,
-    /// Those that ended: less than began while one was interrupted or preempted.
-    pub left: u64,
 }
 
 const _: () = assert!(size_of::<StateRecord>() == 120);

@@ -30,67 +30,43 @@ impl Counters {
         COUNTERS.get_ptr_mut(0).map(Self)
     }
 
-    /// The program on changes of state begins.
-    #[inline(always)]
-    pub(crate) fn enter(&self) {
-        // SAFETY: in bounds of the map value, which lives as long as the map.
-        add_one_alone(unsafe { addr_of_mut!((*self.0).entered) });
-    }
-
-    /// It ends.
-    #[inline(always)]
-    pub(crate) fn leave(&self) {
-        // SAFETY: as in `enter`.
-        add_one_alone(unsafe { addr_of_mut!((*self.0).left) });
-    }
-
-    /// Whether it has begun on this CPU and not ended.
-    #[inline(always)]
-    pub(crate) fn is_inside(&self) -> bool {
-        // SAFETY: as in `enter`.
-        let entered = read_now(unsafe { addr_of_mut!((*self.0).entered) });
-        // SAFETY: as in `enter`.
-        let left = read_now(unsafe { addr_of_mut!((*self.0).left) });
-        entered != left
-    }
-
-    /// The stand-in does what the kernel skipped the program for.
+    /// A stand-in does what the kernel skipped the program for.
     #[inline(always)]
     pub(crate) fn stood_in(&self) {
-        // SAFETY: as in `enter`.
+        // SAFETY: in bounds of the map value, which lives as long as the map.
         add_one(unsafe { addr_of_mut!((*self.0).stood_in) });
     }
 
     /// A change of state, which most hosts have many of that nobody wants.
     #[inline(always)]
     pub(crate) fn seen_change(&self) {
-        // SAFETY: in bounds of the map value, which lives as long as the map.
+        // SAFETY: as in `stood_in`.
         add_one_of_changes(unsafe { addr_of_mut!((*self.0).seen_changes) });
     }
 
     #[inline(always)]
     pub(crate) fn filtered_change(&self) {
-        // SAFETY: as in `seen_change`.
+        // SAFETY: as in `stood_in`.
         add_one_of_changes(unsafe { addr_of_mut!((*self.0).filtered_changes) });
     }
 
     /// Anything else that a program runs for.
     #[inline(always)]
     pub(crate) fn seen_call(&self) {
-        // SAFETY: as in `seen_change`.
+        // SAFETY: as in `stood_in`.
         add_one(unsafe { addr_of_mut!((*self.0).seen_calls) });
     }
 
     #[inline(always)]
     pub(crate) fn filtered_call(&self) {
-        // SAFETY: as in `seen_change`.
+        // SAFETY: as in `stood_in`.
         add_one(unsafe { addr_of_mut!((*self.0).filtered_calls) });
     }
 
     /// A session at which nobody looks.
     #[inline(always)]
     pub(crate) fn unfollowed(&self) {
-        // SAFETY: as in `seen_change`.
+        // SAFETY: as in `stood_in`.
         add_one(unsafe { addr_of_mut!((*self.0).unfollowed) });
     }
 
@@ -105,7 +81,7 @@ impl Counters {
         fill: impl FnOnce(&mut T),
     ) {
         let Some(mut entry) = EVENTS.reserve::<T>(0) else {
-            // SAFETY: as in `seen_change`.
+            // SAFETY: as in `stood_in`.
             add_one(unsafe { addr_of_mut!((*self.0).dropped_ring_full) });
             return;
         };
@@ -122,16 +98,16 @@ impl Counters {
         };
         fill(record);
         entry.submit(wake::flags(time_ns));
-        // SAFETY: as in `seen_change`.
+        // SAFETY: as in `stood_in`.
         add_one(unsafe { addr_of_mut!((*self.0).submitted) });
     }
 
     /// Records this CPU tried to submit so far: the number of the next one.
     #[inline(always)]
     fn attempts(&self) -> u64 {
-        // SAFETY: as in `seen_change`.
+        // SAFETY: as in `stood_in`.
         let submitted = unsafe { (*self.0).submitted };
-        // SAFETY: as in `seen_change`.
+        // SAFETY: as in `stood_in`.
         let dropped = unsafe { (*self.0).dropped_ring_full };
         submitted + dropped
     }
@@ -157,14 +133,14 @@ fn add_one_of_changes(counter: *mut u64) {
 
 /// For a counter that only one program writes, which no run of it interrupts.
 #[inline(always)]
-fn add_one_alone(counter: *mut u64) {
+pub(crate) fn add_one_alone(counter: *mut u64) {
     let count = read_now(counter);
     // SAFETY: as in `add_one`. Volatile keeps what is added here added here.
     unsafe { counter.write_volatile(count.wrapping_add(1)) };
 }
 
 #[inline(always)]
-fn read_now(counter: *mut u64) -> u64 {
+pub(crate) fn read_now(counter: *mut u64) -> u64 {
     // SAFETY: as in `add_one`.
     unsafe { counter.read_volatile() }
 }

@@ -35,6 +35,7 @@ mod offsets;
 mod process;
 mod protocol;
 mod read;
+mod runs;
 mod set_state;
 mod task;
 mod wake;
@@ -54,11 +55,23 @@ fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
     set_state::handle(&ctx)
 }
 
-/// Its stand-in, attached after it.
-#[btf_tracepoint(function = "inet_sock_set_state")]
-fn inet_sock_set_state_2(ctx: BtfTracePointContext) -> i32 {
-    set_state::stand_in(&ctx)
+/// Its stand-ins, attached after it.
+macro_rules! state_stand_ins {
+    ($($program:ident: $number:literal),+) => {
+        $(
+            #[btf_tracepoint(function = "inet_sock_set_state")]
+            fn $program(ctx: BtfTracePointContext) -> i32 {
+                set_state::stand_in::<$number>(&ctx)
+            }
+        )+
+    };
 }
+
+state_stand_ins!(
+    inet_sock_set_state_2: 1,
+    inet_sock_set_state_3: 2,
+    inet_sock_set_state_4: 3
+);
 
 /// Tracepoint `sock/inet_sock_set_state`: where the kernel exposes no types.
 #[tracepoint]

@@ -16,7 +16,7 @@ use crate::{
     offsets::HAS_STAND_IN,
     protocol,
     read::{Btf, Sock, TcpSock},
-    task,
+    runs, task,
 };
 
 /// A reported state change on a monitored port.
@@ -30,40 +30,40 @@ struct Change {
 /// Looks at the change.
 #[inline(always)]
 pub(crate) fn handle(ctx: &BtfTracePointContext) -> i32 {
-    let Some(counters) = Counters::this_cpu() else {
-        return 0;
-    };
     if !HAS_STAND_IN.get() {
-        return look(ctx, counters, false);
+        return look(ctx, false);
     }
-    counters.enter();
-    let result = look(ctx, counters, false);
-    counters.leave();
-    result
+    runs::OfThisCpu::get().map_or(0, |runs| runs.run::<0>(|| look(ctx, false)))
 }
 
-/// Looks at the change when the kernel skipped the program for it, which it does where a run of the
-/// program on this CPU was interrupted or preempted and has not ended.
+/// Looks at the change when the kernel skipped the program for it and all stand-ins before this one,
+/// which it does where a run of each on this CPU was interrupted or preempted and has not ended.
 ///
 /// Hardly anything costs as little as that question, and hosts have many changes that nobody wants.
-/// Its answer is wrong for whoever is preempted between the two programs: the kernel's count of skipped
+/// Its answer is wrong for whoever is preempted between two programs: the kernel's count of skipped
 /// runs tells who was left out then, and [`note`] who was already reported.
 #[inline(always)]
-pub(crate) fn stand_in(ctx: &BtfTracePointContext) -> i32 {
-    let Some(counters) = Counters::this_cpu() else {
+pub(crate) fn stand_in<const PROGRAM: usize>(ctx: &BtfTracePointContext) -> i32 {
+    let Some(runs) = runs::OfThisCpu::get() else {
         return 0;
     };
-    if !counters.is_inside() {
+    let is_skipped = runs.is_inside::<0>()
+        && (PROGRAM < 2 || runs.is_inside::<1>())
+        && (PROGRAM < 3 || runs.is_inside::<2>());
+    if !is_skipped {
         return 0;
     }
-    look(ctx, counters, true)
+    runs.run::<PROGRAM>(|| look(ctx, true))
 }
 
 /// Counts the event, and emits a record when it is a reported transition on a monitored port.
 ///
 /// Returns 0: the verifier refuses a function that leaves a pointer in the register of results.
 #[inline(never)]
-fn look(ctx: &BtfTracePointContext, counters: Counters, stands_in: bool) -> i32 {
+fn look(ctx: &BtfTracePointContext, stands_in: bool) -> i32 {
+    let Some(counters) = Counters::this_cpu() else {
+        return 0;
+    };
     counters.seen_change();
     let Some(change) = reported(ctx) else {
         counters.filtered_change();

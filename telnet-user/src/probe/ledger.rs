@@ -46,8 +46,6 @@ impl Ledger {
             dropped_ring_full,
             unfollowed,
             stood_in: _,
-            entered: _,
-            left: _,
         } = cpu;
         for (sum, counts) in [
             (&mut self.seen, [seen_changes, seen_calls].as_slice()),
@@ -167,8 +165,6 @@ mod tests {
             dropped_ring_full: 1,
             unfollowed: 7,
             stood_in: 0,
-            entered: 0,
-            left: 0,
         });
         assert!(!ledger.balances());
         ledger.received = 3;

@@ -19,8 +19,13 @@ use super::{load::named, require};
 /// programs can be preempted, and the kernel skips a program for who has its CPU meanwhile.
 const PREEMPTIBLE_TRACEPOINTS: (u32, u32) = (7, 0);
 
-/// Stand-in of [`PROGRAM_STATE`].
-const STATE_STAND_IN: &str = "inet_sock_set_state_2";
+/// The program on changes of state, and its stand-ins.
+const STATE: [&str; 4] = [
+    PROGRAM_STATE,
+    "inet_sock_set_state_2",
+    "inet_sock_set_state_3",
+    "inet_sock_set_state_4",
+];
 
 /// Tracepoints of processes (`tp_btf`), and the programs on each: one, and its stand-ins, which do
 /// what the kernel skipped it for.
@@ -61,8 +66,7 @@ pub(super) fn need_stand_ins() -> bool {
 
 /// Loads and attaches the programs on changes of state and on processes.
 pub(super) fn attach(ebpf: &mut Ebpf, kernel: &Btf) -> Result<(), ProgramError> {
-    let state = ("inet_sock_set_state", [PROGRAM_STATE, STATE_STAND_IN]);
-    attach_to(ebpf, kernel, state)?;
+    attach_to(ebpf, kernel, ("inet_sock_set_state", STATE))?;
     for tracepoint in PROCESSES {
         attach_to(ebpf, kernel, tracepoint)?;
     }
@@ -84,14 +88,14 @@ fn attach_to<const N: usize>(
     Ok(())
 }
 
-/// Events for which no program ran. `stood_in` are changes of state that the stand-in took over. Of
+/// Events for which no program ran. `stood_in` are changes of state that a stand-in took over. Of
 /// processes, whose programs all have to be skipped, it is only known that they are no more than what
 /// the one was skipped for that was skipped least.
 pub(super) fn missed(ebpf: &Ebpf, stood_in: u64) -> io::Result<u64> {
     let mut least = HashMap::new();
     for (name, program) in ebpf.programs() {
-        if name == STATE_STAND_IN {
-            // It counts what it takes over.
+        if STATE.iter().skip(1).any(|stand_in| *stand_in == name) {
+            // They count what they take over.
             continue;
         }
         let tracepoint = PROCESSES
