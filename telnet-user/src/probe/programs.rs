@@ -88,28 +88,38 @@ fn attach_to<const N: usize>(
     Ok(())
 }
 
-/// Events for which no program ran. `stood_in` are changes of state that a stand-in took over. Of
-/// processes, whose programs all have to be skipped, it is only known that they are no more than what
-/// the one was skipped for that was skipped least.
+/// Events for which no program ran. `stood_in` are changes of state that a stand-in took over.
 pub(super) fn missed(ebpf: &Ebpf, stood_in: u64) -> io::Result<u64> {
-    let mut least = HashMap::new();
+    let mut skipped = Vec::new();
     for (name, program) in ebpf.programs() {
-        if STATE.iter().skip(1).any(|stand_in| *stand_in == name) {
+        if let Some(count) = recursion_misses(program)? {
+            skipped.push((name, count));
+        }
+    }
+    Ok(bound(&skipped, stood_in))
+}
+
+/// The most events that were missed when each of the programs was skipped so often.
+///
+/// Of processes, whose programs all have to be skipped, those are no more than what the one was skipped
+/// for that was skipped least.
+fn bound(skipped: &[(&str, u64)], stood_in: u64) -> u64 {
+    let mut least = HashMap::new();
+    for (name, count) in skipped {
+        if STATE.iter().skip(1).any(|stand_in| stand_in == name) {
             // They count what they take over.
             continue;
         }
         let tracepoint = PROCESSES
             .iter()
-            .find_map(|(tracepoint, all)| all.contains(&name).then_some(*tracepoint));
-        if let Some(count) = recursion_misses(program)? {
-            let least = least.entry(tracepoint.unwrap_or(name)).or_insert(count);
-            *least = count.min(*least);
-        }
+            .find_map(|(tracepoint, all)| all.contains(name).then_some(*tracepoint));
+        let least = least.entry(tracepoint.unwrap_or(name)).or_insert(*count);
+        *least = (*least).min(*count);
     }
     if let Some(count) = least.get_mut(PROGRAM_STATE) {
         *count = count.saturating_sub(stood_in);
     }
-    Ok(least.into_values().sum())
+    least.into_values().sum()
 }
 
 /// How often the kernel skipped a program, from its description of the file descriptor (5.12 and
@@ -126,5 +136,41 @@ fn recursion_misses(program: &Program) -> io::Result<Option<u64>> {
         Some(count) => count.trim().parse().map(Some).map_err(io::Error::other),
         // Kernels that do not tell skip no run.
         None => Ok(Some(0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_stand_ins_every_skipped_run_is_an_event() {
+        let skipped = [
+            (PROGRAM_STATE, 2),
+            ("process_exec", 3),
+            ("accept_fentry", 4),
+        ];
+        assert_eq!(bound(&skipped, 0), 9);
+    }
+
+    #[test]
+    fn of_processes_only_what_all_were_skipped_for_can_be_missed() {
+        let exec = PROCESSES[1].1;
+        let skipped = [(exec[0], 16), (exec[1], 6), (exec[2], 2), (exec[3], 3)];
+        assert_eq!(bound(&skipped, 0), 2);
+        let exit = [("process_exit", 5), ("process_exit_2", 1)];
+        assert_eq!(bound(&[&skipped[..], &exit].concat(), 0), 3);
+    }
+
+    #[test]
+    fn of_changes_what_a_stand_in_reported_is_not_missed() {
+        let skipped = [(STATE[0], 242), (STATE[1], 144), (STATE[3], 0)];
+        assert_eq!(bound(&skipped, 98), 144);
+        assert_eq!(
+            bound(&skipped, 300),
+            0,
+            "a change that was reported twice hides nothing else"
+        );
+        assert_eq!(bound(&[(PROGRAM_STATE, 1), ("accept_fentry", 2)], 3), 2);
     }
 }
