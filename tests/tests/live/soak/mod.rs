@@ -89,10 +89,9 @@ impl Fault {
             Self::RingTooSmall => {
                 subject.without_reader(|| traffic.hold(BURST))?;
                 settle(subject, traffic)?;
-                // Their ends alone can fill the ring buffer. A session that stays open is told once
-                // they are read, so that what comes after it has room again.
+                // Their ends alone can fill the ring buffer.
                 traffic.release();
-                traffic.hold(1)?;
+                wait_for_room(subject, traffic)?;
             }
             Self::ClockStep => {
                 step_clock(CLOCK_STEP)?;
@@ -141,6 +140,13 @@ fn settle(subject: &Subject<'_>, traffic: &Traffic<'_>) -> Result<()> {
         return settled.with_context(|| format!("{found:#?}\n{}", subject.log()));
     }
     settled
+}
+
+/// Waits until the ring buffer has room: a session that stays open is told once everything before it
+/// was read, and one that is over at once is never told while there is no room.
+fn wait_for_room(subject: &Subject<'_>, traffic: &mut Traffic<'_>) -> Result<()> {
+    traffic.hold(1)?;
+    settle(subject, traffic)
 }
 
 /// Which ends of sessions did not alert as often as they were made, with both numbers. Not those
@@ -246,6 +252,7 @@ fn faults_in_mixed_traffic_lose_nothing_and_leave_nothing_behind() -> Result<()>
             pass(&mut subject, &mut traffic, false)?;
         }
         traffic.run_programs(PROGRAMS)?;
+        wait_for_room(&subject, &mut traffic)?;
         let mut held = Vec::new();
         while held.len() <= WARM_UP || start.elapsed() < time {
             held.push(pass(&mut subject, &mut traffic, true)?);
