@@ -62,7 +62,7 @@ mod tests {
     use super::*;
     use crate::{
         probe::record::{SocketKey, Task},
-        session::Candidate,
+        session::{Candidate, Stage},
     };
 
     fn candidate(pid: u32) -> Candidate {
@@ -79,7 +79,7 @@ mod tests {
         });
         Candidate {
             task,
-            is_settled: true,
+            stage: Stage::Program,
         }
     }
 

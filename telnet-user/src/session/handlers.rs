@@ -15,7 +15,7 @@ use crate::{
     probe::record::{SocketKey, Task},
 };
 
-/// A child that has not come to exec for this long is not going to: it serves by itself.
+/// A child that has not come to exec for this long is hardly going to: it serves by itself.
 const EXEC_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A look at who holds a session's socket.
@@ -35,9 +35,19 @@ pub struct Check {
 pub struct Candidate {
     /// The process.
     pub task: Arc<Task>,
-    /// What it holds is what it is meant to: it runs a program of its own, or has not come to for so
-    /// long that it will not.
-    pub is_settled: bool,
+    /// How far it has come.
+    pub stage: Stage,
+}
+
+/// How far a process has come since it was forked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// What it holds may be copies.
+    Forked,
+    /// The same, but it had the time to close them: it serves by itself, or is slow.
+    Late,
+    /// It runs a program of its own, and holds what it is meant to.
+    Program,
 }
 
 /// Descendants of acceptors.
@@ -52,6 +62,18 @@ struct Process {
     parent: Option<u32>,
     forked: BootTime,
     has_program: bool,
+}
+
+impl Process {
+    fn stage(&self, now: BootTime) -> Stage {
+        if self.has_program {
+            Stage::Program
+        } else if now.since(self.forked) >= EXEC_PATIENCE {
+            Stage::Late
+        } else {
+            Stage::Forked
+        }
+    }
 }
 
 impl Handlers {
@@ -110,11 +132,11 @@ impl Handlers {
             .filter(|process| self.descends(process, acceptor.pid))
             .map(|process| Candidate {
                 task: Arc::clone(&process.task),
-                is_settled: process.has_program || now.since(process.forked) >= EXEC_PATIENCE,
+                stage: process.stage(now),
             });
         let acceptor = Candidate {
             task: Arc::clone(acceptor),
-            is_settled: true,
+            stage: Stage::Program,
         };
         std::iter::once(acceptor).chain(descendants).collect()
     }
@@ -142,17 +164,33 @@ pub(super) fn choose(candidates: &[Candidate], holders: &[u32]) -> Option<Owner>
     let (acceptor, descendants) = candidates.split_first()?;
     let holds = |candidate: &Candidate| holders.contains(&candidate.task.pid);
     let is_shared = holds(acceptor);
+    // A child of the acceptor has come so far and was not given the socket.
+    let is_kept = |stage: Stage| {
+        let is_without =
+            |one: &&Candidate| one.task.parent == Some(acceptor.task.pid) && !holds(one);
+        let mut children = descendants.iter().filter(is_without);
+        children.any(|child| child.stage >= stage)
+    };
     // One that holds it beside its parent and has not come to exec may just have copies.
-    let serves = |one: &Candidate| holds(one) && (one.is_settled || !is_shared);
+    let serves = |one: &Candidate| {
+        let has_come_to_it = match one.stage {
+            Stage::Program => true,
+            Stage::Late => !is_kept(Stage::Program),
+            Stage::Forked => false,
+        };
+        holds(one) && (has_come_to_it || !is_shared)
+    };
     let is_child = |one: &Candidate, other: &Candidate| one.task.parent == Some(other.task.pid);
     let mut topmost = descendants.iter().filter(|one| serves(one)).filter(|one| {
         !descendants
             .iter()
             .any(|other| is_child(one, other) && serves(other))
     });
+    // Nobody else holds it, or those who do just have copies.
+    let may_serve_itself = !descendants.iter().any(&holds) || is_kept(Stage::Late);
     let handler = match (topmost.next(), topmost.next()) {
         (Some(only), None) => only,
-        (None, _) if is_shared && may_serve_itself(acceptor, descendants, holds) => acceptor,
+        (None, _) if is_shared && may_serve_itself => acceptor,
         (Some(_), Some(_)) | (None, _) => return None,
     };
     Some(Owner {
@@ -161,22 +199,9 @@ pub(super) fn choose(candidates: &[Candidate], holders: &[u32]) -> Option<Owner>
     })
 }
 
-/// Whether the acceptor, which holds the socket, has it for itself: nobody else holds it, or those
-/// who do just have copies, since a child of it runs a program already and was not given the socket.
-fn may_serve_itself(
-    acceptor: &Candidate,
-    descendants: &[Candidate],
-    holds: impl Fn(&Candidate) -> bool,
-) -> bool {
-    let is_apart = |one: &Candidate| {
-        one.is_settled && !holds(one) && one.task.parent == Some(acceptor.task.pid)
-    };
-    !descendants.iter().any(&holds) || descendants.iter().any(is_apart)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Stage::*, *};
 
     fn task(pid: u32, parent: u32) -> Task {
         Task {
@@ -192,10 +217,10 @@ mod tests {
         }
     }
 
-    fn candidate(pid: u32, parent: u32, is_settled: bool) -> Candidate {
+    fn candidate(pid: u32, parent: u32, stage: Stage) -> Candidate {
         Candidate {
             task: Arc::new(task(pid, parent)),
-            is_settled,
+            stage,
         }
     }
 
@@ -203,7 +228,7 @@ mod tests {
     fn the_topmost_descendant_that_holds_the_socket_serves_it() {
         // 1 made 2, which made 3; 4 is another child of 1.
         let candidates =
-            [(1, 0), (2, 1), (3, 2), (4, 1)].map(|(pid, parent)| candidate(pid, parent, true));
+            [(1, 0), (2, 1), (3, 2), (4, 1)].map(|(pid, parent)| candidate(pid, parent, Program));
         for (holders, expected) in [
             (vec![1], Some(1)),
             (vec![2], Some(2)),
@@ -223,27 +248,40 @@ mod tests {
     /// child of 2. Whoever has not come to exec has copies of everything.
     #[test]
     fn who_has_not_come_to_exec_says_nothing() {
-        for (settled, holders, expected) in [
+        for (programs, late, holders, expected) in [
             // Too early.
-            (&[][..], &[1, 2, 3][..], None),
-            (&[], &[1, 2], None),
+            (&[][..], &[][..], &[1, 2, 3][..], None),
+            (&[], &[], &[1, 2], None),
             // Its own child has come to exec, those of others have not.
-            (&[2], &[1, 3], Some(1)),
-            (&[2], &[1, 3, 4], Some(1)),
-            (&[4], &[1, 3], None),
-            (&[2, 3], &[1], Some(1)),
-            (&[], &[1], Some(1)),
-            // It was given the socket, or has it for so long that it will never exec.
-            (&[2], &[1, 2, 3], Some(2)),
-            (&[2, 3], &[1, 2, 3], None),
+            (&[2], &[], &[1, 3], Some(1)),
+            (&[2], &[], &[1, 3, 4], Some(1)),
+            (&[2], &[3], &[1, 3], Some(1)),
+            (&[2], &[3, 4], &[1, 3, 4], Some(1)),
+            (&[4], &[], &[1, 3], None),
+            (&[2, 3], &[], &[1], Some(1)),
+            (&[], &[], &[1], Some(1)),
+            // It was given the socket, or has it for so long that it will hardly exec.
+            (&[2], &[], &[1, 2, 3], Some(2)),
+            (&[], &[2], &[1, 2, 3], Some(2)),
+            (&[], &[2], &[1, 2], Some(2)),
+            (&[2, 3], &[], &[1, 2, 3], None),
+            (&[], &[2, 3], &[1, 2, 3], None),
             // The parent has closed its copy.
-            (&[], &[2], Some(2)),
-            (&[], &[2, 4], Some(2)),
+            (&[], &[], &[2], Some(2)),
+            (&[], &[], &[2, 4], Some(2)),
+            (&[3], &[2], &[2], Some(2)),
         ] {
-            let candidates = [(1, 0), (2, 1), (3, 1), (4, 2)]
-                .map(|(pid, parent)| candidate(pid, parent, pid == 1 || settled.contains(&pid)));
+            let candidates = [(1, 0), (2, 1), (3, 1), (4, 2)].map(|(pid, parent)| {
+                let stage = match pid {
+                    1 => Program,
+                    _ if programs.contains(&pid) => Program,
+                    _ if late.contains(&pid) => Late,
+                    _ => Forked,
+                };
+                candidate(pid, parent, stage)
+            });
             let chosen = choose(&candidates, holders).map(|owner| owner.task.pid);
-            assert_eq!(chosen, expected, "{settled:?} {holders:?}");
+            assert_eq!(chosen, expected, "{programs:?} {late:?} {holders:?}");
         }
     }
 }

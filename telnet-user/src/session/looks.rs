@@ -52,6 +52,18 @@ impl Looks {
         self.put(first, time);
     }
 
+    /// Plans looks from `now` on at a session accepted at `accepted`, unless one is planned already.
+    pub(super) fn resume(&mut self, key: SocketKey, accepted: BootTime, now: BootTime) {
+        if !self.planned.contains_key(&key.address) {
+            let first = Look {
+                key,
+                accepted,
+                step: 0,
+            };
+            self.put(first, now);
+        }
+    }
+
     /// Plans the look after one that is done, unless that was the last.
     pub(super) fn plan_next(&mut self, done: Look, now: BootTime) {
         let step = done.step + 1;

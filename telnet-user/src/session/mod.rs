@@ -19,7 +19,7 @@ use std::{collections::HashSet, net::SocketAddr, sync::Arc};
 pub use self::{
     activity::{Activity, Program},
     authentication::is_login,
-    handlers::{Candidate, Check},
+    handlers::{Candidate, Check, Stage},
     looks::Look,
 };
 pub use crate::probe::filter::Direction;

@@ -50,7 +50,7 @@ impl Tracker {
         if entry.closed.is_none() {
             self.looks.plan(key, time);
         }
-        let over = self.trees.accept(key, &task);
+        let over = self.trees.accept(key, &task, time);
         out.extend(over.into_iter().map(ended));
     }
 
@@ -97,6 +97,10 @@ impl Tracker {
         let key = self.serve_stdin(exec, &task);
         let steps = self.trees.exec(exec, &task, key, time);
         self.tell(steps, out);
+        // Now it holds what it is meant to. Where that took long, looks have found only copies.
+        if let Some((key, accepted)) = self.trees.unconfirmed(task.pid) {
+            self.looks.resume(key, accepted, time);
+        }
     }
 
     /// Names the handler of the session on the standard input of a process; returns that session.

@@ -75,6 +75,7 @@ struct Person {
 pub(super) struct Family {
     key: SocketKey,
     acceptor: Arc<Task>,
+    accepted: BootTime,
     /// Who serves the session, once that is known.
     pub(super) handler: Option<Arc<Task>>,
     /// Steps of processes that may be of this session.
@@ -88,10 +89,11 @@ pub(super) struct Family {
 }
 
 impl Family {
-    pub(super) fn new(key: SocketKey, acceptor: &Arc<Task>) -> Self {
+    pub(super) fn new(key: SocketKey, acceptor: &Arc<Task>, accepted: BootTime) -> Self {
         Self {
             key,
             acceptor: Arc::clone(acceptor),
+            accepted,
             handler: None,
             pending: Vec::new(),
             people: HashMap::new(),
@@ -106,6 +108,10 @@ impl Family {
 
     pub(super) const fn acceptor(&self) -> &Arc<Task> {
         &self.acceptor
+    }
+
+    pub(super) const fn accepted(&self) -> BootTime {
+        self.accepted
     }
 
     /// What the processes did, when nobody found out who serves the session.

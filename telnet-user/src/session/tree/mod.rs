@@ -73,7 +73,12 @@ impl Trees {
 
     /// `acceptor` has a session. Returns the ends of sessions that nobody follows any longer: of one
     /// that gave way, and of one whose socket had the same address, where sockets have no cookies.
-    pub(super) fn accept(&mut self, key: SocketKey, acceptor: &Arc<Task>) -> Vec<End> {
+    pub(super) fn accept(
+        &mut self,
+        key: SocketKey,
+        acceptor: &Arc<Task>,
+        time: BootTime,
+    ) -> Vec<End> {
         let before = self.families.remove(&key);
         if let Some(family) = &before {
             self.is_served_by(family.acceptor().pid, key);
@@ -89,7 +94,7 @@ impl Trees {
             queue.pop_front();
         }
         queue.push_back(key);
-        let family = Box::new(Family::new(key, acceptor));
+        let family = Box::new(Family::new(key, acceptor, time));
         let evicted = self.families.insert(key, family);
         let over = before.into_iter().chain(evicted);
         over.filter_map(|mut family| family.take_end()).collect()
@@ -154,6 +159,14 @@ impl Trees {
         self.families
             .get(&key)
             .is_some_and(|family| family.is_confirmed())
+    }
+
+    /// The session that a process is taken for as long as it is not known who serves that, and when it
+    /// was accepted.
+    pub(super) fn unconfirmed(&self, pid: u32) -> Option<(SocketKey, BootTime)> {
+        let key = self.of(pid)?;
+        let family = self.families.get(&key)?;
+        (!family.is_confirmed()).then(|| (key, family.accepted()))
     }
 
     /// It is known who serves a session: what its processes did so far can be told.

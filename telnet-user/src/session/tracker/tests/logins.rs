@@ -239,6 +239,53 @@ fn a_child_on_its_way_to_exec_is_not_taken_for_the_handler() {
     );
 }
 
+/// On a busy host all looks may have come before that; what it does then is told all the same.
+#[test]
+fn a_child_that_comes_to_exec_after_all_looks_is_looked_at_again() {
+    let (_, mut tracker) = run_until(
+        vec![
+            (1, state(socket(1), SynRecv, Established)),
+            (2, accept(1, 7)),
+            (3, fork(child(8, 7))),
+            (4, state(socket(2), SynRecv, Established)),
+            (5, accept(2, 7)),
+            (6, fork(child(10, 7))),
+        ],
+        10,
+    );
+    let mut out = Vec::new();
+    let mut look = |tracker: &mut Tracker, millis, holders: &[u32]| {
+        let checks = look(tracker, at(millis));
+        for check in &checks {
+            tracker.settle(check, holders, &mut out);
+        }
+        checks.len()
+    };
+    for millis in [26, 256, 1_006, 3_010] {
+        assert_eq!(look(&mut tracker, millis, &[7, 8, 10]), 2);
+    }
+    assert_eq!(
+        look(&mut tracker, 60_000, &[7, 8, 10]),
+        0,
+        "none is planned"
+    );
+    let mut told = Vec::new();
+    for (millis, event) in [
+        (60_000, run_as(8, 7, "login", "login -h x", None)),
+        (60_001, fork(child(9, 8))),
+        (60_002, run_as(9, 8, "sh", "-sh", None)),
+    ] {
+        tracker.push(record(millis, event), &mut told);
+    }
+    assert_eq!(told, []);
+    // The other's child is late, and has a copy of this socket.
+    assert_eq!(look(&mut tracker, 60_020, &[7, 10]), 1);
+    assert_eq!(
+        words(&out),
+        ["login Started", "sh Started", "logged in by Some(7)"]
+    );
+}
+
 /// A super server on a busy host may come to fork after the first look, which finds nobody but it
 /// with the socket.
 #[test]
