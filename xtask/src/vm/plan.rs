@@ -40,6 +40,10 @@ const SHARE_TESTS: &str = "owners:: logins::told::";
 /// in every way in which a session can go, whose login it is, and whom a response ends.
 const HOOKED: &str = "owners:: sessions:: restart:: logins:: response::";
 
+/// Those with the hook forced that the agent chooses there anyway, with which it ran all: whether it
+/// can be asked for.
+const CHOSEN: &str = "owners::";
+
 /// Those without a hook: nothing is told of logins then, which a test of them says.
 const UNHOOKED: &str = "owners:: sessions:: restart:: response::";
 
@@ -79,13 +83,13 @@ pub(crate) enum Tests {
 }
 
 impl Tests {
-    /// What is given to the test program: with the agent's own choice, with a forced hook, and
-    /// without any.
-    pub(super) fn filters(&self) -> [&str; 3] {
+    /// What is given to the test program: with the agent's own choice, with that one forced, with
+    /// another hook forced, and without any.
+    pub(super) fn filters(&self) -> [&str; 4] {
         match self {
-            Self::Matching(text) => [text; 3],
-            Self::Share => [SHARE_TESTS; 3],
-            Self::All => ["", HOOKED, UNHOOKED],
+            Self::Matching(text) => [text; 4],
+            Self::Share => [SHARE_TESTS; 4],
+            Self::All => ["", CHOSEN, HOOKED, UNHOOKED],
         }
     }
 }

@@ -148,8 +148,10 @@ impl Machine {
 
     fn command(&self, workspace: &Workspace) -> Command {
         let board = Board::of(self.target);
-        let mut command = workspace.command(board.program);
+        // A guest outlives whoever is ended by a signal, and holds a processor for hours.
+        let mut command = workspace.command("setpriv");
         command
+            .args(["--pdeathsig", "TERM", board.program])
             .args(["-machine", board.machine, "-smp", "2", "-m", self.memory])
             .args(self.accelerator.arguments(&board))
             .args([

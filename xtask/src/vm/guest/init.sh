@@ -57,6 +57,7 @@ suites() {
             kernel) kernel ;;
             refusals) refusals ;;
             auto) live $FILTER ;;
+            "$HOOK") live $CHOSEN_FILTER ;;
             userspace) live $UNHOOKED_FILTER ;;
             *) live $FORCED_FILTER ;;
         esac
