@@ -125,22 +125,11 @@ fn add_one(counter: *mut u64) {
 #[inline(always)]
 fn add_one_of_changes(counter: *mut u64) {
     if HAS_RECURSION_GUARD.get() && !HAS_STAND_IN.get() {
-        add_one_alone(counter);
+        // SAFETY: as in `add_one`.
+        let count = unsafe { counter.read_volatile() };
+        // SAFETY: as in `add_one`. Volatile keeps what is added here added here.
+        unsafe { counter.write_volatile(count.wrapping_add(1)) };
     } else {
         add_one(counter);
     }
-}
-
-/// For a counter that only one program writes, which no run of it interrupts.
-#[inline(always)]
-pub(crate) fn add_one_alone(counter: *mut u64) {
-    let count = read_now(counter);
-    // SAFETY: as in `add_one`. Volatile keeps what is added here added here.
-    unsafe { counter.write_volatile(count.wrapping_add(1)) };
-}
-
-#[inline(always)]
-pub(crate) fn read_now(counter: *mut u64) -> u64 {
-    // SAFETY: as in `add_one`.
-    unsafe { counter.read_volatile() }
 }

@@ -29,13 +29,13 @@ mod classic;
 mod emit;
 mod files;
 mod filter;
+mod last;
 mod lifecycle;
 mod maps;
 mod offsets;
 mod process;
 mod protocol;
 mod read;
-mod runs;
 mod set_state;
 mod task;
 mod wake;
@@ -57,20 +57,20 @@ fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 
 /// Its stand-ins, attached after it.
 macro_rules! state_stand_ins {
-    ($($program:ident: $number:literal),+) => {
+    ($($program:ident),+) => {
         $(
             #[btf_tracepoint(function = "inet_sock_set_state")]
             fn $program(ctx: BtfTracePointContext) -> i32 {
-                set_state::stand_in::<$number>(&ctx)
+                set_state::stand_in(&ctx)
             }
         )+
     };
 }
 
 state_stand_ins!(
-    inet_sock_set_state_2: 1,
-    inet_sock_set_state_3: 2,
-    inet_sock_set_state_4: 3
+    inet_sock_set_state_2,
+    inet_sock_set_state_3,
+    inet_sock_set_state_4
 );
 
 /// Tracepoint `sock/inet_sock_set_state`: where the kernel exposes no types.

@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use telnet_common::{DEFAULT_RING_BYTES, KernelCounters, MAX_PREFIXES, PORT_WORDS};
 
-use crate::{budget::Budget, protocol::Undecided, runs::Runs};
+use crate::{budget::Budget, last::Arguments, protocol::Undecided};
 
 /// Records, in the order the kernel reserved them.
 #[map]
@@ -55,9 +55,9 @@ pub(crate) static TRACKED: LruHashMap<u32, Tracked> = LruHashMap::with_max_entri
 #[map]
 pub(crate) static CHANGES: LruHashMap<u64, u32> = LruHashMap::with_max_entries(4_096, 0);
 
-/// Runs of the program on changes of state and of its stand-ins on each CPU.
+/// The change of state that each CPU dealt with last. Only where programs have stand-ins.
 #[map]
-pub(crate) static RUNS: PerCpuArray<Runs> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static LAST_CHANGE: PerCpuArray<Arguments> = PerCpuArray::with_max_entries(1, 0);
 
 /// How much each family has reported: see [`crate::budget`].
 #[map]

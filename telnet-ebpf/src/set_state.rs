@@ -12,11 +12,12 @@ use telnet_common::{
 use crate::{
     emit::Counters,
     filter::Ends,
+    last::Last,
     maps::CHANGES,
     offsets::HAS_STAND_IN,
     protocol,
     read::{Btf, Sock, TcpSock},
-    runs, task,
+    task,
 };
 
 /// A reported state change on a monitored port.
@@ -30,30 +31,30 @@ struct Change {
 /// Looks at the change.
 #[inline(always)]
 pub(crate) fn handle(ctx: &BtfTracePointContext) -> i32 {
-    if !HAS_STAND_IN.get() {
-        return look(ctx, false);
+    if HAS_STAND_IN.get()
+        && let Some(last) = Last::of_this_cpu()
+    {
+        last.set(ctx);
     }
-    runs::OfThisCpu::get().map_or(0, |runs| runs.run::<0>(|| look(ctx, false)))
+    look(ctx, false)
 }
 
-/// Looks at the change when the kernel skipped the program for it and all stand-ins before this one,
-/// which it does where a run of each on this CPU was interrupted or preempted and has not ended.
+/// Looks at the change when the kernel skipped the program and all stand-ins before this one, which it
+/// does while a run of each on this CPU is interrupted or preempted.
 ///
 /// Hardly anything costs as little as that question, and hosts have many changes that nobody wants.
-/// Its answer is wrong for whoever is preempted between two programs: the kernel's count of skipped
-/// runs tells who was left out then, and [`note`] who was already reported.
+/// Whoever is preempted between two programs finds another change there, and is dealt with twice:
+/// [`note`] tells.
 #[inline(always)]
-pub(crate) fn stand_in<const PROGRAM: usize>(ctx: &BtfTracePointContext) -> i32 {
-    let Some(runs) = runs::OfThisCpu::get() else {
+pub(crate) fn stand_in(ctx: &BtfTracePointContext) -> i32 {
+    let Some(last) = Last::of_this_cpu() else {
         return 0;
     };
-    let is_skipped = runs.is_inside::<0>()
-        && (PROGRAM < 2 || runs.is_inside::<1>())
-        && (PROGRAM < 3 || runs.is_inside::<2>());
-    if !is_skipped {
+    if last.is(ctx) {
         return 0;
     }
-    runs.run::<PROGRAM>(|| look(ctx, true))
+    last.set(ctx);
+    look(ctx, true)
 }
 
 /// Counts the event, and emits a record when it is a reported transition on a monitored port.
