@@ -2,7 +2,10 @@
 
 use std::{fs::File, io, io::Read as _, os::fd::OwnedFd, path::Path};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, openat, readlinkat, statat};
+use rustix::{
+    fs::{AtFlags, CWD, Mode, OFlags, Stat, openat, readlinkat, statat},
+    io::{read, retry_on_intr},
+};
 
 use super::parse;
 
@@ -10,7 +13,7 @@ use super::parse;
 const MAX_TEXT: u64 = 64 * 1024;
 
 /// Longest command line that is read.
-const MAX_COMMAND_LINE: u64 = 8 * 1024;
+const MAX_COMMAND_LINE: usize = 8 * 1024;
 
 /// An open `/proc/PID`. It stays with its process: when that is gone, reads fail even if the pid
 /// is in use again.
@@ -28,17 +31,23 @@ impl ProcDir {
         parse::Stat::parse(&self.text("stat").ok()?)
     }
 
+    /// A text that the kernel makes whole at the first read (`seq_file`).
     pub(super) fn text(&self, name: &str) -> io::Result<Vec<u8>> {
-        self.read(name, MAX_TEXT)
+        let mut text = Vec::new();
+        self.file(name)?.take(MAX_TEXT).read_to_end(&mut text)?;
+        Ok(text)
     }
 
     /// The command line as the process left it, and whether there is more of it than was read.
+    ///
+    /// In one read, for which the kernel keeps the memory of the process (`get_mm_cmdline`): a process
+    /// that ends between two leaves the beginning, which looks like all of it.
     pub(super) fn command_line(&self) -> io::Result<(Vec<u8>, bool)> {
-        let mut text = self.read("cmdline", MAX_COMMAND_LINE + 1)?;
-        let limit = usize::try_from(MAX_COMMAND_LINE).unwrap_or(usize::MAX);
-        let more = text.len() > limit;
-        text.truncate(limit);
-        Ok((text, more))
+        let file = self.file("cmdline")?;
+        let mut text = vec![0; MAX_COMMAND_LINE + 1];
+        let length = retry_on_intr(|| read(&file, &mut text[..]))?;
+        text.truncate(length.min(MAX_COMMAND_LINE));
+        Ok((text, length > MAX_COMMAND_LINE))
     }
 
     /// What a link such as `exe` or `cwd` points to, bytes that are not UTF-8 replaced.
@@ -70,12 +79,9 @@ impl ProcDir {
         Image::of(&statat(&self.0, "exe", AtFlags::empty()).ok()?)
     }
 
-    fn read(&self, name: &str, limit: u64) -> io::Result<Vec<u8>> {
+    fn file(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let file = openat(&self.0, name, flags, Mode::empty())?;
-        let mut text = Vec::new();
-        File::from(file).take(limit).read_to_end(&mut text)?;
-        Ok(text)
+        Ok(openat(&self.0, name, flags, Mode::empty())?.into())
     }
 }
 
@@ -100,5 +106,30 @@ impl Image {
             modified: (stat.st_mtime, stat.st_mtime_nsec),
             changed: (stat.st_ctime, stat.st_ctime_nsec),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn command_line_of_a_process_that_ends_is_whole_or_empty() {
+        let last = "x".repeat(64);
+        let mut read = 0;
+        for _ in 0..200 {
+            let mut child = Command::new("true").arg(&last).spawn().expect("a process");
+            let dir = ProcDir::open(Path::new("/proc"), child.id()).expect("not waited for");
+            while let Ok((text, false)) = dir.command_line()
+                && !text.is_empty()
+            {
+                assert_eq!(text, format!("true\0{last}\0").as_bytes());
+                read += 1;
+            }
+            child.wait().expect("ended");
+        }
+        assert_ne!(read, 0);
     }
 }
