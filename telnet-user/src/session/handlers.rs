@@ -164,22 +164,19 @@ pub(super) fn choose(candidates: &[Candidate], holders: &[u32]) -> Option<Owner>
     let (acceptor, descendants) = candidates.split_first()?;
     let holds = |candidate: &Candidate| holders.contains(&candidate.task.pid);
     let is_shared = holds(acceptor);
-    // A child of the acceptor has come so far and was not given the socket.
-    let is_kept = |stage: Stage| {
-        let is_without =
-            |one: &&Candidate| one.task.parent == Some(acceptor.task.pid) && !holds(one);
-        let mut children = descendants.iter().filter(is_without);
-        children.any(|child| child.stage >= stage)
-    };
+    // How far those children of the acceptor have come that were not given the socket.
+    let without = descendants
+        .iter()
+        .filter(|one| one.task.parent == Some(acceptor.task.pid) && !holds(one))
+        .map(|child| child.stage)
+        .max();
     // One that holds it beside its parent and has not come to exec may just have copies.
-    let serves = |one: &Candidate| {
-        let has_come_to_it = match one.stage {
-            Stage::Program => true,
-            Stage::Late => !is_kept(Stage::Program),
-            Stage::Forked => false,
-        };
-        holds(one) && (has_come_to_it || !is_shared)
+    let has_come_to_it = |one: &Candidate| match one.stage {
+        Stage::Program => true,
+        Stage::Late => without < Some(Stage::Program),
+        Stage::Forked => false,
     };
+    let serves = |one: &Candidate| holds(one) && (!is_shared || has_come_to_it(one));
     let is_child = |one: &Candidate, other: &Candidate| one.task.parent == Some(other.task.pid);
     let mut topmost = descendants.iter().filter(|one| serves(one)).filter(|one| {
         !descendants
@@ -187,7 +184,7 @@ pub(super) fn choose(candidates: &[Candidate], holders: &[u32]) -> Option<Owner>
             .any(|other| is_child(one, other) && serves(other))
     });
     // Nobody else holds it, or those who do just have copies.
-    let may_serve_itself = !descendants.iter().any(&holds) || is_kept(Stage::Late);
+    let may_serve_itself = !descendants.iter().any(&holds) || without >= Some(Stage::Late);
     let handler = match (topmost.next(), topmost.next()) {
         (Some(only), None) => only,
         (None, _) if is_shared && may_serve_itself => acceptor,
