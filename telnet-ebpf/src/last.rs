@@ -32,7 +32,7 @@ pub(crate) struct Last(*mut Arguments);
 impl Last {
     /// `None` never happens: the map has one entry per CPU.
     #[inline(always)]
-    pub(crate) fn of_this_cpu() -> Option<Self> {
+    pub(crate) fn this_cpu() -> Option<Self> {
         LAST_CHANGE.get_ptr_mut(0).map(Self)
     }
 

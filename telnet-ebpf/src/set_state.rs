@@ -32,7 +32,7 @@ struct Change {
 #[inline(always)]
 pub(crate) fn handle(ctx: &BtfTracePointContext) -> i32 {
     if HAS_STAND_IN.get()
-        && let Some(last) = Last::of_this_cpu()
+        && let Some(last) = Last::this_cpu()
     {
         last.set(ctx);
     }
@@ -47,7 +47,7 @@ pub(crate) fn handle(ctx: &BtfTracePointContext) -> i32 {
 /// [`note`] tells.
 #[inline(always)]
 pub(crate) fn stand_in(ctx: &BtfTracePointContext) -> i32 {
-    let Some(last) = Last::of_this_cpu() else {
+    let Some(last) = Last::this_cpu() else {
         return 0;
     };
     if last.is(ctx) {

@@ -148,7 +148,7 @@ impl Machine {
 
     fn command(&self, workspace: &Workspace) -> Command {
         let board = Board::of(self.target);
-        // A guest outlives whoever is ended by a signal, and holds a processor for hours.
+        // It would outlive an xtask that is ended by a signal, and hold a processor for hours.
         let mut command = workspace.command("setpriv");
         command
             .args(["--pdeathsig", "TERM", board.program])
