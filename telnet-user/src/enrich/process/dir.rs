@@ -111,25 +111,37 @@ impl Image {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::process::{Command, Stdio};
 
     use super::*;
 
     #[test]
     fn command_line_of_a_process_that_ends_is_whole_or_empty() {
         let last = "x".repeat(64);
-        let mut read = 0;
+        let whole = format!("sh\0-c\0read line\0{last}\0");
         for _ in 0..200 {
-            let mut child = Command::new("true").arg(&last).spawn().expect("a process");
+            let mut child = Command::new("sh")
+                .args(["-c", "read line", &last])
+                .stdin(Stdio::piped())
+                .spawn()
+                .expect("a process");
             let dir = ProcDir::open(Path::new("/proc"), child.id()).expect("not waited for");
-            while let Ok((text, false)) = dir.command_line()
-                && !text.is_empty()
-            {
-                assert_eq!(text, format!("true\0{last}\0").as_bytes());
-                read += 1;
+            let read = || dir.command_line().expect("not waited for").0;
+            // Until its execve has come to the arguments.
+            while read().is_empty() {
+                assert_eq!(child.try_wait().expect("our child"), None);
+            }
+            assert_eq!(read(), whole.as_bytes());
+
+            drop(child.stdin.take());
+            loop {
+                let text = read();
+                if text.is_empty() {
+                    break;
+                }
+                assert_eq!(text, whole.as_bytes());
             }
             child.wait().expect("ended");
         }
-        assert_ne!(read, 0);
     }
 }
