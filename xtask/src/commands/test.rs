@@ -52,7 +52,8 @@ struct SoakOptions {
 }
 
 /// Which virtual machines, and what to run in them. Without any option: what the oldest, the most
-/// installed and the newest kernel give the agent, and who it finds on a socket there.
+/// installed and the newest kernel give the agent, who it finds on a socket there, what it tells of a
+/// login, and what it refuses.
 #[derive(Debug, Default, clap::Args)]
 struct VmOptions {
     /// Every kernel series: all tests, and with each way to learn who accepted those that it can

@@ -45,7 +45,7 @@ inside getent passwd telnet-monitor >/dev/null || fail 'no user'
 [ "$(inside systemctl is-enabled telnet-monitor 2>/dev/null || :)" = disabled ] ||
     fail 'installing enabled the service'
 inside man -w telnet-monitor telnet-monitor-run >/dev/null || fail 'no man pages'
-inside sh -c '. /usr/share/bash-completion/completions/telnet-monitor' 2>/dev/null || :
+inside bash -n /usr/share/bash-completion/completions/telnet-monitor || fail 'broken completions'
 [ "$(inside dpkg --verify telnet-monitor)" = '' ] || fail 'files differ from their sums'
 
 # An administrator enables it and changes the configuration; an upgrade keeps both.

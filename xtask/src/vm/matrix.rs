@@ -70,6 +70,9 @@ impl Matrix {
 
     /// Boots all guests; an error when one test anywhere did not pass.
     pub(crate) fn run(&self, workspace: &Workspace) -> anyhow::Result<()> {
+        if self.guests.is_empty() {
+            bail!("none of these kernels has any of these suites");
+        }
         let ready = toolchain::ensure(workspace, &self.needs(), None)?;
         let mut guests = VecDeque::new();
         for guest in &self.guests {
@@ -91,7 +94,7 @@ impl Matrix {
             while let Some((guest, kernel)) = next(&queue) {
                 let shared = shared.iter().find(|shared| shared.target == guest.target);
                 let shared = shared.context("nothing was built for this processor")?;
-                outcomes.push(self.boot(workspace, shared, guest, &kernel)?);
+                outcomes.push(self.boot(workspace, shared, guest, &kernel));
             }
             Ok(outcomes)
         };
@@ -153,17 +156,17 @@ impl Matrix {
         shared.base(guest)?.write(to, kernel, &variables)
     }
 
+    /// Whatever stops this guest, the others go on.
     fn boot(
         &self,
         workspace: &Workspace,
         shared: &Shared,
         guest: &Guest,
         kernel: &Kernel,
-    ) -> anyhow::Result<Outcome> {
+    ) -> Outcome {
         let start = Instant::now();
         let folder = workspace.vm().join("guests").join(&guest.label);
-        fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
+        let console = folder.join("console.log");
         let machine = Machine {
             target: guest.target,
             accelerator: shared.accelerator,
@@ -171,41 +174,58 @@ impl Matrix {
             initrd: folder.join("initrd"),
             memory: guest.userland.memory(),
             parameters: format!("loglevel=7 oops=panic {}", guest.parameters),
-            console: folder.join("console.log"),
+            console: console.clone(),
         };
-        self.write_initrd(&machine.initrd, shared, guest, kernel)?;
-        println!("[{}] booting {}", guest.label, kernel.release);
         let mut report = Report::default();
-        let log = folder.join("tests.log");
-        let mut output = File::create(&log)
-            .map(LineWriter::new)
-            .with_context(|| format!("cannot create {}", log.display()))?;
-        let mut written = Ok(());
-        let mut before = start;
-        let end = machine.run(workspace, PATIENCE, |line| {
-            if written.is_ok() {
-                written = writeln!(output, "{line}");
-            }
-            if let Some((test, verdict)) = report.line(line) {
-                let suite = report.suites.last().map_or("", |suite| &suite.name);
-                let seconds = before.elapsed().as_secs_f32();
-                println!(
-                    "[{} {suite}] {test} ... {verdict} ({seconds:.1} s)",
-                    guest.label
-                );
-                before = Instant::now();
-            }
-        })?;
-        written.with_context(|| format!("cannot write {}", log.display()))?;
-        Ok(Outcome {
+        let ready = fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))
+            .and_then(|()| self.write_initrd(&machine.initrd, shared, guest, kernel));
+        println!("[{}] booting {}", guest.label, kernel.release);
+        let end = ready.and_then(|()| watch(workspace, &machine, &folder, guest, &mut report));
+        Outcome {
             guest: guest.clone(),
             release: kernel.release.clone(),
-            defects: defects(guest, &report, end, qemu::trouble(&machine.console)?),
+            defects: match end {
+                Ok(end) => defects(guest, &report, end, qemu::trouble(&console)),
+                Err(error) => vec![format!("{error:#}")],
+            },
             report,
-            console: machine.console,
+            console,
             time: start.elapsed(),
-        })
+        }
     }
+}
+
+/// Runs the guest to its end and tells its verdicts as they come.
+fn watch(
+    workspace: &Workspace,
+    machine: &Machine,
+    folder: &Path,
+    guest: &Guest,
+    report: &mut Report,
+) -> anyhow::Result<End> {
+    let log = folder.join("tests.log");
+    let mut output = File::create(&log)
+        .map(LineWriter::new)
+        .with_context(|| format!("cannot create {}", log.display()))?;
+    let mut written = Ok(());
+    let mut before = Instant::now();
+    let end = machine.run(workspace, PATIENCE, |line| {
+        if written.is_ok() {
+            written = writeln!(output, "{line}");
+        }
+        if let Some((test, verdict)) = report.line(line) {
+            let suite = report.suites.last().map_or("", |suite| &suite.name);
+            let seconds = before.elapsed().as_secs_f32();
+            println!(
+                "[{} {suite}] {test} ... {verdict} ({seconds:.1} s)",
+                guest.label
+            );
+            before = Instant::now();
+        }
+    })?;
+    written.with_context(|| format!("cannot write {}", log.display()))?;
+    Ok(end)
 }
 
 /// What guests with one processor share, for each userland that one of them has.
@@ -251,7 +271,13 @@ fn next<T>(queue: &Mutex<VecDeque<T>>) -> Option<T> {
         .pop_front()
 }
 
-fn defects(guest: &Guest, report: &Report, end: End, trouble: Option<String>) -> Vec<String> {
+/// `trouble` is what the kernel's log says, if it can be read.
+fn defects(
+    guest: &Guest,
+    report: &Report,
+    end: End,
+    trouble: anyhow::Result<Option<String>>,
+) -> Vec<String> {
     let mut defects = Vec::new();
     match end {
         End::Stopped if report.done => {}
@@ -270,7 +296,10 @@ fn defects(guest: &Guest, report: &Report, end: End, trouble: Option<String>) ->
             PATIENCE.total.as_secs()
         )),
     }
-    defects.extend(trouble.map(|line| format!("the kernel said: {line}")));
+    match trouble {
+        Ok(line) => defects.extend(line.map(|line| format!("the kernel said: {line}"))),
+        Err(error) => defects.push(format!("{error:#}")),
+    }
     for name in &guest.suites {
         let suite = report.suites.iter().find(|suite| suite.name == *name);
         let defect = suite.map_or_else(|| Some("did not run".to_owned()), Suite::defect);
@@ -307,26 +336,37 @@ mod tests {
     #[test]
     fn a_whole_run_has_no_defect() {
         let guest = only("6.1", &["auto"]);
-        assert!(defects(&guest, &report(&WHOLE), End::Stopped, None).is_empty());
+        assert!(defects(&guest, &report(&WHOLE), End::Stopped, Ok(None)).is_empty());
     }
 
     #[test]
     fn whatever_is_missing_is_a_defect() {
         let guest = only("6.1", &["auto", "fentry"]);
-        let trouble = Some("] BUG: x".to_owned());
+        let trouble = Ok(Some("] BUG: x".to_owned()));
         let cases = [
-            (&WHOLE[..], End::Stopped, None, vec!["fentry: did not run"]),
+            (
+                &WHOLE[..],
+                End::Stopped,
+                Ok(None),
+                vec!["fentry: did not run"],
+            ),
             (
                 &WHOLE[..4],
                 End::Stopped,
-                None,
+                Ok(None),
                 vec!["before its end", "fentry"],
             ),
             (
                 &WHOLE[..2],
                 End::Hung,
-                None,
+                Ok(None),
                 vec!["no sign of life", "auto: did not end", "fentry"],
+            ),
+            (
+                &WHOLE[..],
+                End::Stopped,
+                Err(anyhow::anyhow!("console.log is empty")),
+                vec!["is empty", "fentry"],
             ),
             (
                 &WHOLE[..],

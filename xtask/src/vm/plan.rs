@@ -54,8 +54,7 @@ pub(super) const FEWER_SESSIONS: &str = "250";
 /// What the kernel gives the agent: see [`Expected`].
 pub(super) const KERNEL: &str = "kernel";
 
-/// What the agent must refuse, each with a sentence: a kernel that hides its types, and one that
-/// is too old.
+/// What the agent must refuse with a sentence: a kernel that is too old.
 pub(super) const REFUSALS: &str = "refusals";
 
 /// Tests of a whole Debian system from inside.

@@ -300,7 +300,7 @@ fn bpf_linker(
         bail!(
             "rustc {} uses LLVM {}, but bpf-linker {BPF_LINKER} can be built with LLVM {} only: \
              choose another compiler with --toolchain, or raise the version of bpf-linker \
-             in xtask/src/toolchain/plan.rs",
+             in xtask/src/toolchain/plan/mod.rs",
             rustc.release,
             rustc.llvm,
             BPF_LINKER_LLVM.map(|llvm| llvm.to_string()).join(", ")

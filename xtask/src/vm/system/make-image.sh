@@ -48,7 +48,9 @@ chroot "$folder" apt-get clean
 rm -rf "$folder"/var/lib/apt/lists/* "$folder"/usr/share/doc "$folder"/usr/share/man \
     "$folder"/usr/share/locale "$folder"/usr/share/i18n
 
-(cd "$folder" && find . -xdev -print0 | cpio --quiet --null --create --format=newc) |
-    gzip -1 >"$image.new"
-rm -rf "$folder"
+# One after the other: a pipe has only the last one's status.
+(cd "$folder" && find . -xdev -print0) >"$image.names"
+(cd "$folder" && cpio --quiet --null --create --format=newc) <"$image.names" >"$image.cpio"
+gzip -1 <"$image.cpio" >"$image.new"
+rm -rf "$folder" "$image.names" "$image.cpio"
 mv "$image.new" "$image"
