@@ -17,9 +17,16 @@ use telnet_tests::{kernel, tools};
 
 const TELNET: SocketAddr = SocketAddr::new(V4, 23);
 
-/// A command that runs the agent where these folders are empty. Nobody else sees them so.
+/// A command that runs the agent where these folders are empty.
 pub(super) fn without(lab: &Lab, folders: &str) -> Result<Command> {
     let agent = run_command(lab, lab.agent()?, ["--format", "ndjson", "--emit", "all"]);
+    let mut command = hidden_from(&agent, folders)?;
+    command.env("TELNET_MONITOR_STATE_DIR", lab.dir().join("state"));
+    Ok(command)
+}
+
+/// `agent` where these folders are empty. Nobody else sees them so.
+fn hidden_from(agent: &Command, folders: &str) -> Result<Command> {
     let script = format!(
         "for folder in {folders}; do mount -t tmpfs hidden $folder || exit; done; exec \"$0\" \"$@\""
     );
@@ -28,7 +35,6 @@ pub(super) fn without(lab: &Lab, folders: &str) -> Result<Command> {
         .args(["unshare", "-m", "sh", "-c", &script])
         .arg(agent.get_program())
         .args(agent.get_args())
-        .env("TELNET_MONITOR_STATE_DIR", lab.dir().join("state"))
         // No hook can be forced here.
         .env_remove("TELNET_MONITOR_ACCEPTOR")
         .env_remove("RUST_LOG");
@@ -144,4 +150,29 @@ fn a_refused_connection_has_no_reason_that_nobody_told() -> Result<()> {
 #[test]
 fn without_tracefs_too_it_is_refused_with_a_remedy() -> Result<()> {
     lab::live_alone(|lab| is_refused(lab, "/sys/kernel/btf /sys/kernel/tracing /sys/kernel/debug"))
+}
+
+#[test]
+fn the_doctor_finds_that_it_works_and_knows_less() -> Result<()> {
+    lab::live_alone(|lab| {
+        let mut doctor = Command::new(lab.agent()?);
+        let mut doctor = hidden_from(doctor.arg("doctor"), "/sys/kernel/btf")?;
+        let ended = collect(&mut Spawned::start("doctor", None, &mut doctor)?)?;
+        let said = &ended.stdout;
+        let (code, expected) = if kernel::lacks("tracefs") {
+            (3, ["failed    kernel types", "CONFIG_DEBUG_INFO_BTF=y"])
+        } else {
+            (0, ["degraded  kernel features", "degraded  canary session"])
+        };
+        ensure!(
+            ended.status.code() == Some(code),
+            "{}\n{said}",
+            ended.status
+        );
+        for words in expected {
+            ensure!(said.contains(words), "{words}\n{said}");
+        }
+        ensure!(!said.contains("ok        kernel types"), "{said}");
+        Ok(())
+    })
 }

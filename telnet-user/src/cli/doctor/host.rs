@@ -71,13 +71,18 @@ impl Stage {
     }
 }
 
-/// What loading told, up to what it failed at.
+/// What loading told, up to what it failed at. Types that a probe does without are among its
+/// [`features`].
 pub(super) fn loading(outcome: &Result<Probe, LoadError>) -> Vec<Check> {
     let failed = outcome.as_ref().err();
     let stage = failed.map(Stage::of);
+    let has_no_types = outcome
+        .as_ref()
+        .is_ok_and(|probe| !probe.tells_namespaces());
     let mut checks: Vec<Check> = Stage::ALL
         .into_iter()
         .filter(|each| stage.is_none_or(|stage| *each < stage))
+        .filter(|each| !(has_no_types && *each == Stage::Types))
         .map(Stage::works)
         .collect();
     checks.extend(failed.map(|error| Stage::of(error).fails(error)));

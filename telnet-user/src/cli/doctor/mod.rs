@@ -91,6 +91,13 @@ async fn examine() -> Report {
 /// Opens a canary session and awaits it behind a pipeline like the agent's.
 async fn canary(probe: &mut Probe) -> Check {
     const NAME: &str = "canary session";
+    if !probe.tells_namespaces() {
+        return Check::degraded(
+            NAME,
+            "its sessions could not be told from others without network namespaces",
+            "run a kernel built with CONFIG_DEBUG_INFO_BTF=y, or nothing says so if the probe goes blind",
+        );
+    }
     let hook = probe.acceptor();
     let (mut canary, seen) = match Namespace::create() {
         Ok(namespace) => Canary::new(namespace, PORT, hook.is_some()),
