@@ -201,6 +201,7 @@ fn mistakes_outside_sinks_have_their_sentence() {
         ("[flood]\nper_minute = 0", "per_minute must be 1 to 1000000"),
         ("[flood]\nsources = 0", "sources must be 1 to 1000000"),
         ("[flood]\nburst = \"many\"", "expected an integer"),
+        ("log = \"info,agent=loud\"", "log must be error, warn"),
         ("health = 1", "expected a table"),
         ("sinks = 1", "expected an array"),
     ] {
@@ -218,6 +219,8 @@ fn mistakes_of_sinks_have_their_sentence() {
     expect_mistake("[[sinks]]\nstreams = [\"alerts\"]", "type");
     let two = [sink("stdout", "name = \"a\"\n"), sink("stdout", "")].concat();
     expect_mistake(&two, "there is one standard output");
+    let two = [sink("file", "name = \"a\"\n"), sink("file", "")].concat();
+    expect_mistake(&two, "sink \"a\" writes to");
     for (kind, line, expected) in [
         (
             "stdout",

@@ -170,24 +170,33 @@ fn bad_secrets_and_certificates_are_named_with_what_is_wrong() {
     }
 }
 
-/// Flag over environment over file over default, told by which of four bad log levels is
-/// complained of.
+/// Flag over environment over file, told by which of several bad log levels is complained of.
 #[test]
 fn typed_words_are_stronger_than_the_environment_and_that_than_the_file() {
     let folder = Folder::new();
-    let path = write(&folder, "c.toml", "log = \"of=file=x\"\n");
-    let file = ("TELNET_MONITOR_CONFIG", path.as_str());
+    let good = write(&folder, "good.toml", "log = \"info\"\n");
+    let bad = write(&folder, "bad.toml", "log = \"of=file=x\"\n");
+    let worse = write(&folder, "worse.toml", "\nlog = \"of=file=x\"\n");
     let environment = ("TELNET_MONITOR_LOG", "of=environment=x");
-    let complaint = |arguments: &[&str], variables: &[(&str, &str)]| {
-        let outcome = run_with_env(&folder, arguments, variables);
-        assert_eq!(outcome.code, 2, "{outcome:?}");
-        outcome.stderr
+    let complaint = |arguments: &[&str], file: &str, variables: &[(&str, &str)]| {
+        let variables = [&[("TELNET_MONITOR_CONFIG", file)], variables].concat();
+        let outcome = run_with_env(&folder, arguments, &variables);
+        (outcome.code, outcome.stderr)
     };
-    assert!(complaint(&["run"], &[file]).contains("of=file=x"));
-    assert!(complaint(&["run"], &[file, environment]).contains("of=environment=x"));
+    let is = |(code, said): (i32, String), expected_code, expected: &str| {
+        assert_eq!(code, expected_code, "{said}");
+        assert!(said.contains(expected), "{said}");
+    };
+    is(complaint(&["run"], &bad, &[]), 1, "bad.toml:1:7: log: ");
+    is(complaint(&["check"], &bad, &[]), 1, "bad.toml:1:7: log: ");
+    is(
+        complaint(&["run"], &good, &[environment]),
+        2,
+        "of=environment=x",
+    );
     let typed = ["run", "--log", "of=flag=x"];
-    assert!(complaint(&typed, &[file, environment]).contains("of=flag=x"));
+    is(complaint(&typed, &good, &[environment]), 2, "of=flag=x");
     // The file that is typed is stronger than that of the environment.
-    let other = write(&folder, "d.toml", "log = \"of=other=x\"\n");
-    assert!(complaint(&["run", "-c", &other], &[file]).contains("of=other=x"));
+    let other = ["run", "-c", &worse];
+    is(complaint(&other, &bad, &[]), 1, "worse.toml:2:7: log: ");
 }

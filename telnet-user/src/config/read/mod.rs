@@ -15,7 +15,7 @@ use std::{
 pub(super) use self::keys::{COMMON, KEYS};
 use ipnet::IpNet;
 
-use self::values::{bytes, duration, number, only, path, section, sync, text};
+use self::values::{bytes, duration, log, number, only, path, section, sync};
 use super::{Acceptor, Config, Flood, Health, Probe, Response, ResponseMode, Rules, Spool};
 use crate::source::{Document, Findings, Level, Path, Problem, Table, TrustError, read_trusted};
 
@@ -84,7 +84,7 @@ fn read(root: &Table<'_>) -> Config {
     let default = Config::default();
     only(root, "", &[]);
     Config {
-        log: text(root, "log", default.log),
+        log: log(root, default.log),
         state_dir: path(root, "state_dir", default.state_dir),
         probe: section(root, "probe").map_or(default.probe, |table| probe(&table)),
         attempts: section(root, "events").map_or(default.attempts, |table| {

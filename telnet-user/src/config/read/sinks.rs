@@ -1,5 +1,7 @@
 //! Sinks on this host, and what all have in common.
 
+use std::path::Path;
+
 use super::{
     keys::COMMON,
     remote,
@@ -41,9 +43,21 @@ pub(super) fn sinks(root: &Table<'_>) -> Vec<Sink> {
         if is_stdout(&sink) && out.iter().any(is_stdout) {
             table.error("type", "there is one standard output".to_owned());
         }
+        if let Target::File(file) = &sink.target
+            && let Some(other) = out.iter().find(|other| writes_to(other, &file.path))
+        {
+            // Either would rotate the file away under the other.
+            let path = file.path.display();
+            let message = format!("sink {:?} writes to {path} already", other.name);
+            table.error(if table.has("path") { "path" } else { "type" }, message);
+        }
         out.push(sink);
     }
     out
+}
+
+fn writes_to(sink: &Sink, path: &Path) -> bool {
+    matches!(&sink.target, Target::File(file) if file.path == path)
 }
 
 fn sink(table: &Table<'_>) -> Option<Sink> {

@@ -2,6 +2,8 @@
 
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
+use tracing_subscriber::EnvFilter;
+
 use super::keys::KEYS;
 use crate::{
     config::{Sync, units},
@@ -43,6 +45,16 @@ pub(super) fn only(table: &Table<'_>, place: &str, common: &[&str]) {
 
 pub(super) fn text(table: &Table<'_>, key: &str, default: String) -> String {
     table.string(key).map_or(default, str::to_owned)
+}
+
+/// What the agent's log holds.
+pub(super) fn log(table: &Table<'_>, default: String) -> String {
+    let filter = text(table, "log", default);
+    if EnvFilter::try_new(&filter).is_err() {
+        let message = "log must be error, warn, info, debug, trace, or a filter by module";
+        table.error("log", message.to_owned());
+    }
+    filter
 }
 
 /// A path that must be absolute: the agent has no folder of its own to start from.
