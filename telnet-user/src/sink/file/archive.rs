@@ -51,12 +51,37 @@ impl Archive {
         })
     }
 
-    /// Takes in the current file as the newest, and gives up the oldest.
-    pub(super) fn take(&self, current: &Path) -> io::Result<()> {
-        for number in (1..=self.keep).rev() {
+    /// Takes in the file at `current` as the newest, gives up the oldest if there is no room, and
+    /// returns a new current file. An error leaves the current file where it is, to be tried again
+    /// without giving up more.
+    pub(super) fn rotate(
+        &self,
+        current: &Path,
+        open: impl Fn(&Path) -> io::Result<File>,
+    ) -> io::Result<File> {
+        let next = with_ending(&self.base, "next");
+        let file = open(&next)?;
+        if let Err(error) = self.take(current).and_then(|()| fs::rename(&next, current)) {
+            unless_missing(fs::remove_file(&next))?;
+            return Err(error);
+        }
+        if let Some(compressor) = &self.compressor {
+            // Full means that it will look anyway.
+            let _pending = compressor.try_send(());
+        }
+        Ok(file)
+    }
+
+    fn take(&self, current: &Path) -> io::Result<()> {
+        // Somebody else may have moved it already.
+        if !current.try_exists()? {
+            return Ok(());
+        }
+        let free = self.free()?;
+        for number in (1..=free).rev() {
             for compressed in [false, true] {
                 let path = numbered(&self.base, number, compressed);
-                if number == self.keep {
+                if number == free {
                     unless_missing(fs::remove_file(&path))?;
                 } else {
                     let older = numbered(&self.base, number + 1, compressed);
@@ -64,13 +89,18 @@ impl Archive {
                 }
             }
         }
-        // Somebody else may have moved it already.
-        unless_missing(fs::rename(current, numbered(&self.base, 1, false)))?;
-        if let Some(compressor) = &self.compressor {
-            // Full means that it will look anyway.
-            let _pending = compressor.try_send(());
+        fs::rename(current, numbered(&self.base, 1, false))
+    }
+
+    /// The number up to which files move on: the first that no file has, or the last.
+    fn free(&self) -> io::Result<u32> {
+        for number in 1..self.keep {
+            let there = |compressed| numbered(&self.base, number, compressed).try_exists();
+            if !there(false)? && !there(true)? {
+                return Ok(number);
+            }
         }
-        Ok(())
+        Ok(self.keep)
     }
 }
 

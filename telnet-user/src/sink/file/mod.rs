@@ -8,9 +8,11 @@ use std::{
     fs::{DirBuilder, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::PathBuf,
+    path::Path,
     time::{Duration, Instant, SystemTime},
 };
+
+use tracing::{info, warn};
 
 use self::archive::Archive;
 pub use self::archive::files;
@@ -21,6 +23,9 @@ use crate::config::{self, Sync};
 const MODE: u32 = 0o640;
 const DIR_MODE: u32 = 0o750;
 
+/// After a rotation that failed, until the next one is tried. Documents go on into the old file.
+const RETRY: Duration = Duration::from_mins(1);
+
 /// A file that is rotated.
 #[derive(Debug)]
 pub(super) struct RotatingFile {
@@ -30,6 +35,8 @@ pub(super) struct RotatingFile {
     bytes: u64,
     /// When it was begun.
     began: SystemTime,
+    /// When to try a rotation again that failed.
+    retry: Option<Instant>,
     /// Ends with a part of a document, which the disk did not take whole.
     is_torn: bool,
     synced: Instant,
@@ -56,6 +63,7 @@ impl RotatingFile {
             file,
             archive,
             began,
+            retry: None,
             // Whatever an earlier process left half written stays a line of its own.
             is_torn: !ends_with_newline(&config.path, metadata.len())?,
             synced: Instant::now(),
@@ -63,24 +71,39 @@ impl RotatingFile {
         })
     }
 
-    /// Begins a new file when this one is as large or as old as it may get.
-    fn rotate_when_due(&mut self, next: u64) -> io::Result<()> {
+    /// Begins a new file when this one is as large or as old as it may get, and this can be done.
+    fn rotate_when_due(&mut self, next: u64) {
         let config::File {
             max_bytes, max_age, ..
         } = self.config;
         let is_full = max_bytes > 0 && self.bytes + next > max_bytes;
         let age = self.began.elapsed().unwrap_or_default();
         let is_old = !max_age.is_zero() && age >= max_age;
-        if self.bytes > 0 && (is_full || is_old) {
-            self.rotate()?;
+        let now = Instant::now();
+        if self.bytes == 0 || !(is_full || is_old) || self.retry.is_some_and(|retry| now < retry) {
+            return;
         }
-        Ok(())
+        let outcome = self.rotate();
+        let file = self.config.path.display();
+        match outcome {
+            Ok(()) => {
+                if self.retry.take().is_some() {
+                    info!(%file, "rotated at last");
+                }
+            }
+            Err(error) => {
+                if self.retry.is_none() {
+                    warn!(%file, %error, "cannot be rotated, and grows until it can");
+                }
+                self.retry = now.checked_add(RETRY);
+            }
+        }
     }
 
+    /// On an error documents go on into the file that is open.
     fn rotate(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
-        self.archive.take(&self.config.path)?;
-        self.file = open(&self.config.path)?;
+        self.file = self.archive.rotate(&self.config.path, open)?;
         self.bytes = 0;
         self.began = SystemTime::now();
         self.is_torn = false;
@@ -111,10 +134,13 @@ impl RotatingFile {
     }
 
     /// When the file is too old, if it has anything in it.
-    fn rotation_in(&self) -> Option<Duration> {
+    fn rotation_at(&self) -> Option<Instant> {
         let max_age = self.config.max_age;
-        (self.bytes > 0 && !max_age.is_zero())
-            .then(|| max_age.saturating_sub(self.began.elapsed().unwrap_or_default()))
+        if self.bytes == 0 || max_age.is_zero() {
+            return None;
+        }
+        let left = max_age.saturating_sub(self.began.elapsed().unwrap_or_default());
+        Instant::now().checked_add(left).max(self.retry)
     }
 }
 
@@ -126,7 +152,7 @@ impl Sink for RotatingFile {
         }
         line.extend_from_slice(document.text().as_bytes());
         line.push(b'\n');
-        self.rotate_when_due(length(&line))?;
+        self.rotate_when_due(length(&line));
         self.append(&line)?;
         if self.config.sync == Sync::Always {
             self.sync()?;
@@ -139,14 +165,11 @@ impl Sink for RotatingFile {
             Sync::Every(time) if self.unsynced => self.synced.checked_add(time),
             Sync::Every(_) | Sync::Always | Sync::Never => None,
         };
-        let rotation = self
-            .rotation_in()
-            .and_then(|time| Instant::now().checked_add(time));
-        sync.into_iter().chain(rotation).min()
+        sync.into_iter().chain(self.rotation_at()).min()
     }
 
     fn tick(&mut self) -> io::Result<()> {
-        self.rotate_when_due(0)?;
+        self.rotate_when_due(0);
         if let Sync::Every(time) = self.config.sync
             && self.unsynced
             && self.synced.elapsed() >= time
@@ -157,7 +180,7 @@ impl Sink for RotatingFile {
     }
 }
 
-fn open(path: &PathBuf) -> io::Result<File> {
+fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .append(true)
         .create(true)
@@ -172,7 +195,7 @@ fn began(file: &File) -> io::Result<SystemTime> {
     metadata.created().or_else(|_| metadata.modified())
 }
 
-fn ends_with_newline(path: &PathBuf, bytes: u64) -> io::Result<bool> {
+fn ends_with_newline(path: &Path, bytes: u64) -> io::Result<bool> {
     use std::os::unix::fs::FileExt as _;
     let Some(last) = bytes.checked_sub(1) else {
         return Ok(true);

@@ -101,6 +101,42 @@ fn an_old_file_gives_way_without_a_document() {
 }
 
 #[test]
+fn a_file_that_cannot_be_rotated_goes_on() {
+    let folder = tempfile::tempdir().expect("folder");
+    let config = config::File {
+        max_age: Duration::from_nanos(1),
+        ..config(folder.path())
+    };
+    let named = |number| format!("{}.{number}", config.path.display());
+    let mut file = RotatingFile::open(&config).expect("opened");
+    // In the place of the oldest, and no file.
+    fs::create_dir(named(3)).expect("made");
+    for number in [1, 2] {
+        fs::write(named(number), number.to_string()).expect("written");
+    }
+    for number in 0..9 {
+        file.write(&document(number)).expect("written");
+    }
+    let current = fs::read_to_string(&config.path).expect("current");
+    assert_eq!(numbers(&current), (0..9).collect::<Vec<_>>());
+    for number in [1, 2] {
+        let kept = fs::read_to_string(named(number)).expect("kept");
+        assert_eq!(kept, number.to_string());
+    }
+    let due = file.deadline().expect("a deadline");
+    assert!(due > Instant::now() + RETRY / 2, "tried again at once");
+
+    fs::remove_dir(named(3)).expect("empty");
+    file.retry = Some(Instant::now());
+    file.write(&document(9)).expect("written");
+    let current = fs::read_to_string(&config.path).expect("current");
+    assert_eq!(numbers(&current), [9]);
+    assert_eq!(fs::read_to_string(named(3)).expect("moved on"), "2");
+    let entries = fs::read_dir(folder.path().join("logs")).expect("listed");
+    assert_eq!(entries.count(), 4);
+}
+
+#[test]
 fn a_half_written_line_of_before_stays_alone() {
     let folder = tempfile::tempdir().expect("folder");
     let config = config(folder.path());
