@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, Mode, OFlags, fstat, openat},
+    fs::{CWD, Mode, OFlags, openat},
     process::setpriority_process,
 };
 use sha2::{Digest as _, Sha256};
@@ -51,7 +51,7 @@ pub(super) struct Hasher {
 pub struct Counters {
     /// Hashed.
     pub hashed: u64,
-    /// Too long, gone, or changed while they were read.
+    /// Too long, gone, or changed while they were read: attempts.
     pub refused: u64,
     /// Put off because too many were waiting.
     pub deferred: u64,
@@ -61,7 +61,7 @@ pub struct Counters {
 enum State {
     Waiting,
     Known(String),
-    Refused,
+    TooLong,
 }
 
 /// Why there is no hash.
@@ -118,7 +118,7 @@ impl Hasher {
         self.collect();
         match self.known.get(&image) {
             Some(State::Known(hash)) => return Some(hash.clone()),
-            Some(State::Waiting | State::Refused) => return None,
+            Some(State::Waiting | State::TooLong) => return None,
             None => {}
         }
         let job = Job {
@@ -141,18 +141,22 @@ impl Hasher {
 
     fn collect(&mut self) {
         while let Ok((image, result)) = self.results.try_recv() {
-            let state = match result {
+            match result {
                 Ok(hash) => {
                     self.counters.hashed += 1;
-                    State::Known(hash)
+                    self.known.insert(image, State::Known(hash));
                 }
                 Err(error) => {
                     self.counters.refused += 1;
                     debug!(%error, inode = image.inode, "no hash");
-                    State::Refused
+                    if let Refused::TooLong(_) = error {
+                        self.known.insert(image, State::TooLong);
+                    } else {
+                        // The next process that runs it may live longer.
+                        self.known.remove(&image);
+                    }
                 }
-            };
-            self.known.insert(image, state);
+            }
         }
     }
 }
@@ -183,10 +187,10 @@ fn open(path: &Path, flags: OFlags) -> io::Result<File> {
 /// Hashes a file that must be the image before and after.
 fn hash_file(file: &File, image: Image) -> Result<String, Refused> {
     let is_image = || -> Result<(), Refused> {
-        let stat = fstat(file).map_err(io::Error::from)?;
-        match Image::of(&stat) {
-            Some(now) if now == image => Ok(()),
-            _ => Err(Refused::Changed),
+        if Image::of_file(file)? == image {
+            Ok(())
+        } else {
+            Err(Refused::Changed)
         }
     };
     is_image()?;
@@ -222,8 +226,7 @@ mod tests {
     const OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
     fn image(path: &Path) -> Image {
-        let stat = rustix::fs::stat(path).expect("a file");
-        Image::of(&stat).expect("an image")
+        Image::of_file(File::open(path).expect("a file")).expect("an image")
     }
 
     fn job(path: &Path, image: Image) -> Job {
@@ -270,6 +273,30 @@ mod tests {
         let mut longest = image;
         longest.size = MAX_SIZE + 1;
         refused(&job(&folder.path().join("old"), longest), "too long");
+    }
+
+    #[test]
+    fn who_was_gone_too_early_does_not_speak_for_others() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("program");
+        fs::write(&path, "abc").expect("a file");
+        let image = image(&path);
+        let mut hasher = Hasher::new();
+        let gone = folder.path().join("gone");
+        assert_eq!(hasher.sha256(image, &gone, None), None);
+        while hasher.counters().refused == 0 {
+            hasher.collect();
+            thread::yield_now();
+        }
+        let executable = path.to_str();
+        assert_eq!(hasher.sha256(image, &gone, executable), None);
+        let found = loop {
+            if let Some(hash) = hasher.sha256(image, &gone, executable) {
+                break hash;
+            }
+            thread::yield_now();
+        };
+        assert_eq!(found, OF_ABC);
     }
 
     #[test]

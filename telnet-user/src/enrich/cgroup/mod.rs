@@ -76,10 +76,11 @@ pub fn parse(text: &str) -> Membership {
 
 /// The id of the unified cgroup in the text: the inode number of its folder under `root`, the
 /// mount point of the hierarchy, is what `bpf_get_current_cgroup_id` returns. None when the path
-/// leads out of the reader's cgroup namespace.
+/// leads out of the reader's cgroup namespace, and of the topmost cgroup, which tells nothing: where
+/// the older hierarchies say who is in which container, everybody is in it.
 pub fn id(root: &Path, text: &str) -> Option<u64> {
     let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
-    if path.split('/').any(|name| name == "..") {
+    if path == "/" || path.split('/').any(|name| name == "..") {
         return None;
     }
     let folder = rustix::fs::stat(root.join(path.trim_start_matches('/'))).ok()?;

@@ -235,6 +235,28 @@ fn containers_with_names() {
 }
 
 #[test]
+fn the_topmost_cgroup_is_nobodys_alone() {
+    use std::os::unix::fs::MetadataExt as _;
+    let root = tempfile::tempdir().expect("folder");
+    let folder = root.path().join("system.slice");
+    std::fs::create_dir(&folder).expect("folder");
+    let inode = std::fs::metadata(&folder).expect("folder").ino();
+    let of = |text: &str| id(root.path(), text);
+    assert_eq!(
+        of("1:name=systemd:/docker\n0::/system.slice\n"),
+        Some(inode)
+    );
+    for text in [
+        "4:memory:/docker\n0::/\n",
+        "0::/../system.slice\n",
+        "0::/gone\n",
+        "",
+    ] {
+        assert_eq!(of(text), None, "{text}");
+    }
+}
+
+#[test]
 fn escapes_in_unit_names() {
     for (name, plain) in [
         ("a", "a"),

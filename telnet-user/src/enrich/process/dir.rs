@@ -1,9 +1,15 @@
 //! One process's folder under `/proc`.
 
-use std::{fs::File, io, io::Read as _, os::fd::OwnedFd, path::Path};
+use std::{
+    fs::File,
+    io,
+    io::Read as _,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
 
 use rustix::{
-    fs::{AtFlags, CWD, Mode, OFlags, Stat, openat, readlinkat, statat},
+    fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, makedev, openat, readlinkat, statx},
     io::{read, retry_on_intr},
 };
 
@@ -70,13 +76,19 @@ impl ProcDir {
             return Some(path);
         };
         // The name of a file that is there may end like this, too.
-        let is_gone = statat(&self.0, "exe", AtFlags::empty()).is_ok_and(|stat| stat.st_nlink == 0);
+        let is_gone = self.stat_executable().is_ok_and(|stat| stat.stx_nlink == 0);
         Some(if is_gone { unmarked.to_owned() } else { path })
     }
 
     /// The executable file itself, whatever its path is by now.
     pub(super) fn image(&self) -> Option<Image> {
-        Image::of(&statat(&self.0, "exe", AtFlags::empty()).ok()?)
+        self.stat_executable().ok().map(|stat| Image::of(&stat))
+    }
+
+    /// As far as this host knows it: asking the server of a remote file system could take for ever.
+    fn stat_executable(&self) -> rustix::io::Result<Statx> {
+        let flags = AtFlags::STATX_DONT_SYNC;
+        statx(&self.0, "exe", flags, StatxFlags::BASIC_STATS)
     }
 
     fn file(&self, name: &str) -> io::Result<File> {
@@ -93,19 +105,25 @@ pub(in crate::enrich) struct Image {
     /// Bytes.
     pub(in crate::enrich) size: u64,
     /// Seconds and nanoseconds.
-    modified: (i64, u64),
-    changed: (i64, u64),
+    modified: (i64, u32),
+    changed: (i64, u32),
 }
 
 impl Image {
-    pub(in crate::enrich) fn of(stat: &Stat) -> Option<Self> {
-        Some(Self {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            size: u64::try_from(stat.st_size).ok()?,
-            modified: (stat.st_mtime, stat.st_mtime_nsec),
-            changed: (stat.st_ctime, stat.st_ctime_nsec),
-        })
+    /// Of an open file.
+    pub(in crate::enrich) fn of_file(file: impl AsFd) -> io::Result<Self> {
+        let flags = AtFlags::EMPTY_PATH;
+        Ok(Self::of(&statx(file, "", flags, StatxFlags::BASIC_STATS)?))
+    }
+
+    fn of(stat: &Statx) -> Self {
+        Self {
+            device: makedev(stat.stx_dev_major, stat.stx_dev_minor),
+            inode: stat.stx_ino,
+            size: stat.stx_size,
+            modified: (stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
+            changed: (stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
+        }
     }
 }
 
