@@ -217,6 +217,7 @@ fn distinct_pipeline(next: &mut impl FnMut() -> u64) -> PipelineReport {
         counters: Counters {
             evicted_sessions: next(),
             evicted_listeners: next(),
+            evicted_processes: next(),
             refused_sessions: next(),
             refused_listeners: next(),
             unmatched_accepts: next(),

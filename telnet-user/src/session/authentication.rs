@@ -23,7 +23,11 @@ pub(super) fn is_login_shell(task: &Task) -> bool {
 }
 
 /// Whether this is a shell that reads commands from its standard input: neither a script nor `-c`.
+/// That is in its arguments: where they are not known, nobody knows.
 pub(super) fn is_interactive_shell(task: &Task) -> bool {
+    if task.args.is_none() {
+        return false;
+    }
     let name = applet(task).trim_start_matches('-');
     if !SHELLS.contains(&name) {
         return false;
@@ -262,6 +266,11 @@ mod tests {
         ] {
             assert_eq!(is_interactive_shell(&task(comm, line)), expected, "{line}");
         }
+        let unknown = Task {
+            args: None,
+            ..task("sh", "sh")
+        };
+        assert!(!is_interactive_shell(&unknown));
         assert!(is_login(&task("busybox", "busybox|login")));
         assert!(is_login_shell(&task("bash", "-bash")));
     }

@@ -5,17 +5,23 @@ use rustix::io::Errno;
 use super::{Direction, Ending, Traffic};
 use crate::probe::record::{SocketError, TcpCounters, TcpState};
 
+/// `sk_err` of who was reset (`tcp_reset`, `tcp_disconnect`) or aborted (`tcp_abort`). Any other comes
+/// from `tcp_write_err`, when nobody answered for too long: `ETIMEDOUT`, or what a router or the
+/// neighbour table said meanwhile, such as `EHOSTUNREACH`.
+const RESET: [Errno; 3] = [Errno::CONNRESET, Errno::PIPE, Errno::CONNABORTED];
+
+fn is(error: SocketError, some: &[Errno]) -> bool {
+    let raw = error.errno().map(i32::from);
+    some.iter().any(|errno| raw == Some(errno.raw_os_error()))
+}
+
 /// Why an open session went to CLOSE, from the state before and `sk_err`.
 pub(super) fn ending(before: TcpState, error: SocketError) -> Ending {
-    let is = |wanted: Errno| {
-        error
-            .errno()
-            .is_some_and(|errno| i32::from(errno) == wanted.raw_os_error())
-    };
-    if is(Errno::TIMEDOUT) {
+    let was_reset = is(error, &[Errno::CONNRESET, Errno::CONNABORTED]);
+    let is_told = matches!(error, SocketError::Errno(_));
+    if is_told && !is(error, &RESET) {
         return Ending::Timeout;
     }
-    let was_reset = is(Errno::CONNRESET);
     match before {
         TcpState::FinWait2 if !was_reset => Ending::Fin {
             local_first: Some(true),
@@ -41,12 +47,15 @@ pub(super) fn ending(before: TcpState, error: SocketError) -> Ending {
 
 /// Payload only, of a session that went to CLOSE: takes the sequence numbers of SYN and FIN out of
 /// the kernel's byte counts.
-pub(super) fn traffic(direction: Direction, before: TcpState, counters: TcpCounters) -> Traffic {
-    // These states are only left for CLOSE once the FIN is acknowledged.
-    let is_fin_acked = matches!(
-        before,
-        TcpState::FinWait2 | TcpState::LastAck | TcpState::Closing
-    );
+pub(super) fn traffic(
+    direction: Direction,
+    (before, ending): (TcpState, Ending),
+    counters: TcpCounters,
+) -> Traffic {
+    // A reset may come before the acknowledgement.
+    let is_last = matches!(before, TcpState::LastAck | TcpState::Closing);
+    let is_fin_acked =
+        before == TcpState::FinWait2 || is_last && matches!(ending, Ending::Fin { .. });
     payload(direction, is_fin_acked, counters)
 }
 
@@ -92,6 +101,11 @@ mod tests {
             (TcpState::Established, Errno(110), Ending::Timeout),
             (TcpState::FinWait1, Errno(110), Ending::Timeout),
             (TcpState::LastAck, Errno(110), Ending::Timeout),
+            // What was heard of a peer that did not answer.
+            (TcpState::Established, Errno(113), Ending::Timeout),
+            (TcpState::LastAck, Errno(101), Ending::Timeout),
+            // Aborted by this host.
+            (TcpState::Established, Errno(103), Ending::Reset),
             (TcpState::LastAck, Unknown, fin(Some(false))),
             (TcpState::Established, Unknown, Ending::Unknown),
         ];
@@ -109,16 +123,23 @@ mod tests {
             segments_out: 6,
             fin_received: true,
         };
-        let client = traffic(Direction::Egress, TcpState::FinWait2, counters);
+        let fin = Ending::Fin { local_first: None };
+        let client = traffic(Direction::Egress, (TcpState::FinWait2, fin), counters);
         assert_eq!((client.bytes_received, client.bytes_sent), (100, 50));
         let reset = TcpCounters {
             fin_received: false,
             ..counters
         };
-        let server = traffic(Direction::Ingress, TcpState::Established, reset);
+        let was_open = (TcpState::Established, Ending::Reset);
+        let server = traffic(Direction::Ingress, was_open, reset);
         assert_eq!((server.bytes_received, server.bytes_sent), (101, 52));
         assert_eq!((server.segments_received, server.segments_sent), (7, 6));
+        for (ending, sent) in [(fin, 51), (Ending::Reset, 52), (Ending::Timeout, 52)] {
+            let last = (TcpState::LastAck, ending);
+            assert_eq!(traffic(Direction::Ingress, last, reset).bytes_sent, sent);
+        }
     }
+
     #[test]
     fn a_fin_counts_once_it_is_acknowledged() {
         let counters = TcpCounters {

@@ -107,6 +107,11 @@ impl Handlers {
         self.processes.remove(&pid);
     }
 
+    /// How many gave way so far.
+    pub(super) const fn evicted(&self) -> u64 {
+        self.processes.evicted()
+    }
+
     /// Who may hold the socket of a session that was accepted then.
     pub(super) fn check(&self, session: &Session, accepted: BootTime, now: BootTime) -> Check {
         let acceptor = session.owners.acceptor.as_ref();

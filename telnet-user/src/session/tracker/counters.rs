@@ -7,6 +7,9 @@ pub struct Counters {
     pub evicted_sessions: u64,
     /// Listening sockets that gave way to newer ones.
     pub evicted_listeners: u64,
+    /// Processes of sessions, and sessions whose processes were followed, that gave way to newer ones:
+    /// who serves a session, or what was done in it, may be missing.
+    pub evicted_processes: u64,
     /// Listening sockets that were found and not taken in, the table being full: once for each list
     /// that has them.
     pub refused_listeners: u64,
@@ -28,10 +31,11 @@ pub struct Counters {
 
 impl Counters {
     /// Each with the name that it has in the health document and in the metrics.
-    pub const fn by_name(&self) -> [(&'static str, u64); 9] {
+    pub const fn by_name(&self) -> [(&'static str, u64); 10] {
         let Self {
             evicted_sessions,
             evicted_listeners,
+            evicted_processes,
             refused_sessions,
             refused_listeners,
             unmatched_accepts,
@@ -43,6 +47,7 @@ impl Counters {
         [
             ("evicted_sessions", evicted_sessions),
             ("evicted_listeners", evicted_listeners),
+            ("evicted_processes", evicted_processes),
             ("refused_sessions", refused_sessions),
             ("refused_listeners", refused_listeners),
             ("unmatched_accepts", unmatched_accepts),

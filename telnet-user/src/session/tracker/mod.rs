@@ -127,7 +127,7 @@ impl Tracker {
             acceptor: None,
             handlers: Handlers::new(limits.processes),
             looks: Looks::default(),
-            trees: Trees::new(limits.processes),
+            trees: Trees::new(limits.processes, limits.sessions),
             found: FoundSessions::default(),
             differences: Differences::default(),
             waiting: VecDeque::new(),
@@ -150,8 +150,9 @@ impl Tracker {
                 self.closer(&socket, task, time, out);
             }
             KernelEvent::Fork(fork) => {
-                self.handlers.fork(&fork.child, time);
-                self.trees.fork(&fork, time);
+                if self.trees.fork(&fork, time) {
+                    self.handlers.fork(&fork.child, time);
+                }
             }
             KernelEvent::Exec(exec) => self.exec(&exec, time, out),
             KernelEvent::Exit(exit) => self.exit(&exit, time, out),
@@ -219,6 +220,7 @@ impl Tracker {
         Counters {
             evicted_sessions: self.sessions.evicted(),
             evicted_listeners: self.listeners.evicted(),
+            evicted_processes: self.handlers.evicted() + self.trees.evicted(),
             refused_listeners: self.listeners.refused(),
             ..self.counters
         }

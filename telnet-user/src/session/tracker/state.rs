@@ -95,10 +95,10 @@ impl Tracker {
         } else {
             let counters = change.counters;
             let direction = entry.session.direction;
-            Fact::Closed(
-                ending(change.old, error),
-                counters.map(|counters| traffic(direction, change.old, counters)),
-            )
+            let ending = ending(change.old, error);
+            let traffic =
+                counters.map(|counters| traffic(direction, (change.old, ending), counters));
+            Fact::Closed(ending, traffic)
         };
         if entry.state == State::AwaitingAcceptor {
             // accept(2) may still come: the client left before the server looked.

@@ -134,9 +134,19 @@ impl Family {
         self.pending.is_empty() && self.people.keys().all(|pid| *pid == self.acceptor.pid)
     }
 
-    /// Whether there is nothing more to come.
+    /// Whether there is nothing more to come: the end is told, and nobody is left but who served it,
+    /// which may be a server that serves others until it ends.
     pub(super) fn is_over(&self) -> bool {
-        self.closed.is_some() && self.end.is_none() && self.is_deserted()
+        let is_told = self.closed.is_some() && self.end.is_none();
+        let is_server = |(pid, person): (&u32, &Person)| {
+            person.role == Role::Handler || *pid == self.acceptor.pid
+        };
+        is_told && self.pending.is_empty() && self.people.iter().all(is_server)
+    }
+
+    /// Whether a further process is not followed.
+    pub(super) fn is_full(&self) -> bool {
+        self.people.len() >= MAX_PEOPLE
     }
 
     pub(super) fn close(&mut self, end: End) {
@@ -280,7 +290,7 @@ impl Family {
             Role::Login { .. } => Role::Helper,
             role @ (Role::Chain { .. } | Role::Helper | Role::User) => role,
         };
-        if child.pid == self.acceptor.pid || self.people.len() >= MAX_PEOPLE {
+        if child.pid == self.acceptor.pid || self.is_full() {
             self.activity.left_out = self.activity.left_out.saturating_add(1);
             return;
         }

@@ -35,7 +35,7 @@ impl Family {
             Role::Helper if is_login_shell(task) => self.log_in(task, time, facts),
             Role::Chain { is_named } if is_interactive_shell(task) || is_login_shell(task) => {
                 let verdict = judge_shell(self.handler.as_deref(), task, is_named);
-                if self.let_in(task, Method::Shell, time) {
+                if self.let_in(task, Some(Method::Shell), time) {
                     self.activity.login.verdict = Some(verdict);
                     if matches!(verdict, Verdict::Bypass(_)) {
                         facts.push(Fact::Bypassed);
@@ -64,7 +64,7 @@ impl Family {
         }
         login.progress = Progress::Asking;
         login.program = Some(Arc::clone(task));
-        login.method = Some(Method::Login);
+        login.method = task.args.is_some().then_some(Method::Login);
         if is_forced(task) {
             let verdict = judge_forced(server.as_deref(), is_named);
             login.method = Some(Method::Preauthenticated);
@@ -76,7 +76,7 @@ impl Family {
     }
 
     fn log_in(&mut self, task: &Arc<Task>, time: BootTime, facts: &mut Vec<Fact>) -> Role {
-        let method = self.activity.login.method.unwrap_or(Method::Login);
+        let method = self.activity.login.method;
         if self.let_in(task, method, time) {
             facts.push(Fact::LoggedIn);
         }
@@ -84,13 +84,13 @@ impl Family {
     }
 
     /// The first program of the user runs; whether it is the first.
-    fn let_in(&mut self, task: &Arc<Task>, method: Method, time: BootTime) -> bool {
+    fn let_in(&mut self, task: &Arc<Task>, method: Option<Method>, time: BootTime) -> bool {
         let login = &mut self.activity.login;
         if login.progress == Progress::Succeeded {
             return false;
         }
         login.progress = Progress::Succeeded;
-        login.method = Some(method);
+        login.method = method;
         login.shell = Some(Arc::clone(task));
         login.time = Some(time);
         true
@@ -98,7 +98,7 @@ impl Family {
 
     /// The handler is a shell.
     pub(super) fn serve_shell(&mut self, task: &Arc<Task>, time: BootTime) -> Vec<Fact> {
-        if !self.let_in(task, Method::Shell, time) {
+        if !self.let_in(task, Some(Method::Shell), time) {
             return Vec::new();
         }
         self.activity.login.verdict = Some(Verdict::Bypass(Bypass::ShellOnSocket));

@@ -62,10 +62,11 @@ pub(super) struct End {
 }
 
 impl Trees {
-    pub(super) fn new(capacity: usize) -> Self {
+    /// Of at most so many processes and sessions.
+    pub(super) fn new(processes: usize, sessions: usize) -> Self {
         Self {
-            members: Table::new(capacity),
-            families: Table::new(capacity),
+            members: Table::new(processes),
+            families: Table::new(sessions),
             unserved: HashMap::new(),
             closing: VecDeque::new(),
         }
@@ -83,11 +84,7 @@ impl Trees {
         if let Some(family) = &before {
             self.is_served_by(family.acceptor().pid, key);
             self.closing.retain(|(_, closing)| *closing != key);
-            for pid in family.pids() {
-                if self.of(pid) == Some(key) {
-                    self.members.remove(&pid);
-                }
-            }
+            self.release(key, family);
         }
         let queue = self.unserved.entry(acceptor.pid).or_default();
         if queue.len() >= MAX_UNSERVED {
@@ -100,21 +97,27 @@ impl Trees {
         over.filter_map(|mut family| family.take_end()).collect()
     }
 
-    /// A tracked process made a child.
-    pub(super) fn fork(&mut self, fork: &Fork, time: BootTime) {
+    /// A tracked process made a child. Tells whether it is to be followed: a session with too many
+    /// processes must not take the room of those of others.
+    pub(super) fn fork(&mut self, fork: &Fork, time: BootTime) -> bool {
         let child = &fork.child;
         let Some(parent) = child.parent else {
-            return;
+            return true;
         };
         let Some(key) = self.first_unserved(parent).or_else(|| self.of(parent)) else {
-            return;
+            return true;
         };
-        self.members.insert(child.pid, key);
+        let mut is_followed = true;
         if let Some(family) = self.families.get_mut(&key) {
+            is_followed = !family.is_full();
             // A fork alone says nothing: there are no steps.
             let steps = family.take(time, Input::Fork(Arc::new(child.clone())), fork.left_out);
             debug_assert!(steps.is_empty(), "a fork is no step");
         }
+        if is_followed {
+            self.members.insert(child.pid, key);
+        }
+        is_followed
     }
 
     /// A tracked process runs another program, `stdin` the session on its standard input.
@@ -182,6 +185,7 @@ impl Trees {
             && let Some(family) = self.families.get_mut(&other)
         {
             family.disown(handler.pid);
+            self.forget_if_over(other);
         }
         for pid in strangers {
             self.members.remove(&pid);
@@ -275,12 +279,31 @@ impl Trees {
     }
 
     fn forget_if_over(&mut self, key: SocketKey) {
-        if self
-            .families
-            .get(&key)
-            .is_some_and(|family| family.is_over())
+        let family = self.families.get(&key);
+        if family.is_some_and(|family| family.is_over())
+            && let Some(family) = self.families.remove(&key)
         {
-            self.families.remove(&key);
+            self.release(key, &family);
         }
+    }
+
+    /// The processes of a family that is not there any more are nobody's.
+    fn release(&mut self, key: SocketKey, family: &Family) {
+        for pid in family.pids() {
+            if self.of(pid) == Some(key) {
+                self.members.remove(&pid);
+            }
+        }
+    }
+
+    /// How many processes and sessions gave way so far.
+    pub(super) const fn evicted(&self) -> u64 {
+        self.members.evicted() + self.families.evicted()
+    }
+
+    /// How many processes and sessions are followed now.
+    #[cfg(test)]
+    pub(super) fn followed(&self) -> (usize, usize) {
+        (self.members.values().len(), self.families.values().len())
     }
 }

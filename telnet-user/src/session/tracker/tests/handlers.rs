@@ -163,3 +163,24 @@ fn a_handler_that_the_kernel_told_is_not_looked_for() {
     let keys: Vec<_> = looked.iter().map(|check| check.key).collect();
     assert_eq!(keys, [socket(2).key]);
 }
+
+/// A server whose one process accepts and passes each socket to the same worker.
+#[test]
+fn sessions_of_a_worker_are_forgotten_when_they_are_over() {
+    let worker = || task(20);
+    let mut events = Vec::new();
+    for id in 1..=5 {
+        let time = id * 10_000;
+        events.extend([
+            (time, state(socket(id), SynRecv, Established)),
+            (time, accept(id, 7)),
+            (time + 1, KernelEvent::Close(socket(id), worker())),
+            (time + 2, state(socket(id), FinWait2, Close)),
+        ]);
+    }
+    let (out, tracker) = run(events);
+    let ends = words(&out);
+    let ends = ends.iter().filter(|word| word.starts_with("fin"));
+    assert_eq!(ends.count(), 5);
+    assert_eq!(tracker.trees.followed(), (0, 0));
+}

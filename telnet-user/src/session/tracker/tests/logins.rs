@@ -376,3 +376,29 @@ fn an_end_that_waits_for_processes_is_told_when_the_address_is_used_again() {
     // What is left of the first is not of the second.
     assert!(!words(&out).iter().any(|word| word.starts_with("more")));
 }
+
+#[test]
+fn a_session_with_very_many_processes_hides_no_login_in_another() {
+    let mut tracker = Tracker::new(Limits {
+        processes: 5_000,
+        ..Limits::default()
+    });
+    let mut out = Vec::new();
+    let mut push = |event| tracker.push(record(1, event), &mut out);
+    for (id, server) in [(1, 8), (2, 18)] {
+        push(state(socket(id), SynRecv, Established));
+        push(accept(id, 7));
+        push(fork(child(server, 7)));
+        let stdin = Some(socket(id).key.address);
+        push(run_as(server, 7, "telnetd", "telnetd", stdin));
+        push(fork(child(server + 1, server)));
+        push(run_as(server + 1, server, "login", "login", None));
+    }
+    for pid in 1_000..11_000 {
+        push(fork(child(pid, 9)));
+    }
+    push(fork(child(20, 19)));
+    push(run_as(20, 19, "sh", "-sh", None));
+    assert_eq!(activity_of(&out, 2).login.progress, Progress::Succeeded);
+    assert_eq!(tracker.counters().evicted_processes, 0);
+}
