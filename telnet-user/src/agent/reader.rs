@@ -169,9 +169,10 @@ impl Reader {
             health,
             reload,
         } = new;
-        if let Err(error) = self.vitals.check(health) {
-            return Ok(Err(format!("cannot serve metrics: {error}")));
-        }
+        let server = match self.vitals.prepare(health) {
+            Ok(server) => server,
+            Err(error) => return Ok(Err(format!("cannot serve metrics: {error}"))),
+        };
         set_filter(&mut self.probe, self.scope.filter.or(&scope.filter))?;
         let (reply, replaced) = oneshot::channel();
         send_input(&self.inputs, Input::Reload(Box::new(reload), reply)).await;
@@ -185,7 +186,7 @@ impl Reader {
         warn_of_no_protocol(&self.probe, &scope);
         self.scope = scope;
         set_filter(&mut self.probe, self.scope.filter.clone())?;
-        self.vitals.set(health);
+        self.vitals.set(health, server);
         if is_other {
             let filter = self.scope.filter.clone();
             take_in_open(&mut self.probe, &self.inputs, filter).await?;

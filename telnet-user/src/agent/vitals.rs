@@ -76,26 +76,24 @@ impl Vitals {
             refused_reloads: 0,
             sandbox,
         };
-        vitals.check(health)?;
-        vitals.set(health);
+        let server = vitals.prepare(health)?;
+        vitals.set(health, server);
         Ok(vitals)
     }
 
-    /// Takes the address for metrics, if it is another one than before.
-    pub(super) fn check(&mut self, health: config::Health) -> io::Result<()> {
+    /// Takes the address for metrics, if it is another one than now, which is served on.
+    pub(super) fn prepare(&self, health: config::Health) -> io::Result<Option<Server>> {
         let present = self.server.as_ref().map(Server::address);
-        if let Some(address) = health.metrics
-            && present != Some(address)
-        {
-            self.server = Some(Server::start(address, self.requester.clone())?);
-        }
-        Ok(())
+        let other = health.metrics.filter(|address| present != Some(*address));
+        other
+            .map(|address| Server::start(address, self.requester.clone()))
+            .transpose()
     }
 
-    /// Takes over what [`Self::check`] found to be possible.
-    pub(super) fn set(&mut self, health: config::Health) {
-        if health.metrics.is_none() {
-            self.server = None;
+    /// Changes over, to the server of [`Self::prepare`] too.
+    pub(super) fn set(&mut self, health: config::Health, server: Option<Server>) {
+        if health.metrics.is_none() || server.is_some() {
+            self.server = server;
         }
         let interval = Some(health.interval).filter(|interval| !interval.is_zero());
         if self.heartbeat.interval != interval {
@@ -205,5 +203,32 @@ impl Timer {
             None => std::future::pending().await,
         }
         *self = Self::every(self.interval);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn another_address_is_served_only_once_it_is_set() {
+        let health = |last| config::Health {
+            interval: Duration::ZERO,
+            metrics: Some(SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0))),
+        };
+        let (first, second) = (health(1), health(2));
+        let mut vitals = Vitals::start(first, None).expect("served");
+        let served = |vitals: &Vitals| vitals.server.as_ref().map(Server::address);
+        assert!(vitals.prepare(first).expect("served already").is_none());
+        let other = vitals.prepare(second).expect("free");
+        assert_eq!(served(&vitals), first.metrics);
+        vitals.set(second, other);
+        assert_eq!(served(&vitals), second.metrics);
+        vitals.set(second, None);
+        assert_eq!(served(&vitals), second.metrics);
+        vitals.set(config::Health::default(), None);
+        assert_eq!(served(&vitals), None);
     }
 }
