@@ -14,6 +14,7 @@ mod shed;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use self::shed::{Fate, Shedder};
 pub use self::{
@@ -360,9 +361,13 @@ impl<E: Enrich> Pipeline<E> {
             let updates = updates
                 .into_iter()
                 .map(|update| Document::new(Kind::Update, update.text));
-            let summaries = summaries
-                .iter()
-                .map(|summary| Document::new(Kind::Summary, summary.to_string()));
+            let summaries = summaries.into_iter().map(|mut summary| {
+                // Many hosts write to the same data stream.
+                if let Value::Object(fields) = &mut summary {
+                    fields.extend(self.enrich.envelope());
+                }
+                Document::new(Kind::Summary, summary.to_string())
+            });
             let documents = alerts.chain(updates).chain(summaries);
             out.extend(documents.map(Output::Document));
         }

@@ -97,7 +97,7 @@ impl Enrich for Host {
     }
 
     fn envelope(&self) -> Map<String, Value> {
-        Map::new()
+        Map::from_iter([("host".to_owned(), json!({"name": "h"}))])
     }
 }
 
@@ -194,4 +194,20 @@ fn what_is_found_is_told_in_portions_and_kept_as_told_after_that() {
     // All are known now.
     pipeline.find_open(&Filter::all(), &now, &mut out);
     assert!(pipeline.take_found(&now).is_empty());
+}
+
+#[test]
+fn what_a_cap_held_back_says_of_which_host() {
+    let now = Now::read();
+    let evaluation = Evaluation {
+        summaries: vec![json!({"message": "m"})],
+        ..Evaluation::default()
+    };
+    let mut out = Vec::new();
+    pipeline(&now).deliver(evaluation, &mut out);
+    let [Output::Document(document)] = &out[..] else {
+        panic!("{out:?}");
+    };
+    let text: Value = serde_json::from_str(document.text()).expect("JSON");
+    assert_eq!(text, json!({"message": "m", "host": {"name": "h"}}));
 }
