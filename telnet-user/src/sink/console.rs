@@ -43,7 +43,7 @@ impl<W: Write> Console<W> {
         let text = if self.pretty {
             Cow::Owned(pretty::line(document.kind(), &document.value()))
         } else {
-            Cow::Borrowed(document.text())
+            without_orders(document.text())
         };
         // In one piece: other processes may write to the same file.
         let line = [text.as_bytes(), b"\n"].concat();
@@ -52,9 +52,26 @@ impl<W: Write> Console<W> {
     }
 }
 
+/// The same JSON. It has only the control characters below a space escaped, as it must be; a terminal
+/// obeys others too.
+fn without_orders(json: &str) -> Cow<'_, str> {
+    if !json.contains(pretty::steers) {
+        return Cow::Borrowed(json);
+    }
+    let escape = |character: char| {
+        if pretty::steers(character) {
+            // All of them are in the first plane.
+            format!("\\u{:04x}", u32::from(character))
+        } else {
+            character.to_string()
+        }
+    };
+    Cow::Owned(json.chars().map(escape).collect())
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::sink::Kind;
@@ -64,17 +81,21 @@ mod tests {
         let mut out = Vec::new();
         let document = Document::new(
             Kind::Event,
-            json!({"process": {"name": "a\nb\u{1b}[2J"}}).to_string(),
+            json!({"process": {"name": "a\nb\u{1b}[2J\u{9b}2J\u{7f}\u{202e}é"}}).to_string(),
         );
         Console::new(&mut out, false)
             .write(&document)
             .expect("written");
         let text = String::from_utf8(out).expect("UTF-8");
         assert_eq!(text.lines().count(), 1);
-        assert!(!text.contains('\u{1b}'));
+        let orders: Vec<_> = text
+            .trim_end()
+            .chars()
+            .filter(|c| pretty::steers(*c))
+            .collect();
+        assert!(orders.is_empty(), "{orders:?}");
+        assert!(text.contains('é'));
         let read: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(read, document.value());
     }
-
-    use serde_json::Value;
 }

@@ -97,13 +97,19 @@ fn text<'a>(document: &'a Value, pointer: &str) -> Option<&'a str> {
 fn escape(line: &str) -> String {
     let mut escaped = String::with_capacity(line.len());
     for character in line.chars() {
-        if character.is_control() || is_direction(character) {
+        if steers(character) {
             escaped.extend(character.escape_unicode());
         } else {
             escaped.push(character);
         }
     }
     escaped
+}
+
+/// Whether a terminal takes the character for an order: control characters, and those that change
+/// the direction of text.
+pub(super) fn steers(character: char) -> bool {
+    character.is_control() || is_direction(character)
 }
 
 /// Bidirectional controls reorder what a terminal shows (Unicode TR9).
