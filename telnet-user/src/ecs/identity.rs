@@ -12,7 +12,7 @@ use crate::{
     clock::BootTime,
     flood::{Flood, Source},
     probe::record::SocketKey,
-    session::{Listener, Session},
+    session::{Direction, Listener, Session},
 };
 
 /// Where the identity of a socket is unique: one boot of one kernel.
@@ -46,6 +46,7 @@ impl<'a> Scope<'a> {
             netns: session.netns,
             local: session.local,
             remote: Some(session.remote),
+            is_outbound: session.direction == Direction::Egress,
         };
         self.ids(&socket, fact)
     }
@@ -59,6 +60,7 @@ impl<'a> Scope<'a> {
             netns: listener.netns,
             local: listener.local,
             remote: None,
+            is_outbound: false,
         };
         self.ids(&socket, fact)
     }
@@ -84,8 +86,10 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// What names a socket in one boot. The cookie alone where there is one: unlike anything else
-/// it is the same from the first record to the last and for an agent started later.
+/// What names a session or a listening socket in one boot. The cookie where there is one: unlike
+/// anything else it is the same from the first record to the last and for an agent started later. Who
+/// connects may do so again with the same socket, by connect(2) to `AF_UNSPEC` in between, so whom to
+/// belongs to it. The local port does not: it is chosen after the attempt was seen.
 struct Socket {
     key: SocketKey,
     start: Option<BootTime>,
@@ -93,12 +97,17 @@ struct Socket {
     netns: Option<u32>,
     local: SocketAddr,
     remote: Option<SocketAddr>,
+    is_outbound: bool,
 }
 
 impl fmt::Display for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(cookie) = self.key.cookie {
-            return write!(f, "cookie|{cookie}");
+            write!(f, "cookie|{cookie}")?;
+            return match self.remote.filter(|_| self.is_outbound) {
+                Some(remote) => write!(f, "|{}|{}", remote.ip(), remote.port()),
+                None => Ok(()),
+            };
         }
         write!(f, "socket|{:x}", self.key.address)?;
         if let Some(start) = self.start {

@@ -76,6 +76,27 @@ fn ids_are_hashes_of_boot_cookie_and_fact() {
 }
 
 #[test]
+fn one_socket_has_a_session_with_each_peer_it_connects_to() {
+    let to = |remote: &str| {
+        let session = Session {
+            remote: end(remote),
+            ..outbound()
+        };
+        ids(session, &Fact::Established, at(1))
+    };
+    let peers = ["198.51.100.7:23", "198.51.100.8:23", "198.51.100.7:2323"];
+    let all: HashSet<_> = peers.map(to).into_iter().collect();
+    assert_eq!(all.len(), peers.len());
+    // As the connection is seen before its local port is chosen.
+    let early = Session {
+        local: end("0.0.0.0:0"),
+        ..outbound()
+    };
+    let (_, session) = ids(early, &Fact::Attempted, at(1));
+    assert_eq!(session, ids(outbound(), &Fact::Established, at(2)).1);
+}
+
+#[test]
 fn facts_differ_and_the_session_stays() {
     let key = SocketKey {
         address: 0x1000,

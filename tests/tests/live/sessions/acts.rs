@@ -256,3 +256,18 @@ pub(super) fn reconnected(stage: &mut Stage<'_>) -> Result<()> {
     let server = stage.server.accept()?;
     close_both(stage, client, server, true)
 }
+
+/// One socket for one peer after the other, as who wants to be seen once would do it.
+pub(super) fn moved_on(stage: &mut Stage<'_>) -> Result<()> {
+    let everywhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), stage.address.port());
+    let next = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), stage.address.port());
+    stage.server.listen(everywhere)?;
+    let client = stage.client.connect(stage.address)?;
+    let first = stage.server.accept()?;
+    stage.client.with("disconnect", client)?;
+    stage.server.with("close", first)?;
+    let step = format!("reconnect {} {next}", client.number());
+    stage.client.step(&step)?;
+    let second = stage.server.accept()?;
+    close_both(stage, client, second, true)
+}

@@ -197,4 +197,22 @@ const ROWS: &[Row] = &[
             "ingress network_flow success fin server",
         ],
     },
+    Row {
+        name: "two peers on one socket",
+        act: acts::moved_on,
+        expected: &[
+            "alert egress",
+            "alert egress",
+            "alert ingress",
+            "alert ingress",
+            "egress connection_established success - client",
+            "egress connection_established success - client",
+            "ingress connection_accepted success - server",
+            "ingress connection_accepted success - server",
+            "egress network_flow success reset client",
+            "egress network_flow success fin client",
+            "ingress network_flow success reset server",
+            "ingress network_flow success fin server",
+        ],
+    },
 ];
