@@ -4,6 +4,7 @@ use std::{io::Write as _, time::Duration};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use flate2::{Compression, write::GzEncoder};
+use serde_json::{Map, Value};
 use ureq::{
     Agent,
     http::{HeaderMap, HeaderValue, Response, header},
@@ -119,6 +120,10 @@ impl Client {
         let answer = read(&mut response).map_err(|error| wait(error.to_string()))?;
         match status {
             200 => Ok(answer),
+            400 if !is_object(&answer) => Err(wait(format!(
+                "HTTP 400, not from the cluster: {}",
+                excerpt(&answer)
+            ))),
             400 | 413 => Err(Failure::Request {
                 status,
                 body: excerpt(&answer),
@@ -134,6 +139,12 @@ impl Client {
 fn read(response: &mut Response<ureq::Body>) -> Result<Vec<u8>, ureq::Error> {
     let body = response.body_mut().with_config().limit(MAX_ANSWER);
     body.read_to_vec()
+}
+
+/// Whether this is how a cluster answers. A proxy that does not understand a request, as one that
+/// expects TLS, has a page to say so, and understands no other either.
+fn is_object(answer: &[u8]) -> bool {
+    serde_json::from_slice::<Map<String, Value>>(answer).is_ok()
 }
 
 /// What the other end said, on one line and short.

@@ -146,6 +146,10 @@ fn a_busy_or_broken_node_is_told_with_its_wish() {
         let text = error.to_string();
         assert!(text.contains(&format!("HTTP {status}")), "{text}");
     }
+    server.fail(Fault::Page { status: 400 });
+    let error = cluster.sink.deliver(&many(1)).expect_err("a proxy's");
+    let text = error.to_string();
+    assert!(text.contains("HTTP 400, not from the cluster"), "{text}");
     assert_eq!(cluster.sink.deliver(&many(1)), Ok(CERTAIN));
     assert!(
         cluster.letters().is_empty(),

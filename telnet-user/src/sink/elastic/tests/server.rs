@@ -22,6 +22,8 @@ pub(in crate::sink) enum Fault {
     Items { every: usize, status: u16 },
     /// The next request gets this status.
     Request { status: u16 },
+    /// The next request gets this status with a page for people, as proxies answer.
+    Page { status: u16 },
     /// Requests with more documents are too large, from now on.
     TooLarge { documents: usize },
     /// There is no data stream, from now on.
@@ -241,6 +243,10 @@ impl State {
             Some(Fault::Request { status }) => {
                 self.fault = None;
                 return (status, json!({"error": "no"}).to_string());
+            }
+            Some(Fault::Page { status }) => {
+                self.fault = None;
+                return (status, "<html>Bad Request</html>".to_owned());
             }
             Some(Fault::Answer(answer)) => {
                 self.fault = None;
