@@ -220,6 +220,7 @@ fn distinct_pipeline(next: &mut impl FnMut() -> u64) -> PipelineReport {
             evicted_processes: next(),
             refused_sessions: next(),
             refused_listeners: next(),
+            unseen_starts: next(),
             unmatched_accepts: next(),
             unseen_ends: next(),
             unknown_closes: next(),

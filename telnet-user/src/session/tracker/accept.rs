@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::{EarlyAccept, Tracker, is_same_socket, told::ended};
+use super::{EarlyAccept, State, Tracker, is_same_socket, new_session, told::ended};
 use crate::{
     clock::BootTime,
     probe::record::{Accept, Exec, Socket, SocketKey, Task},
@@ -17,17 +17,57 @@ impl Tracker {
         self.adopt(&accept.socket, time, out);
         if let Some(key) = self.session_of(&accept.socket) {
             self.join(key, accept, time, out);
-            self.report(key, out);
+            self.report(key, time, out);
             return;
         }
-        if self.accepts.len() >= MAX_ACCEPTS {
-            self.accepts.pop_front();
-            self.counters.unmatched_accepts += 1;
+        if self.accepts.len() >= MAX_ACCEPTS
+            && let Some(oldest) = self.accepts.pop_front()
+        {
+            self.begin_by_accept(oldest, out);
         }
         self.accepts.push_back(EarlyAccept {
             accept,
+            time,
             deadline: time.plus(self.limits.acceptor_wait),
         });
+    }
+
+    /// Something else comes of a socket whose accept(2) waits for its session.
+    pub(super) fn begin_if_accepted(&mut self, socket: &Socket, out: &mut Vec<Observation>) {
+        let is_of = |early: &EarlyAccept| {
+            let accepted = &early.accept.socket;
+            !accepted.mptcp && is_same_socket(accepted.key, socket.key)
+        };
+        let early = self.accepts.iter().position(is_of);
+        if let Some(early) = early.and_then(|index| self.accepts.remove(index)) {
+            self.begin_by_accept(early, out);
+        }
+    }
+
+    /// The record that the handshake is over was lost, or it would have come by now: the session is
+    /// known by accept(2) alone, and since when it is open is not.
+    pub(super) fn begin_by_accept(&mut self, early: EarlyAccept, out: &mut Vec<Observation>) {
+        let EarlyAccept { accept, time, .. } = early;
+        let socket = &accept.socket;
+        self.adopt(socket, time, out);
+        let key = match self.session_of(socket) {
+            Some(known) => known,
+            // One that was closed before accept(2) was told without it. Without its cookie and the time
+            // it would have another name in each event.
+            None if socket.mptcp || socket.local.port() == 0 || socket.key.cookie.is_none() => {
+                self.counters.unmatched_accepts += 1;
+                return;
+            }
+            None => {
+                self.counters.unseen_starts += 1;
+                let mut session = new_session(socket, Direction::Ingress);
+                session.owners.listener = self.listeners.owner_of(&session);
+                self.insert(session, State::AwaitingAcceptor, time, out);
+                socket.key
+            }
+        };
+        self.join(key, accept, time, out);
+        self.report(key, time, out);
     }
 
     /// Puts what accept(2) told into its session.

@@ -15,6 +15,9 @@ pub struct Counters {
     pub refused_listeners: u64,
     /// Sessions that were found open and not taken in, the table being full, once for each list.
     pub refused_sessions: u64,
+    /// Sessions whose start was not seen, the record being lost, and that are known by what came after:
+    /// accept(2), or the end of a session that had been attempted.
+    pub unseen_starts: u64,
     /// Accept records for which no session came.
     pub unmatched_accepts: u64,
     /// Sessions whose end was not seen, since no agent ran or the record was lost: their closing
@@ -31,13 +34,14 @@ pub struct Counters {
 
 impl Counters {
     /// Each with the name that it has in the health document and in the metrics.
-    pub const fn by_name(&self) -> [(&'static str, u64); 10] {
+    pub const fn by_name(&self) -> [(&'static str, u64); 11] {
         let Self {
             evicted_sessions,
             evicted_listeners,
             evicted_processes,
             refused_sessions,
             refused_listeners,
+            unseen_starts,
             unmatched_accepts,
             unseen_ends,
             unknown_closes,
@@ -50,6 +54,7 @@ impl Counters {
             ("evicted_processes", evicted_processes),
             ("refused_sessions", refused_sessions),
             ("refused_listeners", refused_listeners),
+            ("unseen_starts", unseen_starts),
             ("unmatched_accepts", unmatched_accepts),
             ("unseen_ends", unseen_ends),
             ("unknown_closes", unknown_closes),

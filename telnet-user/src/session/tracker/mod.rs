@@ -113,6 +113,7 @@ enum State {
 #[derive(Debug)]
 struct EarlyAccept {
     accept: Accept,
+    time: BootTime,
     deadline: BootTime,
 }
 
@@ -147,6 +148,7 @@ impl Tracker {
             KernelEvent::Accept(accept) => self.accept(accept, time, out),
             KernelEvent::Close(socket, task) => {
                 self.adopt(&socket, time, out);
+                self.begin_if_accepted(&socket, out);
                 self.closer(&socket, task, time, out);
             }
             KernelEvent::Fork(fork) => {
@@ -167,16 +169,12 @@ impl Tracker {
             && deadline <= now
         {
             self.waiting.pop_front();
-            self.report(key, out);
+            self.report(key, now, out);
             self.look_again(key);
         }
-        while self
-            .accepts
-            .front()
-            .is_some_and(|accept| accept.deadline <= now)
-        {
-            self.accepts.pop_front();
-            self.counters.unmatched_accepts += 1;
+        let is_due = |early: &mut EarlyAccept| early.deadline <= now;
+        while let Some(early) = self.accepts.pop_front_if(is_due) {
+            self.begin_by_accept(early, out);
         }
         for end in self.trees.overdue(now) {
             out.push(told::ended(end));
@@ -255,8 +253,9 @@ impl Tracker {
         self.insert(session, State::Connecting, time, out);
     }
 
-    /// Reports a waiting session, with what is known by now.
-    fn report(&mut self, key: SocketKey, out: &mut Vec<Observation>) {
+    /// Reports a waiting session, with what is known by now; at `time` if it is not known since when it
+    /// is open.
+    fn report(&mut self, key: SocketKey, time: BootTime, out: &mut Vec<Observation>) {
         let Some(entry) = self.entry(key) else {
             return;
         };
@@ -271,7 +270,7 @@ impl Tracker {
             // Of several that share the address the acceptor tells which one it was.
             session.owners.listener = self.listeners.owner_of(&session);
         }
-        let opened = session.opened.unwrap_or_default();
+        let opened = session.opened.unwrap_or(time);
         out.push(observed(&session, Fact::Accepted, opened));
         out.extend(identified.map(|time| observed(&session, Fact::Identified, time)));
         if let Some((fact, time)) = closed.map(|closed| *closed) {
@@ -292,7 +291,7 @@ impl Tracker {
     ) {
         self.vacate(session.key.address, time, out);
         let entry = Box::new(Entry::new(session, state));
-        let opened = entry.session.opened.unwrap_or_default();
+        let opened = entry.session.opened.unwrap_or(time);
         self.put(entry, opened, out);
     }
 
@@ -302,7 +301,7 @@ impl Tracker {
     fn vacate(&mut self, address: u64, time: BootTime, out: &mut Vec<Observation>) {
         if let Some(old) = self.sessions.get(&address) {
             let key = old.session.key;
-            self.report(key, out);
+            self.report(key, time, out);
             self.report_ended(key, time, out);
         }
     }

@@ -26,7 +26,7 @@ impl Tracker {
             if let Some(opened) = opened {
                 self.looks.plan(key, opened);
             }
-            self.report(key, out);
+            self.report(key, opened.unwrap_or_default(), out);
         }
     }
 

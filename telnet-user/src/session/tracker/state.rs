@@ -1,6 +1,6 @@
 //! What a TCP state change means for its session or listening socket.
 
-use super::{Entry, State, Tracker, accept::is_accept_of, new_session, observed};
+use super::{Entry, State, Tracker, accept::is_accept_of, found, new_session, observed};
 use crate::{
     clock::BootTime,
     probe::record::{Socket, StateChange, TcpState},
@@ -55,6 +55,14 @@ impl Tracker {
 
     fn accepted(&mut self, socket: &Socket, time: BootTime, out: &mut Vec<Observation>) {
         self.forget_found(socket, time, out);
+        if let Some(entry) = self.entry(socket.key)
+            && entry.session.opened.is_none()
+            && entry.session.key.cookie.is_some()
+        {
+            // Known by accept(2) already.
+            entry.session.opened = Some(time);
+            return;
+        }
         let mut session = new_session(socket, Direction::Ingress);
         session.opened = Some(time);
         // Now: by the time the session is reported the listener may be gone.
@@ -71,7 +79,7 @@ impl Tracker {
             self.join(key, early.accept, time, out);
         }
         if is_attributed || self.limits.acceptor_wait.is_zero() {
-            self.report(key, out);
+            self.report(key, time, out);
         } else {
             let deadline = time.plus(self.limits.acceptor_wait);
             self.waiting.push_back((deadline, key));
@@ -81,6 +89,8 @@ impl Tracker {
     fn closed(&mut self, change: &StateChange, time: BootTime, out: &mut Vec<Observation>) {
         let key = change.socket.key;
         self.adopt(&change.socket, time, out);
+        self.begin_if_accepted(&change.socket, out);
+        self.connected_at_last(change, time, out);
         let Some(entry) = self.entry(key) else {
             self.unknown_close(change, time, out);
             return;
@@ -105,6 +115,24 @@ impl Tracker {
             entry.closed = Some(Box::new((fact, time)));
         } else if let Some(entry) = self.take(key) {
             self.end(entry.session, fact, time, out);
+        }
+    }
+
+    /// Reports a session whose handshake, as its end shows, was over: the record of that was lost.
+    fn connected_at_last(
+        &mut self,
+        change: &StateChange,
+        time: BootTime,
+        out: &mut Vec<Observation>,
+    ) {
+        let has_connected = !matches!(change.old, TcpState::SynSent | TcpState::SynRecv);
+        if has_connected
+            && let Some(entry) = self.entry(change.socket.key)
+            && entry.state == State::Connecting
+        {
+            entry.session.local = change.socket.local;
+            found::report(entry, time, out);
+            self.counters.unseen_starts += 1;
         }
     }
 

@@ -325,16 +325,82 @@ fn a_socket_address_that_is_used_again_is_another_session() {
 
 #[test]
 fn what_cannot_be_matched_is_counted() {
+    // Closed before accept(2); and on a kernel without cookies.
+    let mut closed = socket(1);
+    closed.local.set_port(0);
+    let mut nameless = socket(3);
+    nameless.key.cookie = None;
     let (out, tracker) = run(vec![
-        (0, accept(1, 7)),
+        (0, accept_of(closed, 7)),
+        (0, accept_of(nameless, 7)),
         (1, state(socket(2), LastAck, Close)),
     ]);
     assert_eq!(words(&out), Vec::<String>::new());
     let counters = tracker.counters();
     assert_eq!(
         (counters.unmatched_accepts, counters.unknown_closes),
-        (1, 1)
+        (2, 1)
     );
+}
+
+/// The record of the state that begins a session is lost, as are those that the kernel runs no
+/// program for; what comes after tells of it.
+#[test]
+fn a_session_whose_start_was_not_seen_is_known_by_what_comes_after() {
+    let unseen = |starts| Counters {
+        unseen_starts: starts,
+        ..Counters::default()
+    };
+    // Open for longer than its start could be late.
+    let (out, tracker) = run(vec![
+        (0, accept(1, 7)),
+        (500, state(socket(1), LastAck, Close)),
+    ]);
+    assert_eq!(
+        words(&out),
+        ["accepted by Some(7)", "fin Some(false) by Some(7)"]
+    );
+    assert_eq!(tracker.counters(), unseen(1));
+    let Some(Observation::Session { session, time, .. }) = out.first() else {
+        panic!("{out:?}");
+    };
+    assert_eq!((session.opened, *time), (None, at(0)));
+
+    // Over at once, and served by another process.
+    let close = KernelEvent::Close(socket(1), child(8, 7));
+    let (out, tracker) = run(vec![
+        (0, accept(1, 7)),
+        (1, close),
+        (2, state(socket(1), LastAck, Close)),
+    ]);
+    assert_eq!(
+        words(&out),
+        ["accepted by Some(7)", "fin Some(false) by Some(8)"]
+    );
+    assert_eq!(tracker.counters(), unseen(1));
+
+    // It was late after all.
+    let (out, tracker) = run(vec![
+        (0, accept(1, 7)),
+        (500, state(socket(1), SynRecv, Established)),
+    ]);
+    assert_eq!(words(&out), ["accepted by Some(7)"]);
+    assert_eq!(tracker.counters(), unseen(1));
+
+    // Outbound there is no accept(2).
+    let (out, tracker) = run(vec![
+        (0, KernelEvent::Connect(socket(1), task(9))),
+        (9, state(socket(1), FinWait2, Close)),
+    ]);
+    assert_eq!(
+        words(&out),
+        [
+            "attempted by Some(9)",
+            "established by Some(9)",
+            "fin Some(true) by Some(9)"
+        ]
+    );
+    assert_eq!(tracker.counters(), unseen(1));
 }
 
 fn fork(child: Task) -> KernelEvent {
