@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use nix::libc::user_regs_struct;
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
@@ -13,8 +13,9 @@ use nix::unistd::Pid;
 
 use crate::wait;
 
-/// The file descriptor of a process whose entry in `/proc/PID/fdinfo` has a line `key: value`.
-pub fn find_fd(pid: u32, key: &str, value: &str) -> Result<u32> {
+/// The file descriptors of a process whose entry in `/proc/PID/fdinfo` has a line `key: value`.
+pub fn find_fds(pid: u32, key: &str, value: &str) -> Result<Vec<u32>> {
+    let mut found = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fdinfo"))? {
         let entry = entry?;
         // Closed meanwhile: not the one.
@@ -22,10 +23,14 @@ pub fn find_fd(pid: u32, key: &str, value: &str) -> Result<u32> {
         let mut lines = text.lines().filter_map(|line| line.split_once(':'));
         if lines.any(|(k, v)| k == key && v.trim() == value) {
             let name = entry.file_name();
-            return name.to_string_lossy().parse().context("name of an fdinfo");
+            found.push(name.to_string_lossy().parse().context("name of an fdinfo")?);
         }
     }
-    bail!("process {pid} has no file descriptor with {key}: {value}")
+    ensure!(
+        !found.is_empty(),
+        "process {pid} has no file descriptor with {key}: {value}"
+    );
+    Ok(found)
 }
 
 /// Makes process `pid` put a copy of its standard error where its file descriptor `fd` is, which
