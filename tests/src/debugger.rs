@@ -23,7 +23,11 @@ pub fn find_fds(pid: u32, key: &str, value: &str) -> Result<Vec<u32>> {
         let mut lines = text.lines().filter_map(|line| line.split_once(':'));
         if lines.any(|(k, v)| k == key && v.trim() == value) {
             let name = entry.file_name();
-            found.push(name.to_string_lossy().parse().context("name of an fdinfo")?);
+            found.push(
+                name.to_string_lossy()
+                    .parse()
+                    .context("name of an fdinfo")?,
+            );
         }
     }
     ensure!(
