@@ -32,13 +32,11 @@ impl Tracker {
         });
     }
 
-    /// Something else comes of a socket whose accept(2) waits for its session.
-    pub(super) fn begin_if_accepted(&mut self, socket: &Socket, out: &mut Vec<Observation>) {
-        let is_of = |early: &EarlyAccept| {
-            let accepted = &early.accept.socket;
-            !accepted.mptcp && is_same_socket(accepted.key, socket.key)
-        };
-        let early = self.accepts.iter().position(is_of);
+    /// Something comes of a session that waits for the record of its start: `is_it` tells whether it
+    /// is this accept's.
+    pub(super) fn begin_if(&mut self, is_it: impl Fn(&Accept) -> bool, out: &mut Vec<Observation>) {
+        let is_it = |early: &EarlyAccept| !early.accept.socket.mptcp && is_it(&early.accept);
+        let early = self.accepts.iter().position(is_it);
         if let Some(early) = early.and_then(|index| self.accepts.remove(index)) {
             self.begin_by_accept(early, out);
         }
@@ -132,6 +130,8 @@ impl Tracker {
 
     /// A super-server's child becomes the telnetd: it runs with the session on its standard input.
     pub(super) fn exec(&mut self, exec: &Exec, time: BootTime, out: &mut Vec<Observation>) {
+        let is_stdin = |accept: &Accept| Some(accept.socket.key.address) == exec.stdin;
+        self.begin_if(is_stdin, out);
         let task = Arc::new(exec.task.clone());
         self.handlers.exec(&task);
         let key = self.serve_stdin(exec, &task);

@@ -148,10 +148,11 @@ impl Tracker {
             KernelEvent::Accept(accept) => self.accept(accept, time, out),
             KernelEvent::Close(socket, task) => {
                 self.adopt(&socket, time, out);
-                self.begin_if_accepted(&socket, out);
+                self.begin_if(|accept| is_same_socket(accept.socket.key, socket.key), out);
                 self.closer(&socket, task, time, out);
             }
             KernelEvent::Fork(fork) => {
+                self.begin_if(|accept| Some(accept.task.pid) == fork.child.parent, out);
                 if self.trees.fork(&fork, time) {
                     self.handlers.fork(&fork.child, time);
                 }

@@ -1,6 +1,8 @@
 //! What a TCP state change means for its session or listening socket.
 
-use super::{Entry, State, Tracker, accept::is_accept_of, found, new_session, observed};
+use super::{
+    Entry, State, Tracker, accept::is_accept_of, found, is_same_socket, new_session, observed,
+};
 use crate::{
     clock::BootTime,
     probe::record::{Socket, StateChange, TcpState},
@@ -89,7 +91,7 @@ impl Tracker {
     fn closed(&mut self, change: &StateChange, time: BootTime, out: &mut Vec<Observation>) {
         let key = change.socket.key;
         self.adopt(&change.socket, time, out);
-        self.begin_if_accepted(&change.socket, out);
+        self.begin_if(|accept| is_same_socket(accept.socket.key, key), out);
         self.connected_at_last(change, time, out);
         let Some(entry) = self.entry(key) else {
             self.unknown_close(change, time, out);

@@ -402,3 +402,28 @@ fn a_session_with_very_many_processes_hides_no_login_in_another() {
     assert_eq!(activity_of(&out, 2).login.progress, Progress::Succeeded);
     assert_eq!(tracker.counters().evicted_processes, 0);
 }
+
+/// The kernel ran no program for the end of its handshake.
+#[test]
+fn a_login_in_a_session_whose_start_was_not_seen_is_told() {
+    let stdin = Some(socket(1).key.address);
+    for server in [None, stdin] {
+        let mut events = vec![
+            (1, accept(1, 7)),
+            (2, fork(child(8, 7))),
+            (3, run_as(8, 7, "telnetd", "telnetd", server)),
+            (4, fork(child(9, 8))),
+            (5, run_as(9, 8, "login", "login -f root", None)),
+        ];
+        if server.is_none() {
+            // Nobody knows yet that it serves the session.
+            events.push((6, KernelEvent::Close(socket(1), child(8, 7))));
+        }
+        let (out, _) = run(events);
+        let words = words(&out);
+        assert!(
+            words.iter().any(|word| word.starts_with("bypassed")),
+            "{words:?}"
+        );
+    }
+}
