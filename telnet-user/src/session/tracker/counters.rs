@@ -18,7 +18,8 @@ pub struct Counters {
     /// Sessions whose start was not seen, the record being lost, and that are known by what came after:
     /// accept(2), or the end of a session that had been attempted.
     pub unseen_starts: u64,
-    /// Accept records for which no session came.
+    /// Accept records for which no session came, and that cannot begin one: of a socket that is closed,
+    /// is MPTCP's or has no cookie.
     pub unmatched_accepts: u64,
     /// Sessions whose end was not seen, since no agent ran or the record was lost: their closing
     /// event, if any, does not tell when and how they ended.
