@@ -4,6 +4,7 @@ exec >/dev/ttyS1 2>&1
 . /vm/case
 export TELNET_SYSTEM_GUEST=1 LC_ALL=C
 [ -z "$EMULATED" ] || export TELNET_TEST_EMULATED="$EMULATED"
+export TELNET_TEST_LACKS="$LACKS"
 echo "@begin $SUITES"
 /vm/lib/ld-linux-*.so.* --library-path /vm/lib /vm/system --test-threads=1 $FILTER
 echo "@end $?"
