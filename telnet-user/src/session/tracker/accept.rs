@@ -35,24 +35,23 @@ impl Tracker {
     /// Something comes of a session that waits for the record of its start: `is_it` tells whether it
     /// is this accept's.
     pub(super) fn begin_if(&mut self, is_it: impl Fn(&Accept) -> bool, out: &mut Vec<Observation>) {
-        let is_it = |early: &EarlyAccept| !early.accept.socket.mptcp && is_it(&early.accept);
+        let is_it = |early: &EarlyAccept| can_begin(&early.accept.socket) && is_it(&early.accept);
         let early = self.accepts.iter().position(is_it);
         if let Some(early) = early.and_then(|index| self.accepts.remove(index)) {
             self.begin_by_accept(early, out);
         }
     }
 
-    /// The record that the handshake is over was lost, or it would have come by now: the session is
-    /// known by accept(2) alone, and since when it is open is not.
+    /// The record that the handshake is over was lost, or it would have come by now but for TCP Fast
+    /// Open, where accept(2) may be first: the session is known by accept(2) alone, and since when it
+    /// is open is not.
     pub(super) fn begin_by_accept(&mut self, early: EarlyAccept, out: &mut Vec<Observation>) {
         let EarlyAccept { accept, time, .. } = early;
         let socket = &accept.socket;
         self.adopt(socket, time, out);
         let key = match self.session_of(socket) {
             Some(known) => known,
-            // One that was closed before accept(2) was told without it. Without its cookie and the time
-            // it would have another name in each event.
-            None if socket.mptcp || socket.local.port() == 0 || socket.key.cookie.is_none() => {
+            None if !can_begin(socket) => {
                 self.counters.unmatched_accepts += 1;
                 return;
             }
@@ -174,6 +173,13 @@ impl Tracker {
             .find(|entry| is_accept_of(socket, &entry.session))
             .map(|entry| entry.session.key)
     }
+}
+
+/// Whether accept(2) of this socket alone can tell of a session. One that was closed before accept(2)
+/// was told without it. Without a cookie and the time the session would have another name in each
+/// event. The addresses of MPTCP's are those of a subflow, which is the session.
+const fn can_begin(socket: &Socket) -> bool {
+    !socket.mptcp && socket.local.port() != 0 && socket.key.cookie.is_some()
 }
 
 /// Whether `accept(2)` returned the socket of this session: the same socket, or for MPTCP the

@@ -15,8 +15,8 @@ pub struct Counters {
     pub refused_listeners: u64,
     /// Sessions that were found open and not taken in, the table being full, once for each list.
     pub refused_sessions: u64,
-    /// Sessions whose start was not seen, the record being lost, and that are known by what came after:
-    /// accept(2), or the end of a session that had been attempted.
+    /// Sessions that were known by something else before the record of their start, or without it, which
+    /// was lost: by accept(2), which is first where TCP Fast Open is used, or by the end of an attempt.
     pub unseen_starts: u64,
     /// Accept records for which no session came, and that cannot begin one: of a socket that is closed,
     /// is MPTCP's or has no cookie.

@@ -92,17 +92,13 @@ impl Tracker {
         let key = change.socket.key;
         self.adopt(&change.socket, time, out);
         self.begin_if(|accept| is_same_socket(accept.socket.key, key), out);
-        self.connected_at_last(change, time, out);
+        self.complete_attempt(change, time, out);
         let Some(entry) = self.entry(key) else {
             self.unknown_close(change, time, out);
             return;
         };
         let error = change.socket.error;
         let fact = if entry.state == State::Connecting {
-            // The local end may have been chosen after connect(2) was seen.
-            if change.socket.local.port() != 0 {
-                entry.session.local = change.socket.local;
-            }
             Fact::Failed(Failure { error })
         } else {
             let counters = change.counters;
@@ -120,19 +116,24 @@ impl Tracker {
         }
     }
 
-    /// Reports a session whose handshake, as its end shows, was over: the record of that was lost.
-    fn connected_at_last(
+    /// What the end of an attempt tells of it: its local end, and whether its handshake was over, the
+    /// record of which was lost. Then it is a session, and reported first.
+    fn complete_attempt(
         &mut self,
         change: &StateChange,
         time: BootTime,
         out: &mut Vec<Observation>,
     ) {
         let has_connected = !matches!(change.old, TcpState::SynSent | TcpState::SynRecv);
-        if has_connected
-            && let Some(entry) = self.entry(change.socket.key)
-            && entry.state == State::Connecting
-        {
+        let entry = self.entry(change.socket.key);
+        let Some(entry) = entry.filter(|entry| entry.state == State::Connecting) else {
+            return;
+        };
+        // It may have been chosen after connect(2) was seen.
+        if change.socket.local.port() != 0 {
             entry.session.local = change.socket.local;
+        }
+        if has_connected {
             found::report(entry, time, out);
             self.counters.unseen_starts += 1;
         }

@@ -52,8 +52,7 @@ impl Archive {
     }
 
     /// Takes in the file at `current` as the newest, gives up the oldest if there is no room, and
-    /// returns a new current file. An error leaves the current file where it is, to be tried again
-    /// without giving up more.
+    /// returns a new current file. After an error this can be tried again without giving up more.
     pub(super) fn rotate(
         &self,
         current: &Path,
