@@ -95,6 +95,16 @@ impl House {
         Ok(())
     }
 
+    /// Delays what comes after a failed attempt, as Debian does: a login(1) that is hung up writes
+    /// down a failure for each name that it could not read, and is quicker than a server on a busy
+    /// machine that has closed its terminal and has yet to close its socket.
+    pub fn delay_failures(&self) -> Result<()> {
+        let path = self.root.join("etc/pam.d/login");
+        let rules = fs::read_to_string(&path)?;
+        let delay = "auth optional pam_faildelay.so delay=3000000\n";
+        Ok(fs::write(path, format!("{delay}{rules}"))?)
+    }
+
     /// Writes a script that servers can start.
     pub fn program(&self, path: &str, commands: &str) -> Result<()> {
         let path = self.root.join(path);

@@ -6,6 +6,7 @@
 
 mod ends;
 mod metrics;
+mod outbox;
 mod pace;
 mod reader;
 mod repair;
@@ -17,11 +18,12 @@ mod writer;
 
 use std::{fmt, io, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
     sync::mpsc::Sender,
+    time::timeout,
 };
 use tracing::info;
 
@@ -43,6 +45,10 @@ use crate::{
     sink::Sinks,
     state::Folder,
 };
+
+/// How long the last documents may take at the end: on a host without a free processor it takes
+/// seconds alone to look who serves the sessions that wait. Service managers wait longer.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// How a run ended.
 #[derive(Debug)]
@@ -174,27 +180,22 @@ impl<E: Enrich + Send + 'static> Agent<E> {
         };
         let (mut workers, inputs) = Workers::start(pipeline, writer)?;
         sandbox::only_look();
-        let mut reader = Reader::begin(probe, inputs, scope, reloader, vitals, canary).await?;
-        loop {
-            tokio::select! {
-                ready = reader.probe.ready() => ready.context("cannot wait for the ring buffer")?,
-                reason = ends.any() => {
-                    info!(reason, "stopping");
-                    break;
-                }
-                () = workers.ended() => break,
-                _ = hangup.recv() => reader.reload().await?,
-                beat = reader.vitals.next() => reader.beat(beat).await?,
-                step = reader.watch.step() => reader.watch(step)?,
-                () = reader.repair.due() => reader.repair().await?,
-            }
-            if !reader.drain().await {
-                break;
-            }
+        let mut reader = Reader::new(probe, inputs, scope, reloader, vitals, canary);
+        // Whatever it waits for must not keep the agent from ending.
+        tokio::select! {
+            reason = ends.any() => info!(reason, "stopping"),
+            () = workers.ended() => {}
+            over = reader.serve(&mut hangup) => over?,
         }
         Vitals::stopping();
-        let probe = reader.finish().await;
-        let written = workers.finish().await?;
+        let last = async {
+            let probe = reader.finish().await;
+            workers.finish().await.map(|written| (probe, written))
+        };
+        let Ok(ended) = timeout(GRACE, last).await else {
+            bail!("the last documents were not written within {GRACE:?}");
+        };
+        let (probe, written) = ended?;
         let ledger = probe
             .ledger()
             .context("cannot read the kernel's counters")?;

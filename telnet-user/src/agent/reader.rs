@@ -1,20 +1,14 @@
 //! The asynchronous side: it owns the probe, and hands on what comes out of it.
 
-use std::{
-    io,
-    sync::mpsc::{SyncSender, TrySendError},
-    time::Duration,
-};
+use std::{io, sync::mpsc::SyncSender};
 
 use anyhow::Context as _;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, sleep},
-};
+use tokio::{signal::unix::Signal, sync::oneshot, time::Instant};
 use tracing::{debug, error, info, warn};
 
 use super::{
     Reload, Reloaded, Reloader, Scope,
+    outbox::Outbox,
     repair::{Cause, Repair},
     vitals::{Beat, Pulse, Vitals},
     watch::{Step, Watch},
@@ -23,78 +17,139 @@ use crate::{
     canary::Canary,
     health::ProbeReport,
     probe::{
-        Probe, ProtocolLook,
+        Ledger, Probe, ProtocolLook,
         filter::Filter,
         record::{Hook, Record},
     },
 };
 
 /// Records handed over at once.
-const BATCH: usize = 256;
+const BATCH: u64 = 256;
+/// Records that are read before whatever else is due gets its turn: under a load that the agent cannot
+/// keep up with the ring buffer is never empty.
+const TURN: u64 = 64 * BATCH;
 
 /// The probe, and what is to be done besides reading it.
 pub(super) struct Reader {
-    pub(super) probe: Probe,
-    inputs: SyncSender<Input>,
+    probe: Probe,
+    outbox: Outbox<Input>,
     scope: Scope,
     reloader: Reloader,
-    pub(super) vitals: Vitals,
-    pub(super) watch: Watch,
-    pub(super) repair: Repair,
+    vitals: Vitals,
+    watch: Watch,
+    repair: Repair,
 }
 
 impl Reader {
-    /// Fills the kernel's filter, takes in what is open, and says that nothing is missed any more.
-    pub(super) async fn begin(
-        mut probe: Probe,
+    pub(super) fn new(
+        probe: Probe,
         inputs: SyncSender<Input>,
         scope: Scope,
         reloader: Reloader,
         vitals: Vitals,
         canary: io::Result<Canary>,
-    ) -> anyhow::Result<Self> {
-        set_filter(&mut probe, scope.filter.clone())?;
-        // What opens from here on is in the ring buffer; what was open before is listed now.
-        take_in_open(&mut probe, &inputs, scope.filter.clone()).await?;
-        warn_of_no_protocol(&probe, &scope);
-        let acceptor = probe.acceptor().map_or("userspace", Hook::as_str);
-        info!(ports = scope.ports, acceptor, "monitoring");
-        Vitals::ready(&scope.ports);
-        Ok(Self {
+    ) -> Self {
+        Self {
             probe,
-            inputs,
+            outbox: Outbox::new(inputs),
             scope,
             reloader,
             vitals,
+            // Its first round waits for the turn of its first step.
             watch: canary.map_or_else(|error| Watch::absent(&error), Watch::start),
             repair: Repair::default(),
-        })
+        }
     }
 
-    /// Empties the ring buffer into the pipeline; `false` when the pipeline is gone.
-    pub(super) async fn drain(&mut self) -> bool {
-        let before = self.probe.received();
-        let is_there = drain(&mut self.probe, &self.inputs).await;
-        if self.probe.received() > before {
-            self.repair.note_records(Instant::now());
+    /// Reads, and does what is due, until the pipeline is gone.
+    ///
+    /// May be dropped wherever it waits: [`Self::finish`] hands on what it had read.
+    pub(super) async fn serve(&mut self, hangup: &mut Signal) -> anyhow::Result<()> {
+        self.begin().await?;
+        loop {
+            tokio::select! {
+                ready = self.probe.ready() => ready.context("cannot wait for the ring buffer")?,
+                _ = hangup.recv() => self.reload().await?,
+                beat = self.vitals.next() => self.beat(beat).await?,
+                step = self.watch.step() => self.watch(step)?,
+                () = self.repair.due() => self.repair().await?,
+            }
+            let before = self.probe.received();
+            let is_there = self.drain(TURN).await;
+            if self.probe.received() > before {
+                self.repair.note_records(Instant::now());
+            }
+            if !is_there {
+                return Ok(());
+            }
         }
-        is_there
+    }
+
+    /// Fills the kernel's filter, takes in what is open, and says that nothing is missed any more.
+    async fn begin(&mut self) -> anyhow::Result<()> {
+        set_filter(&mut self.probe, self.scope.filter.clone())?;
+        // What opens from here on is in the ring buffer; what was open before is listed now.
+        self.take_in_open().await?;
+        warn_of_no_protocol(&self.probe, &self.scope);
+        let acceptor = self.probe.acceptor().map_or("userspace", Hook::as_str);
+        info!(ports = self.scope.ports, acceptor, "monitoring");
+        Vitals::ready(&self.scope.ports);
+        Ok(())
     }
 
     /// Detaches the probe and hands on what it has still told.
-    pub(super) async fn finish(self) -> Probe {
-        let Self {
-            mut probe, inputs, ..
-        } = self;
-        probe.detach();
-        drain(&mut probe, &inputs).await;
-        probe
+    pub(super) async fn finish(mut self) -> Probe {
+        self.probe.detach();
+        if self.outbox.flush().await {
+            self.drain(u64::MAX).await;
+        }
+        self.probe
+    }
+
+    /// Hands on what is in the ring buffer, so many records at most; `false` when the pipeline is gone.
+    async fn drain(&mut self, at_most: u64) -> bool {
+        let end = self.probe.received().saturating_add(at_most);
+        while self.probe.received() < end {
+            let mut batch = Vec::new();
+            let most = end.min(self.probe.received() + BATCH);
+            while self.probe.received() < most {
+                match self.probe.take_record() {
+                    Some(record) => batch.push(record),
+                    None => break,
+                }
+            }
+            if batch.is_empty() {
+                return true;
+            }
+            if !self.outbox.send(Input::Records(batch)).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Lists what is open, lets the records of what opened meanwhile go first, and reports the rest.
+    async fn take_in_open(&mut self) -> anyhow::Result<()> {
+        let (done, listed) = oneshot::channel();
+        let filter = self.scope.filter.clone();
+        self.outbox.send(Input::FindOpen(filter, done)).await;
+        listed.await.context("the pipeline ended early")?;
+        // What comes later may never end.
+        let ledger = self.ledger()?;
+        self.drain(ledger.submitted.saturating_sub(ledger.received))
+            .await;
+        self.outbox.send(Input::ReportFound).await;
+        Ok(())
+    }
+
+    fn ledger(&self) -> anyhow::Result<Ledger> {
+        let ledger = self.probe.ledger();
+        ledger.context("cannot read the kernel's counters")
     }
 
     /// Finds out what happened to sessions whose records were lost, if any may have been.
-    pub(super) async fn repair(&mut self) -> anyhow::Result<()> {
-        let ledger = self.probe.ledger();
-        let ledger = ledger.context("cannot read the kernel's counters")?;
+    async fn repair(&mut self) -> anyhow::Result<()> {
+        let ledger = self.ledger()?;
         if let Some(cause) = self.repair.is_needed(&ledger, Instant::now()) {
             match cause {
                 Cause::Loss => {
@@ -102,35 +157,31 @@ impl Reader {
                 }
                 Cause::Time => debug!("comparing with the sockets that are open"),
             }
-            let filter = self.scope.filter.clone();
             let start = Instant::now();
-            take_in_open(&mut self.probe, &self.inputs, filter).await?;
+            self.take_in_open().await?;
             self.repair.took(start.elapsed());
         }
         Ok(())
     }
 
     /// Takes in how the canary does.
-    pub(super) fn watch(&mut self, step: Step) -> anyhow::Result<()> {
-        let ledger = self.probe.ledger();
-        let ledger = ledger.context("cannot read the kernel's counters")?;
+    fn watch(&mut self, step: Step) -> anyhow::Result<()> {
+        let ledger = self.ledger()?;
         self.watch.take(step, &ledger);
         Ok(())
     }
 
     /// Tells how the agent is, to whoever asked.
-    pub(super) async fn beat(&mut self, beat: Beat) -> anyhow::Result<()> {
-        let ledger = self.probe.ledger();
-        let ledger = ledger.context("cannot read the kernel's counters")?;
+    async fn beat(&mut self, beat: Beat) -> anyhow::Result<()> {
         let probe = ProbeReport {
-            ledger,
+            ledger: self.ledger()?,
             acceptor: self.probe.acceptor(),
             degraded: self.degraded(),
             canary: self.watch.state().report(),
             ports: self.scope.ports.clone(),
         };
         let pulse = self.vitals.pulse(beat, probe);
-        send_input(&self.inputs, Input::Pulse(Box::new(pulse))).await;
+        self.outbox.send(Input::Pulse(Box::new(pulse))).await;
         self.repair().await
     }
 
@@ -146,7 +197,7 @@ impl Reader {
     /// Takes up configuration and rules anew, or keeps the old ones when the new are bad.
     ///
     /// While it lasts the kernel reports what either of the two wants, so nothing is missed.
-    pub(super) async fn reload(&mut self) -> anyhow::Result<()> {
+    async fn reload(&mut self) -> anyhow::Result<()> {
         Vitals::reloading();
         let outcome = match (self.reloader.0)() {
             None => Err("see the errors before this".to_owned()),
@@ -175,7 +226,8 @@ impl Reader {
         };
         set_filter(&mut self.probe, self.scope.filter.or(&scope.filter))?;
         let (reply, replaced) = oneshot::channel();
-        send_input(&self.inputs, Input::Reload(Box::new(reload), reply)).await;
+        let reload = Input::Reload(Box::new(reload), reply);
+        self.outbox.send(reload).await;
         let outcome = replaced.await.context("the pipeline ended early")?;
         if outcome.is_err() {
             set_filter(&mut self.probe, self.scope.filter.clone())?;
@@ -188,8 +240,7 @@ impl Reader {
         set_filter(&mut self.probe, self.scope.filter.clone())?;
         self.vitals.set(health, server);
         if is_other {
-            let filter = self.scope.filter.clone();
-            take_in_open(&mut self.probe, &self.inputs, filter).await?;
+            self.take_in_open().await?;
         }
         Ok(outcome)
     }
@@ -232,49 +283,4 @@ pub(super) enum Input {
     Pulse(Box<Pulse>),
     /// Go on with other sinks and rules; tell when that is done, or why it cannot be.
     Reload(Box<Reload>, oneshot::Sender<Result<(), String>>),
-}
-
-/// Lists what is open, lets the records of what opened meanwhile go first, and reports the rest.
-async fn take_in_open(
-    probe: &mut Probe,
-    inputs: &SyncSender<Input>,
-    filter: Filter,
-) -> anyhow::Result<()> {
-    let (done, listed) = oneshot::channel();
-    send_input(inputs, Input::FindOpen(filter, done)).await;
-    listed.await.context("the pipeline ended early")?;
-    drain(probe, inputs).await;
-    send_input(inputs, Input::ReportFound).await;
-    Ok(())
-}
-
-/// Empties the ring buffer into the pipeline; `false` when the pipeline is gone.
-async fn drain(probe: &mut Probe, inputs: &SyncSender<Input>) -> bool {
-    loop {
-        let batch: Vec<Record> = std::iter::from_fn(|| probe.take_record())
-            .take(BATCH)
-            .collect();
-        if batch.is_empty() {
-            return true;
-        }
-        if !send_input(inputs, Input::Records(batch)).await {
-            return false;
-        }
-    }
-}
-
-/// Waits for room; `false` when the pipeline is gone.
-async fn send_input(inputs: &SyncSender<Input>, input: Input) -> bool {
-    let mut pending = input;
-    loop {
-        match inputs.try_send(pending) {
-            Ok(()) => return true,
-            Err(TrySendError::Full(returned)) => {
-                // The pipeline is behind; meanwhile the ring buffer is the queue.
-                pending = returned;
-                sleep(Duration::from_millis(1)).await;
-            }
-            Err(TrySendError::Disconnected(_)) => return false,
-        }
-    }
 }

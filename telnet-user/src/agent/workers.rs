@@ -7,14 +7,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
-use tokio::{sync::oneshot, time::timeout};
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::{
     Input, Pulse, Reload,
-    writer::{Done, Order, Writer},
+    writer::{Order, Writer},
 };
 use crate::{
     clock::BootTime,
@@ -31,9 +31,6 @@ const BATCHES: usize = 16;
 const ORDERS: usize = 4_096;
 /// Longest sleep of the pipeline: the wall clock, which rule windows end by, may be set.
 const IDLE: Duration = Duration::from_mins(1);
-/// How long the last documents may take at the end: on a host without a free processor it takes
-/// seconds alone to look who serves the sessions that wait. Service managers wait longer.
-const GRACE: Duration = Duration::from_secs(30);
 
 /// The pipeline's thread and the writer's.
 pub(super) struct Workers {
@@ -86,9 +83,7 @@ impl Workers {
 
     /// Waits for the last documents to be written; the number of all of them.
     pub(super) async fn finish(mut self) -> anyhow::Result<u64> {
-        if timeout(GRACE, self.ended()).await.is_err() {
-            bail!("the last documents were not written within {GRACE:?}");
-        }
+        self.ended().await;
         match self.ended {
             Some(Ok(Ok(written))) => {
                 join(self.pipeline)?;
@@ -115,7 +110,7 @@ impl<E: Enrich> Conveyor<E> {
         loop {
             let received = inputs.recv_timeout(self.idle());
             let now = Now::read();
-            let mut done = None;
+            let mut report = None;
             match received {
                 Ok(Input::Records(batch)) => {
                     for record in batch {
@@ -124,7 +119,8 @@ impl<E: Enrich> Conveyor<E> {
                 }
                 Ok(Input::FindOpen(filter, reply)) => {
                     self.pipeline.find_open(&filter, &now, &mut out);
-                    done = Some(Done::Found(reply));
+                    // Nobody waits any more when the agent is ending already.
+                    let _unheard = reply.send(());
                 }
                 Ok(Input::ReportFound) => {
                     let mut found = self.pipeline.take_found(&now);
@@ -138,7 +134,7 @@ impl<E: Enrich> Conveyor<E> {
                         }
                     }
                 }
-                Ok(Input::Pulse(pulse)) => done = Some(self.pulse(*pulse, &now, &mut out)),
+                Ok(Input::Pulse(pulse)) => report = Some(self.pulse(*pulse, &now, &mut out)),
                 Ok(Input::Reload(reload, reply)) => {
                     let outcome = self.reload(*reload, &now, &mut out);
                     // Nobody waits any more when the agent is ending already.
@@ -156,15 +152,15 @@ impl<E: Enrich> Conveyor<E> {
             if !self.send(&mut out) {
                 return;
             }
-            if let Some(done) = done
-                && self.orders.send(Order::Tell(done)).is_err()
+            if let Some(order) = report
+                && self.orders.send(order).is_err()
             {
                 return;
             }
         }
     }
 
-    fn pulse(&self, pulse: Pulse, now: &Now, out: &mut Vec<Output>) -> Done {
+    fn pulse(&self, pulse: Pulse, now: &Now, out: &mut Vec<Output>) -> Order {
         let Pulse {
             uptime,
             reloads,
@@ -187,7 +183,7 @@ impl<E: Enrich> Conveyor<E> {
         if is_heartbeat {
             out.push(self.pipeline.heartbeat(&report, now));
         }
-        Done::Reported(Box::new(report), reply)
+        Order::Report(Box::new(report), reply)
     }
 
     /// First the sinks, which may fail, then the rules, which cannot any more.

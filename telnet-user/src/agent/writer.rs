@@ -27,26 +27,8 @@ pub(super) enum Order {
     Output(Output),
     /// Go on with other sinks; tell how that went.
     Replace(Vec<config::Sink>, SyncSender<Result<(), SetupError>>),
-    /// Tell that everything before this is written.
-    Tell(Done),
-}
-
-/// What is told once everything before it is written.
-pub(super) enum Done {
-    /// What is open was listed.
-    Found(oneshot::Sender<()>),
-    /// This is how everything is.
-    Reported(Box<Report>, oneshot::Sender<Report>),
-}
-
-impl Done {
-    /// Nobody listens any more when the agent is ending already.
-    fn tell(self) {
-        match self {
-            Self::Found(reply) => drop(reply.send(())),
-            Self::Reported(report, reply) => drop(reply.send(*report)),
-        }
-    }
+    /// Tell how everything is: everything before this is written.
+    Report(Box<Report>, oneshot::Sender<Report>),
 }
 
 /// Writes what leaves the pipeline.
@@ -85,7 +67,10 @@ impl Writer {
                 Ok(Order::Replace(sinks, reply)) => {
                     let _unheard = reply.send(self.sinks.replace(&sinks));
                 }
-                Ok(Order::Tell(done)) => done.tell(),
+                Ok(Order::Report(report, reply)) => {
+                    // Nobody listens any more when the agent is ending already.
+                    let _unheard = reply.send(*report);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     let written = self.sinks.written();

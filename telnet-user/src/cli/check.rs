@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use super::{
-    Rules, asks_for_protocol, complain, counts, exit, print, printable,
+    NOTHING_WANTED, Rules, asks_for_protocol, complain, counts, exit, print, printable,
     settings::{self, ConfigArgs},
 };
 use crate::{
@@ -35,14 +35,19 @@ pub(super) fn main(args: &Args) -> u8 {
     let broken = broken
         .map(|error| complain(&format!("error: {error}")))
         .count();
-    let code = if report.has_errors() || broken > 0 {
+    let (counts, has_errors) = (counts(&report), report.has_errors());
+    let rules = Rules {
+        rules: report.rules,
+    };
+    // Rules without a configuration may be some of those that an agent has.
+    let is_blind = flood.is_some() && !has_errors && rules.wanted().is_empty();
+    if is_blind {
+        complain(&format!("error: {NOTHING_WANTED}"));
+    }
+    let code = if has_errors || broken > 0 || is_blind {
         exit::INVALID
     } else {
         exit::OK
-    };
-    let counts = counts(&report);
-    let rules = Rules {
-        rules: report.rules,
     };
     print(
         describe(&rules, &counts, flood, &sinks).map(|()| code),

@@ -27,6 +27,7 @@ use crate::{
     canary, config,
     kql::pushdown::Wanted,
     rules::{self, Level, LoadReport, Rule, Source},
+    source::printable,
 };
 
 /// Reports telnet sessions of this host as ECS events and rule alerts.
@@ -265,30 +266,12 @@ fn print(written: io::Result<u8>, failed: u8) -> u8 {
     }
 }
 
+/// Why an agent with such rules does not start.
+const NOTHING_WANTED: &str = "no enabled rule can match any session: nothing would be monitored";
+
 /// Says something to the person at the terminal.
 fn complain(message: &str) {
     let mut err = io::stderr().lock();
     // Nobody is left to tell when standard error is gone.
     let _told = writeln!(err, "{message}");
-}
-
-/// Text from a file, safe to print: what a terminal would act on is escaped.
-fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() || is_direction(character) {
-            out.extend(character.escape_unicode());
-        } else {
-            out.push(character);
-        }
-    }
-    out
-}
-
-/// Bidirectional controls reorder what a terminal shows (Unicode TR9).
-const fn is_direction(character: char) -> bool {
-    matches!(
-        character,
-        '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-    )
 }

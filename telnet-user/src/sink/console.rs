@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Document, pretty};
-use crate::config::Format;
+use crate::{config::Format, source::steers};
 
 /// Writes documents to one stream, in the order they come.
 #[derive(Debug)]
@@ -55,11 +55,11 @@ impl<W: Write> Console<W> {
 /// The same JSON. It has only the control characters below a space escaped, as it must be; a terminal
 /// obeys others too.
 fn without_orders(json: &str) -> Cow<'_, str> {
-    if !json.contains(pretty::steers) {
+    if !json.contains(steers) {
         return Cow::Borrowed(json);
     }
     let escape = |character: char| {
-        if pretty::steers(character) {
+        if steers(character) {
             // All of them are in the first plane.
             format!("\\u{:04x}", u32::from(character))
         } else {
@@ -88,11 +88,7 @@ mod tests {
             .expect("written");
         let text = String::from_utf8(out).expect("UTF-8");
         assert_eq!(text.lines().count(), 1);
-        let orders: Vec<_> = text
-            .trim_end()
-            .chars()
-            .filter(|c| pretty::steers(*c))
-            .collect();
+        let orders: Vec<_> = text.trim_end().chars().filter(|c| steers(*c)).collect();
         assert!(orders.is_empty(), "{orders:?}");
         assert!(text.contains('é'));
         let read: Value = serde_json::from_str(&text).expect("JSON");

@@ -277,7 +277,16 @@ impl Sinks {
         let dir = self.spool.dir.join(name);
         Spool::open(&dir, self.spool.max_bytes, self.spool.sync)
             .map(|spool| Some(Arc::new(spool)))
-            .map_err(|error| format!("spool {}: {error}", dir.display()))
+            .map_err(|error| {
+                // A sink of that name that was let go of may still be at its last delivery.
+                let hint = match error.kind() {
+                    io::ErrorKind::ResourceBusy => {
+                        ": try again in a minute, or end the other agent"
+                    }
+                    _ => "",
+                };
+                format!("spool {}: {error}{hint}", dir.display())
+            })
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::Kind;
+use crate::source::printable;
 
 /// The line, without its end; control characters are escaped, since names and arguments come
 /// from whoever runs programs on the host.
@@ -18,7 +19,7 @@ pub(super) fn line(kind: Kind, document: &Value) -> String {
             None => format!("{} health {document}", time(document)),
         },
     };
-    escape(&line)
+    printable(&line)
 }
 
 fn alert_line(alert: &Value) -> String {
@@ -91,33 +92,6 @@ fn time(document: &Value) -> &str {
 
 fn text<'a>(document: &'a Value, pointer: &str) -> Option<&'a str> {
     document.pointer(pointer)?.as_str()
-}
-
-/// Writes control characters, and those that change the direction of text, as `\u{..}`.
-fn escape(line: &str) -> String {
-    let mut escaped = String::with_capacity(line.len());
-    for character in line.chars() {
-        if steers(character) {
-            escaped.extend(character.escape_unicode());
-        } else {
-            escaped.push(character);
-        }
-    }
-    escaped
-}
-
-/// Whether a terminal takes the character for an order: control characters, and those that change
-/// the direction of text.
-pub(super) fn steers(character: char) -> bool {
-    character.is_control() || is_direction(character)
-}
-
-/// Bidirectional controls reorder what a terminal shows (Unicode TR9).
-const fn is_direction(character: char) -> bool {
-    matches!(
-        character,
-        '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-    )
 }
 
 #[cfg(test)]

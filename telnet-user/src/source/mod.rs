@@ -4,12 +4,14 @@
 mod doc;
 mod nearest;
 mod problem;
+mod terminal;
 mod trust;
 
 pub(crate) use self::{
     doc::{Document, Findings, Path, Table},
     nearest::nearest,
     problem::shorten,
+    terminal::{printable, steers},
 };
 pub use self::{
     problem::{Level, Position, Problem},

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::terminal::printable;
+
 /// Longest value repeated in a message, in characters.
 const VALUE_LIMIT: usize = 80;
 /// Characters of a source line shown on each side of the caret: an NDJSON line
@@ -151,24 +153,6 @@ pub(crate) fn shorten(text: &str) -> String {
         out.push('…');
     }
     printable(&out)
-}
-
-/// `text` with control characters escaped and everything else as it is.
-fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() || is_bidi_control(character) {
-            out.extend(character.escape_unicode());
-        } else {
-            out.push(character);
-        }
-    }
-    out
-}
-
-/// Whether `character` reorders the text around it on a terminal.
-fn is_bidi_control(character: char) -> bool {
-    matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The part of `line` around `column` and the width in front of the caret.

@@ -57,6 +57,24 @@ fn a_mistake_is_shown_with_its_place_and_the_nearest_name() {
     }
 }
 
+/// An agent would not start with it, nor take it up.
+#[test]
+fn a_configuration_that_monitors_nothing_does_not_pass() {
+    let folder = Folder::new();
+    let rule = write(&folder, "r.toml", &rule("destination.port:70000", ""));
+    let path = write(
+        &folder,
+        "c.toml",
+        &format!("[rules]\npaths = [\"{rule}\"]\n"),
+    );
+    for words in [&["check", "-c", &path][..], &["run", "-c", &path]] {
+        let outcome = folder.run(words);
+        assert_eq!(outcome.code, 1, "{outcome:?}");
+        let sentence = "no enabled rule can match any session: nothing would be monitored";
+        assert!(outcome.stderr.contains(sentence), "{outcome:?}");
+    }
+}
+
 #[test]
 fn a_named_file_must_be_there() {
     let folder = Folder::new();

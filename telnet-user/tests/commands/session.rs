@@ -51,6 +51,36 @@ fn reads_what_the_agent_is_configured_to_write() {
     assert_eq!((outcome.code, lines(&outcome).len()), (0, 4), "{outcome:?}");
 }
 
+/// Not from standard input instead.
+#[test]
+fn says_why_it_cannot_read_what_the_agent_is_configured_to_write() {
+    let folder = Folder::new();
+    let path = folder.path("events.ndjson");
+    let config = format!(
+        "[[sinks]]\ntype = \"file\"\nstreams = [\"events\"]\npath = \"{}\"\n",
+        path.display()
+    );
+    folder.write("config.toml", config);
+    let outcome = folder.run_with(&["session", "aa11", "-c", "config.toml"], EVENTS);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("events.ndjson: No such file"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn either_end_that_was_there_before_the_agent_was_found_open() {
+    let folder = Folder::new();
+    for action in ["connection_accepted", "connection_established"] {
+        let event = format!(
+            r#"{{"@timestamp":"2026-03-05T12:00:00Z","event":{{"id":"a","action":"{action}"}},"telnet":{{"session":{{"id":"aa11","preexisting":true}}}}}}"#
+        );
+        let outcome = folder.run_with(&["session", "aa11", "-"], &event);
+        assert!(lines(&outcome)[2].ends_with("found open"), "{outcome:?}");
+    }
+}
+
 #[test]
 fn says_what_is_wrong() {
     let folder = Folder::new();

@@ -6,7 +6,7 @@ pub(crate) mod logs;
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -105,8 +105,16 @@ pub fn start(command: &mut Command) -> Result<Spawned> {
     start_process(None, command)
 }
 
+/// The same with a standard output of the test's own.
+pub fn start_on(command: Command, stdout: impl Into<Stdio>) -> Result<Spawned> {
+    monitoring(Spawned::start_on("agent", command, Stdio::null(), stdout)?)
+}
+
 fn start_process(netns: Option<&Netns>, command: &mut Command) -> Result<Spawned> {
-    let process = Spawned::start("agent", netns, command)?;
+    monitoring(Spawned::start("agent", netns, command)?)
+}
+
+fn monitoring(process: Spawned) -> Result<Spawned> {
     logs::keep(&process.stderr);
     process
         .stderr

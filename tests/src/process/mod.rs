@@ -49,6 +49,26 @@ impl Spawned {
         })
     }
 
+    /// Starts `command` with a standard input and output of the caller's, whose copies here are closed
+    /// with it: [`Self::stdout`] has nothing.
+    pub fn start_on(
+        name: &str,
+        mut command: Command,
+        stdin: impl Into<Stdio>,
+        stdout: impl Into<Stdio>,
+    ) -> Result<Self> {
+        command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
+        let spawned = command.spawn();
+        let mut child = spawned.with_context(|| format!("cannot start {name}: {command:?}"))?;
+        Ok(Self {
+            name: name.to_owned(),
+            stdin: None,
+            stdout: Capture::of(std::io::empty()),
+            stderr: Capture::of(child.stderr.take().context("no stderr pipe")?),
+            child,
+        })
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()

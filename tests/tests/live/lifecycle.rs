@@ -1,12 +1,11 @@
 //! How a run ends.
 
 use std::net::SocketAddr;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use rustix::process::Signal;
-use telnet_tests::agent::{Agent, collect, run_command, start};
+use telnet_tests::agent::{Agent, Ended, collect, run_command, start, start_on};
 use telnet_tests::lab::{self, V4};
 use telnet_tests::peer::{Client, ClientKind, Telnetd, TelnetdKind};
 
@@ -75,28 +74,15 @@ fn duration_ends_it_by_itself() -> Result<()> {
 fn a_reader_that_goes_away_ends_it_without_panic() -> Result<()> {
     lab::live(|lab| {
         let (reader, writer) = std::io::pipe()?;
-        // Spawned pipes standard output itself, so the shell swaps in the one to be closed.
-        let mut command = run_command(lab, lab.agent()?, ["--format", "ndjson"]);
-        let mut agent = command.stdout(writer).stderr(Stdio::piped()).spawn()?;
-        drop(command);
-        let stderr = agent.stderr.take().map(telnet_tests::process::Capture::of);
-        let stderr = stderr.ok_or_else(|| anyhow::anyhow!("no stderr pipe"))?;
-        stderr.wait_for(telnet_tests::wait::PATIENCE, |log| {
-            log.text().contains("monitoring").then_some(())
-        })?;
+        let command = run_command(lab, lab.agent()?, ["--format", "ndjson"]);
+        let mut agent = start_on(command, writer)?;
         drop(reader);
 
         let address = SocketAddr::new(V4, 23);
         let _server = Telnetd::start(lab, TelnetdKind::Busybox, address)?;
         let client = Client::start(lab, ClientKind::Busybox, address)?;
         client.session(lab)?;
-        let status = telnet_tests::wait::until("end of the agent", || Ok(agent.try_wait()?));
-        if status.is_err() {
-            agent.kill()?;
-            agent.wait()?;
-        }
-        let log = stderr.text();
-        let status = status.map_err(|error| error.context(log.clone()))?;
+        let Ended { status, log, .. } = collect(&mut agent)?;
         ensure!(!log.contains("panicked"), "the agent panicked:\n{log}");
         ensure!(status.code().is_some(), "{status}:\n{log}");
         Ok(())

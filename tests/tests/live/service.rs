@@ -4,17 +4,18 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
-use telnet_tests::agent::{Agent, run_command, start, stop};
+use telnet_tests::agent::{ALL, Agent, collect, run_command, start, start_on, stop};
 use telnet_tests::check::{Check, number, text};
 use telnet_tests::lab::{self, Lab, V4};
 use telnet_tests::peer::Scripted;
-use telnet_tests::process::pid;
+use telnet_tests::process::{Capture, pid};
 use telnet_tests::syslogd::free_port;
 use telnet_tests::wait;
 
@@ -224,40 +225,98 @@ fn a_reload_to_other_ports_takes_the_canary_along() -> Result<()> {
     })
 }
 
-#[test]
-fn the_service_manager_hears_of_start_life_reload_and_end() -> Result<()> {
-    lab::live(|lab| {
+/// What the agent tells the service manager.
+struct Manager {
+    path: PathBuf,
+    socket: UnixDatagram,
+}
+
+impl Manager {
+    fn new(lab: &Lab) -> Result<Self> {
         let path = lab.dir().join("notify");
         let socket = UnixDatagram::bind(&path)?;
         socket.set_read_timeout(Some(wait::PATIENCE))?;
-        let hear = |wanted: &str| -> Result<String> {
-            loop {
-                let mut buffer = [0; 4096];
-                let count = socket
-                    .recv(&mut buffer)
-                    .with_context(|| format!("no {wanted}"))?;
-                let heard = String::from_utf8_lossy(buffer.get(..count).unwrap_or_default());
-                if heard.lines().any(|line| line == wanted) {
-                    return Ok(heard.into_owned());
-                }
+        Ok(Self { path, socket })
+    }
+
+    /// Waits for a message with this line.
+    fn hear(&self, wanted: &str) -> Result<String> {
+        loop {
+            let mut buffer = [0; 4096];
+            let count = self.socket.recv(&mut buffer);
+            let count = count.with_context(|| format!("no {wanted}"))?;
+            let heard = String::from_utf8_lossy(buffer.get(..count).unwrap_or_default());
+            if heard.lines().any(|line| line == wanted) {
+                return Ok(heard.into_owned());
             }
-        };
+        }
+    }
+}
+
+#[test]
+fn the_service_manager_hears_of_start_life_reload_and_end() -> Result<()> {
+    lab::live(|lab| {
+        let manager = Manager::new(lab)?;
         let mut command = run_command(lab, lab.agent()?, ["--format", "ndjson"]);
-        command.env("NOTIFY_SOCKET", &path).env(
+        command.env("NOTIFY_SOCKET", &manager.path).env(
             "WATCHDOG_USEC",
             Duration::from_millis(400).as_micros().to_string(),
         );
         let agent = start(&mut command)?;
-        let ready = hear("READY=1")?;
+        let ready = manager.hear("READY=1")?;
         ensure!(ready.contains("STATUS=monitoring port 23"), "{ready}");
-        hear("WATCHDOG=1")?;
-        hear("WATCHDOG=1")?;
+        manager.hear("WATCHDOG=1")?;
+        manager.hear("WATCHDOG=1")?;
         kill_process(pid(agent.pid())?, Signal::HUP)?;
-        let reloading = hear("RELOADING=1")?;
+        let reloading = manager.hear("RELOADING=1")?;
         ensure!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
-        hear("READY=1")?;
+        manager.hear("READY=1")?;
         let ended = stop(agent, Signal::TERM)?;
-        hear("STOPPING=1")?;
+        manager.hear("STOPPING=1")?;
         ended.must_be_clean()
+    })
+}
+
+/// Whatever the agent waits for, it hears that it is to end; what it could not write until then is
+/// written when somebody reads.
+#[test]
+fn an_agent_whose_output_is_stuck_ends_and_loses_nothing() -> Result<()> {
+    lab::live(|lab| {
+        let manager = Manager::new(lab)?;
+        let (reader, writer) = std::io::pipe()?;
+        let args = ["--format", "ndjson", "--emit", "all", ALL];
+        let mut command = run_command(lab, lab.agent()?, args);
+        command.env("NOTIFY_SOCKET", &manager.path);
+        let agent = start_on(command, writer.try_clone()?)?;
+        let listener = lab.net.listen(SocketAddr::new(V4, 23))?;
+        // More than a pipe takes.
+        for _ in 0..50 {
+            lab.net.connect(SocketAddr::new(V4, 23))?;
+        }
+        drop(listener);
+        wait::until("a full pipe", || {
+            let mut room = [PollFd::new(&writer, PollFlags::OUT)];
+            let is_full = poll(&mut room, Some(&Timespec::default()))? == 0;
+            Ok(is_full.then_some(()))
+        })?;
+        drop(writer);
+        // Other sinks and rules are taken up behind what is to be written.
+        agent.signal(Signal::HUP)?;
+        manager.hear("RELOADING=1")?;
+        agent.signal(Signal::TERM)?;
+        manager.hear("STOPPING=1")?;
+        let written = Capture::of(reader);
+        let mut agent = agent;
+        let ended = collect(&mut agent)?;
+        ended.must_be_clean()?;
+        let lines = written.wait_for(wait::PATIENCE, |captured| {
+            (!captured.is_open()).then(|| captured.lines().len())
+        })?;
+        let ledger = ended.ledger()?;
+        ensure!(
+            u64::try_from(lines)? == ledger.get("written")? && lines >= 200,
+            "{lines} lines, {ledger:?}"
+        );
+        Ok(())
     })
 }

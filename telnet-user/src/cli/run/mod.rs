@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    exit, scope,
+    NOTHING_WANTED, exit, scope,
     settings::{self, ConfigArgs, Overrides},
 };
 use crate::{
@@ -169,7 +169,7 @@ fn rules(config: &Config) -> Option<(Vec<Rule>, Scope)> {
     let rules = settings::rules(config)?;
     let wanted = rules.wanted();
     if wanted.is_empty() {
-        error!("no enabled rule can match any session: nothing would be monitored");
+        error!("{NOTHING_WANTED}");
         return None;
     }
     info!(sessions = %wanted, "what rules make the kernel report");

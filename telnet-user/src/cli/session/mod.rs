@@ -74,7 +74,12 @@ fn sources(args: &Args) -> Option<Vec<PathBuf>> {
         if let Target::File(file) = &sink.target
             && is_told
         {
-            found.extend(files(file));
+            let there = files(file);
+            if there.is_empty() {
+                // Reading it says why.
+                found.push(file.path.clone());
+            }
+            found.extend(there);
         }
     }
     Some(found)

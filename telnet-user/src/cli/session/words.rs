@@ -168,7 +168,9 @@ fn event(document: &Value, action: &str) -> String {
     let get = |path: &str| text(document, path);
     match action {
         "connection_attempted" => "connect".to_owned(),
-        "connection_accepted" if get("telnet.session.preexisting").is_some() => {
+        "connection_accepted" | "connection_established"
+            if get("telnet.session.preexisting").is_some() =>
+        {
             "found open".to_owned()
         }
         "connection_accepted" => "accepted".to_owned(),

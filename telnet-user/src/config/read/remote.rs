@@ -3,7 +3,7 @@
 use super::{
     keys::COMMON,
     sinks::identifier,
-    values::{bytes, duration, names_nothing, only, optional_path, text},
+    values::{bytes, names_nothing, only, optional_path, text, wait},
 };
 use crate::{
     config::{Elasticsearch, Facility, Secret, Syslog, SyslogAddress, Tls},
@@ -25,7 +25,7 @@ pub(super) fn syslog(table: &Table<'_>) -> Syslog {
         address: address.unwrap_or(default.address),
         facility: facility(table, default.facility),
         identifier: identifier(table, default.identifier),
-        timeout: duration(table, "timeout", default.timeout),
+        timeout: wait(table, "timeout", default.timeout),
         tls: tls(table),
     }
 }
@@ -86,8 +86,8 @@ pub(super) fn elasticsearch(table: &Table<'_>) -> Elasticsearch {
         batch_documents,
         batch_bytes,
         compress: table.boolean("compress").unwrap_or(default.compress),
-        timeout: duration(table, "timeout", default.timeout),
-        backoff_max: duration(table, "backoff_max", default.backoff_max),
+        timeout: wait(table, "timeout", default.timeout),
+        backoff_max: wait(table, "backoff_max", default.backoff_max),
         dead_letter_file: optional_path(table, "dead_letter_file"),
         dead_letter_max_bytes: bytes(
             table,

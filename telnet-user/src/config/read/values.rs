@@ -82,6 +82,15 @@ pub(super) fn duration(table: &Table<'_>, key: &str, default: Duration) -> Durat
     unit(table, key, default, units::duration)
 }
 
+/// A time that has to pass.
+pub(super) fn wait(table: &Table<'_>, key: &str, default: Duration) -> Duration {
+    let parse = |text: &str| match units::duration(text)? {
+        Duration::ZERO => Err(format!("{key} must be more than 0s")),
+        time => Ok(time),
+    };
+    unit(table, key, default, parse)
+}
+
 /// A number in `range`.
 pub(super) fn number(
     table: &Table<'_>,

@@ -178,6 +178,7 @@ fn legitimate_configurations_do_not_alert() -> Result<()> {
         for case in legitimate() {
             let words = format!("{:?} {:?} {:?}", case.kind, case.login, case.options);
             let house = House::build(lab, case.login)?;
+            house.delay_failures()?;
             house.program("bin/kiosk", "exec /real/login -f root")?;
             let server = Telnetd::start_in(lab, &house, case.kind, SERVER, case.options)
                 .with_context(|| words.clone())?;

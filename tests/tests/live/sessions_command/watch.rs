@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Signal, kill_process};
+use rustix::process::Signal;
 use rustix::pty::{self, OpenptFlags};
 use rustix::termios::{LocalModes, tcgetattr};
 use telnet_tests::agent::collect;
@@ -99,27 +99,19 @@ fn a_terminal_is_given_back_as_it_was() -> Result<()> {
         for by_key in [true, false] {
             let mut terminal = Terminal::open()?;
             ensure!(terminal.is_plain()?, "not plain from the start");
-            let mut command = command(lab, &["--watch"])?;
-            command
-                .stdin(terminal.device.try_clone()?)
-                .stdout(terminal.device.try_clone()?);
-            let mut watch = command.spawn()?;
-            // Held by the command too, and the output ends with the last holder.
-            drop(command);
+            let command = command(lab, &["--watch"])?;
+            let (keys, screen) = (terminal.device.try_clone()?, terminal.device.try_clone()?);
+            let mut watch = Spawned::start_on("watch", command, keys, screen)?;
             terminal.wait_for("\u{1b}[?1049h")?;
             terminal.wait_for("port 23")?;
             ensure!(!terminal.is_plain()?, "keys are not read as typed");
             if by_key {
                 terminal.keys.write_all(b"xq")?;
             } else {
-                kill_process(telnet_tests::process::pid(watch.id())?, Signal::TERM)?;
+                watch.signal(Signal::TERM)?;
             }
-            let status = wait::until("end of the watch", || Ok(watch.try_wait()?));
-            if status.is_err() {
-                watch.kill()?;
-                watch.wait()?;
-            }
-            ensure!(status?.code() == Some(0), "{:?}", terminal.shown.text());
+            let status = watch.wait(wait::PATIENCE)?;
+            ensure!(status.code() == Some(0), "{:?}", terminal.shown.text());
             terminal.wait_for("\u{1b}[?1049l")?;
             ensure!(terminal.is_plain()?, "the terminal is not as it was");
         }
