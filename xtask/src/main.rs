@@ -10,6 +10,7 @@ mod commands;
 mod package;
 mod probe;
 mod process;
+mod remap;
 mod target;
 mod toolchain;
 mod tracefs;

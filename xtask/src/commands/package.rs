@@ -4,7 +4,7 @@ use anyhow::bail;
 
 use crate::{
     package::{self, Package},
-    toolchain::{self, Need},
+    toolchain::{self, Need, Privilege},
     workspace::Workspace,
 };
 
@@ -21,7 +21,10 @@ pub(crate) struct Options {
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
     let Options { verify, test } = options;
-    let ready = toolchain::ensure(workspace, &[Need::Probe, Need::Packages], None)?;
+    if *test {
+        package::may_install(Privilege::here())?;
+    }
+    let ready = toolchain::ensure(workspace, &needs(*test), None)?;
     let packages = package::make(workspace, ready.toolchain, package::BUILD)?;
     if *verify {
         let again = package::make(workspace, ready.toolchain, "package/build-again")?;
@@ -38,6 +41,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
     Ok(())
 }
 
+/// A test makes a Debian, as virtual machines with one do.
+fn needs(test: bool) -> Vec<Need> {
+    let mut needs = vec![Need::Probe, Need::Packages];
+    needs.extend(test.then_some(Need::Machines));
+    needs
+}
+
 fn compare(first: &[Package], second: &[Package]) -> anyhow::Result<()> {
     for (one, other) in first.iter().zip(second) {
         if one != other {
@@ -50,4 +60,19 @@ fn compare(first: &[Package], second: &[Package]) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_has_what_makes_a_debian_and_is_for_root() {
+        assert!(needs(true).contains(&Need::Machines));
+        assert!(!needs(false).contains(&Need::Machines));
+        package::may_install(Privilege::Root).unwrap();
+        for privilege in [Privilege::Sudo, Privilege::Missing] {
+            package::may_install(privilege).unwrap_err();
+        }
+    }
 }

@@ -1,32 +1,28 @@
 //! The agent as packages ship it.
 
 use std::{
-    env,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
 };
 
-use crate::{probe, process, target::Target, toolchain::Toolchain, workspace::Workspace};
+use crate::{
+    probe, process, remap,
+    target::Target,
+    toolchain::{Toolchain, rust_source, rust_source_name},
+    workspace::Workspace,
+};
 
-/// Builds it in `folder`, for a target by one of its two names. No path of this machine gets into
-/// the binary: where it is built changes nothing.
+/// Builds it and its probe in `folder`, for a target by one of its two names. No path of this
+/// machine gets into the binary: where it is built changes nothing. No time does either, so that
+/// it needs none.
 pub(crate) fn build(
     workspace: &Workspace,
     toolchain: Toolchain,
     (target, triple): (Target, &str),
     folder: &Path,
 ) -> anyhow::Result<PathBuf> {
-    let probe = probe::build_for(workspace, toolchain, target.arch())?;
+    let probe = probe::build_below(workspace, toolchain, target.arch(), folder)?;
     let mut command = workspace.cargo();
-    let home = env::var_os("CARGO_HOME").map_or_else(
-        || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".cargo"),
-        PathBuf::from,
-    );
-    let flags = [
-        (folder, "target"),
-        (&home, "cargo"),
-        (workspace.root(), "telnet-monitor"),
-    ]
-    .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
     command
         .args(["build", "--release", "--quiet", "--locked"])
         .args([
@@ -37,18 +33,23 @@ pub(crate) fn build(
             "--target-dir",
         ])
         .arg(folder)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
-        .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
-        .env("SOURCE_DATE_EPOCH", epoch(workspace)?);
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace, folder)?)
+        .env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
     target.choose_triple(&mut command, triple);
     probe::embed(&mut command, &probe);
     process::run(&mut command)?;
     Ok(folder.join(triple).join("release/telnet-monitor"))
 }
 
-/// Time of the commit, in seconds since 1970: the only time that is in a package.
-pub(super) fn epoch(workspace: &Workspace) -> anyhow::Result<String> {
-    let mut command = workspace.command("git");
-    let epoch = process::capture(command.args(["log", "-1", "--format=%ct"]))?;
-    Ok(epoch.trim().to_owned())
+fn flags(workspace: &Workspace, folder: &Path) -> anyhow::Result<OsString> {
+    let flags = remap::flags(vec![
+        (folder.to_path_buf(), "target".to_owned()),
+        (remap::cargo_home(workspace)?, "cargo".to_owned()),
+        (workspace.root().to_path_buf(), "telnet-monitor".to_owned()),
+        (
+            rust_source(workspace, Toolchain::Rustup.rustc())?,
+            rust_source_name(workspace)?,
+        ),
+    ]);
+    Ok(flags.join(OsStr::new("\u{1f}")))
 }

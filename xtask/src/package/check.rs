@@ -44,11 +44,16 @@ pub(crate) fn check(workspace: &Workspace, packages: &[Package]) -> anyhow::Resu
     }
 }
 
+/// Refuses who cannot have [`install`], before minutes of building.
+pub(crate) fn may_install(privilege: Privilege) -> anyhow::Result<()> {
+    if privilege != Privilege::Root {
+        bail!("--test makes a Debian to install into: run it as root");
+    }
+    Ok(())
+}
+
 /// What the packages do to a Debian, which is kept in target/tools.
 pub(crate) fn install(workspace: &Workspace, packages: &[Package]) -> anyhow::Result<()> {
-    if Privilege::here() != Privilege::Root || !process::is_installed("debootstrap") {
-        bail!("--test makes a Debian to install into: it needs root, and debootstrap");
-    }
     let root = install_root(workspace)?;
     let mut command = script(workspace, DEB_TEST, &root);
     process::run(command.arg(with_ending(packages, "deb")?))?;

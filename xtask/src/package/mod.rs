@@ -3,6 +3,7 @@
 pub(crate) mod agent;
 mod check;
 mod notices;
+mod paths;
 mod stage;
 
 use std::{
@@ -14,11 +15,11 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-pub(crate) use self::check::{check, install};
+pub(crate) use self::check::{check, install, may_install};
 use self::stage::{Stage, TARGET};
 use crate::{process, toolchain::Toolchain, workspace::Workspace};
 
-/// Where the agent is built, below cargo's output.
+/// Where the agent and its probe are built, below cargo's output.
 pub(crate) const BUILD: &str = "package/build";
 
 /// A package that was made.
@@ -28,7 +29,7 @@ pub(crate) struct Package {
     pub(crate) sha256: String,
 }
 
-/// Builds the agent in the folder `build` of cargo's output, and makes all packages.
+/// Builds the agent and its probe in the folder `build` of cargo's output, and makes all packages.
 pub(crate) fn make(
     workspace: &Workspace,
     toolchain: Toolchain,

@@ -1,6 +1,7 @@
 //! What goes into every package, put together in target/package/stage.
 
 use std::{
+    env,
     fs::{self, File},
     path::{Path, PathBuf},
     process::Stdio,
@@ -8,11 +9,14 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{agent, notices};
+use super::{agent, notices, paths};
 use crate::{process, target::Target, toolchain::Toolchain, workspace::Workspace};
 
 /// What packages are made for.
 pub(super) const TARGET: Target = Target::X86_64;
+
+/// Overrides the time of the commit, as it does in other builds.
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// The folders and the time of a run.
 #[derive(Debug)]
@@ -44,10 +48,11 @@ impl Stage {
         let this = Self {
             folder,
             files: stage,
-            epoch: agent::epoch(workspace)?,
+            epoch: epoch(workspace)?,
         };
         let agent = this.files.join("telnet-monitor");
         let built = agent::build(workspace, toolchain, (TARGET, TARGET.triple()), target_dir)?;
+        paths::check(workspace, toolchain, &built)?;
         fs::copy(&built, &agent).with_context(|| format!("cannot copy {}", built.display()))?;
         this.man_pages(workspace, &agent)?;
         this.completions(workspace, &agent)?;
@@ -157,6 +162,17 @@ impl Stage {
         }
         Ok(tarball)
     }
+}
+
+/// Time of the commit, in seconds since 1970.
+fn epoch(workspace: &Workspace) -> anyhow::Result<String> {
+    if let Ok(epoch) = env::var(EPOCH) {
+        return Ok(epoch);
+    }
+    let mut command = workspace.command("git");
+    let epoch = process::capture(command.args(["log", "-1", "--format=%ct"]))
+        .with_context(|| format!("packages have the time of the commit: set {EPOCH} to another"))?;
+    Ok(epoch.trim().to_owned())
 }
 
 fn remove_ending(folder: &Path, ending: &str) -> anyhow::Result<()> {

@@ -1,10 +1,11 @@
 //! The kernel probe: built for the eBPF target with its own `core`.
 
 pub(crate) mod shape;
+mod sources;
 
 use std::{
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -47,7 +48,19 @@ pub(crate) fn build_for(
     toolchain: Toolchain,
     arch: &str,
 ) -> anyhow::Result<PathBuf> {
-    let folder = folder(workspace, toolchain, arch);
+    build_below(workspace, toolchain, arch, workspace.target())
+}
+
+/// The same in a folder below `base`, where nothing of other builds is. Where that is changes
+/// nothing, nor does where the checkout is.
+pub(crate) fn build_below(
+    workspace: &Workspace,
+    toolchain: Toolchain,
+    arch: &str,
+    base: &Path,
+) -> anyhow::Result<PathBuf> {
+    let folder = folder(base, toolchain, arch);
+    let flags = flags(arch, sources::flags(workspace, toolchain.rustc(), &folder)?);
     let mut command = workspace.cargo();
     process::scrub(&mut command, &FOREIGN_VARIABLES);
     command
@@ -56,7 +69,7 @@ pub(crate) fn build_for(
         .arg(&folder)
         // `-Z build-std` is the one unstable flag.
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(arch, &workspace.tool("bpf-linker")));
+        .env("CARGO_ENCODED_RUSTFLAGS", flags);
     if toolchain == Toolchain::Debian {
         command.env("RUSTC", DEBIAN_RUSTC);
     }
@@ -70,7 +83,11 @@ pub(crate) fn build_for(
 
 /// The object of an earlier build, if there was one.
 pub(crate) fn last_built(workspace: &Workspace) -> Option<PathBuf> {
-    let object = object(&folder(workspace, Toolchain::Rustup, env::consts::ARCH));
+    let object = object(&folder(
+        workspace.target(),
+        Toolchain::Rustup,
+        env::consts::ARCH,
+    ));
     object.is_file().then_some(object)
 }
 
@@ -79,12 +96,13 @@ pub(crate) fn embed(command: &mut Command, object: &Path) {
     command.env(OBJECT_VARIABLE, object);
 }
 
-fn folder(workspace: &Workspace, toolchain: Toolchain, arch: &str) -> PathBuf {
+/// One for each set of flags: cargo keeps no more than one of a crate's builds in each.
+fn folder(base: &Path, toolchain: Toolchain, arch: &str) -> PathBuf {
     let name = match toolchain {
         Toolchain::Rustup => "ebpf",
         Toolchain::Debian => "ebpf-debian",
     };
-    workspace.target().join(if arch == env::consts::ARCH {
+    base.join(if arch == env::consts::ARCH {
         name.to_owned()
     } else {
         format!("{name}-{arch}")
@@ -96,12 +114,11 @@ fn object(folder: &Path) -> PathBuf {
 }
 
 /// In cargo's encoding, whose separator occurs in no path.
-fn flags(arch: &str, linker: &Path) -> OsString {
-    let mut flags = OsString::from(format!(
-        "--cfg=bpf_target_arch=\"{arch}\"\u{1f}-Cdebuginfo=2\u{1f}-Clink-arg=--btf\u{1f}-Clinker="
-    ));
-    flags.push(linker);
-    flags
+fn flags(arch: &str, sources: Vec<OsString>) -> OsString {
+    let mut flags = vec![OsString::from(format!("--cfg=bpf_target_arch=\"{arch}\""))];
+    flags.extend(["-Cdebuginfo=2", "-Clink-arg=--btf"].map(OsString::from));
+    flags.extend(sources);
+    flags.join(OsStr::new("\u{1f}"))
 }
 
 #[cfg(test)]
@@ -110,10 +127,25 @@ mod tests {
 
     #[test]
     fn flags_keep_a_path_with_spaces_whole() {
-        let flags = flags("aarch64", Path::new("/my tools/bpf-linker"));
+        let flags = flags("aarch64", vec!["-Clinker=/my tools/bpf-linker".into()]);
         let flags = flags.to_str().unwrap().split('\u{1f}').collect::<Vec<_>>();
         assert_eq!(flags.len(), 4);
         assert_eq!(flags.first(), Some(&"--cfg=bpf_target_arch=\"aarch64\""));
         assert_eq!(flags.last(), Some(&"-Clinker=/my tools/bpf-linker"));
+    }
+
+    #[test]
+    fn each_set_of_flags_and_each_base_has_a_folder_of_its_own() {
+        let mut folders = std::collections::BTreeSet::new();
+        for base in ["/target", "/target/package/build"] {
+            for toolchain in [Toolchain::Rustup, Toolchain::Debian] {
+                for arch in ["x86_64", "aarch64"] {
+                    let folder = folder(Path::new(base), toolchain, arch);
+                    assert_eq!(folder.parent(), Some(Path::new(base)));
+                    folders.insert(folder);
+                }
+            }
+        }
+        assert_eq!(folders.len(), 8);
     }
 }

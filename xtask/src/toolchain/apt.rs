@@ -99,6 +99,8 @@ fn with_fresh_lists(
             Err(error) => println!("setup: {error:#}; trying again with fresh package lists"),
         }
     }
+    // Without `--error-on=any`: a source of somebody else's that is down must not keep Debian's
+    // packages away, and what the lists then lack fails the action.
     process::run(as_root(workspace, "apt-get").arg("update"))?;
     action()
 }

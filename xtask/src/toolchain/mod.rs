@@ -11,7 +11,7 @@ mod plan;
 mod test_tools;
 mod version;
 
-use std::{fmt, fs};
+use std::{fmt, fs, path::Path};
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
@@ -24,7 +24,7 @@ pub(crate) use self::{
     facts::{DEBIAN_RUSTC, Privilege},
     plan::Need,
     test_tools::{PACKAGES as TEST_PACKAGES, PROGRAMS as TEST_PROGRAMS, library_path},
-    version::host_rustc,
+    version::{host_rustc, rust_source, rust_source_name},
 };
 use crate::workspace::Workspace;
 
@@ -36,6 +36,16 @@ pub(crate) enum Toolchain {
     Rustup,
     /// Debian's rustc-web and rust-web-src
     Debian,
+}
+
+impl Toolchain {
+    /// Its compiler.
+    pub(crate) fn rustc(self) -> &'static Path {
+        Path::new(match self {
+            Self::Rustup => version::HOST_RUSTC,
+            Self::Debian => DEBIAN_RUSTC,
+        })
+    }
 }
 
 impl fmt::Display for Toolchain {

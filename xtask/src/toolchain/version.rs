@@ -54,19 +54,40 @@ impl Rustc {
     }
 }
 
+/// The compiler that cargo uses in this workspace.
+pub(super) const HOST_RUSTC: &str = "rustc";
+
+/// Where the compiler `program` has the source of the standard library, or would have it.
+pub(crate) fn rust_source(workspace: &Workspace, program: &Path) -> anyhow::Result<PathBuf> {
+    let sysroot = process::capture(workspace.command(program).args(["--print", "sysroot"]))?;
+    Ok(PathBuf::from(sysroot.trim()).join("lib/rustlib/src/rust"))
+}
+
+/// What the standard library that came with the pinned compiler calls its source where it was
+/// compiled. The compiler replaces that by the folder, on machines that have the source.
+pub(crate) fn rust_source_name(workspace: &Workspace) -> anyhow::Result<String> {
+    let text = process::capture(workspace.command(HOST_RUSTC).arg("-vV"))?;
+    source_name(&text).with_context(|| format!("cannot read the output of `{HOST_RUSTC} -vV`"))
+}
+
+fn source_name(text: &str) -> Option<String> {
+    let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));
+    let commit = value("commit-hash: ").filter(|commit| *commit != "unknown");
+    Some(format!("/rustc/{}", commit.or_else(|| value("release: "))?))
+}
+
 /// Asks the compiler `program`.
 pub(crate) fn ask_rustc(workspace: &Workspace, program: &Path) -> anyhow::Result<Rustc> {
     let text = process::capture(workspace.command(program).arg("-vV"))?;
-    let sysroot = process::capture(workspace.command(program).args(["--print", "sysroot"]))?;
-    let library = PathBuf::from(sysroot.trim()).join("lib/rustlib/src/rust/library");
-    let has_source = library.join("core/Cargo.toml").is_file();
+    let source = rust_source(workspace, program)?;
+    let has_source = source.join("library/core/Cargo.toml").is_file();
     Rustc::parse(&text, has_source)
         .with_context(|| format!("cannot read the output of `{} -vV`", program.display()))
 }
 
-/// The compiler that cargo uses in this workspace.
+/// Asks the compiler that cargo uses in this workspace.
 pub(crate) fn host_rustc(workspace: &Workspace) -> anyhow::Result<Rustc> {
-    ask_rustc(workspace, Path::new("rustc"))
+    ask_rustc(workspace, Path::new(HOST_RUSTC))
 }
 
 /// A package that `cargo install --root` recorded.
@@ -129,6 +150,23 @@ mod tests {
         assert_eq!(rustc.host, "x86_64-unknown-linux-gnu");
         assert_eq!(rustc.llvm, 22);
         assert_eq!(Rustc::parse("release: 1.95.0\n", true), None);
+    }
+
+    #[test]
+    fn source_is_called_after_its_commit() {
+        for (text, expected) in [
+            (
+                "commit-hash: 5980761\nrelease: 1.95.0\n",
+                Some("/rustc/5980761"),
+            ),
+            (
+                "commit-hash: unknown\nrelease: 1.95.0\n",
+                Some("/rustc/1.95.0"),
+            ),
+            ("rustc 1.95.0\n", None),
+        ] {
+            assert_eq!(source_name(text).as_deref(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -191,9 +191,11 @@ fn a_process_that_outlives_the_session_is_named() -> Result<()> {
         let [only] = survivors.context("no survivors")?.as_slice() else {
             bail!("{survivors:?}");
         };
-        let id = number(only, "pid").context("no pid")?;
-        kill_process(pid(id.try_into()?)?, Signal::KILL)?;
         Check::of(only).is("command_line", COMMAND).done()?;
+        let id = number(only, "pid").context("no pid")?.try_into()?;
+        // Whom a wrong number would name is not killed.
+        ensure!(lab.net.processes()?.contains(&id), "{id} is a stranger");
+        kill_process(pid(id)?, Signal::KILL)?;
         agent.finish().map(drop)
     })
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use crate::{
     target::Target,
     toolchain::{TEST_PACKAGES, TEST_PROGRAMS},
-    vm::kernel::Archive,
+    vm::kernel::{Archive, with_fresh_lists},
     workspace::Workspace,
 };
 
@@ -41,13 +41,8 @@ fn unpack(workspace: &Workspace, target: Target, root: &Path) -> anyhow::Result<
         target.debian(),
         TEST_PACKAGES.join(" ")
     );
-    let unpack = |fresh| {
+    with_fresh_lists(|fresh| {
         Archive::open(workspace, target, fresh)?.unpack_whole(RELEASE, &TEST_PACKAGES, root)
-    };
-    // The mirror may no longer have what the lists of another day say.
-    unpack(false).or_else(|error| {
-        println!("{error:#}; trying again with fresh package lists");
-        unpack(true)
     })?;
     for program in TEST_PROGRAMS {
         if !root.join(program).is_file() {

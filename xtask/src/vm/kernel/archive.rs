@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 use crate::{process, target::Target, workspace::Workspace};
 
@@ -16,6 +16,10 @@ const SUITES: [&str; 4] = ["bullseye", "bookworm", "trixie", "trixie-backports"]
 
 /// Overrides the mirror of this machine's own sources.
 const MIRROR: &str = "TELNET_VM_MIRROR";
+
+/// Where this machine has no sources of Debian's, or gets them in a way that debootstrap cannot.
+/// Without TLS, for which a machine may lack certificates: what is signed are the lists.
+const DEBIAN: &str = "http://deb.debian.org/debian";
 
 /// Signs every suite.
 pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -44,14 +48,18 @@ impl<'a> Archive<'a> {
         if fresh || !stamp.try_exists()? {
             archive.configure()?;
             println!("reading Debian's package lists");
-            process::run(
-                archive
-                    .apt("apt-get")
-                    .args(["--quiet", "--quiet", "update"]),
-            )?;
+            process::run(&mut archive.update())?;
             write(&stamp, "")?;
         }
         Ok(archive)
+    }
+
+    /// Without the option a list that cannot be had for a moment is passed over as if it were read,
+    /// and the one of another day is taken for the newest from then on.
+    fn update(&self) -> Command {
+        let mut command = self.apt("apt-get");
+        command.args(["--quiet", "--quiet", "update", "--error-on=any"]);
+        command
     }
 
     /// Names of all packages.
@@ -132,25 +140,39 @@ impl<'a> Archive<'a> {
     }
 }
 
+/// Does what needs an archive; whether with fresh lists is told to `action`. The mirror may no
+/// longer have what the lists of another day say, so whatever fails is tried again with those of
+/// today.
+pub(crate) fn with_fresh_lists<T>(action: impl Fn(bool) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    action(false).or_else(|error| {
+        println!("{error:#}; trying again with fresh package lists");
+        action(true)
+    })
+}
+
 /// Where Debian's packages are.
 pub(crate) fn mirror(workspace: &Workspace) -> anyhow::Result<String> {
     if let Ok(mirror) = env::var(MIRROR) {
         return Ok(mirror);
     }
     let mut command = workspace.command("apt-get");
-    command.args(["indextargets", "--format", "$(SITE) $(RELEASE)"]);
+    command.args(["indextargets", "--format", "$(SITE)\t$(RELEASE)\t$(ORIGIN)"]);
     let targets = process::capture(command.arg("Created-By: Packages"))?;
-    match main_site(&targets) {
-        Some(site) => Ok(site.to_owned()),
-        None => bail!("apt has no package lists here: run `apt-get update`, or set {MIRROR}"),
-    }
+    Ok(main_site(&targets).unwrap_or(DEBIAN).to_owned())
 }
 
-/// The site of the first target that is not a security suite.
+/// The site of the first target that is Debian's, and not a security suite. Only what debootstrap
+/// can use too: it knows nothing of `mirror+file:`, which images for clouds have.
 fn main_site(targets: &str) -> Option<&str> {
+    let is_usable = |site: &str| {
+        let schemes = ["http://", "https://", "file:"];
+        schemes.iter().any(|scheme| site.starts_with(scheme))
+    };
     targets.lines().find_map(|line| {
-        let (site, release) = line.split_once(' ')?;
-        (!release.contains("security")).then_some(site)
+        let (site, rest) = line.split_once('\t')?;
+        let (release, origin) = rest.split_once('\t')?;
+        let is_main = origin == "Debian" && !release.contains("security");
+        (is_main && is_usable(site)).then_some(site)
     })
 }
 
@@ -197,14 +219,67 @@ fn remake(folder: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
+    use anyhow::bail;
+
     use super::*;
 
     #[test]
     fn mirror_is_not_the_security_one() {
-        let targets = "http://mirror/debian-security bookworm-security\n\
-                       http://mirror/debian bookworm\n";
+        let targets = "http://mirror/debian-security\tbookworm-security\tDebian\n\
+                       http://mirror/debian\tbookworm\tDebian\n";
         assert_eq!(main_site(targets), Some("http://mirror/debian"));
         assert_eq!(main_site(""), None);
+    }
+
+    #[test]
+    fn mirror_is_debians_and_one_that_debootstrap_can_use() {
+        let others = "https://deb.example/node_20.x\tnodistro\t. nodistro\n\
+                      http://deb.example/ubuntu\tnoble\tUbuntu\n\
+                      http://deb.example/debian\tbookworm-backports\tDebian Backports\n\
+                      cdrom:[Debian GNU/Linux 12]/\tbookworm\tDebian\n\
+                      mirror+file:/etc/apt/mirrors/debian.list\tbookworm\tDebian\n\
+                      http://deb.example/x\tbookworm\t\n";
+        assert_eq!(main_site(others), None);
+        for site in ["https://mirror/debian", "file:/srv/debian"] {
+            let targets = format!("{others}{site}\tbookworm-updates\tDebian\n");
+            assert_eq!(main_site(&targets), Some(site));
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_missed_is_an_error() {
+        let workspace = Workspace::find().unwrap();
+        let archive = Archive {
+            workspace: &workspace,
+            target: Target::X86_64,
+            folder: PathBuf::from("/nowhere"),
+        };
+        let command = archive.update();
+        let arguments: Vec<_> = command.get_args().collect();
+        assert!(
+            arguments.contains(&"--error-on=any".as_ref()),
+            "{arguments:?}"
+        );
+    }
+
+    #[test]
+    fn lists_are_read_anew_when_those_of_another_day_do_not_do() {
+        let tried = |ends_well: fn(bool) -> bool| {
+            let tried = RefCell::new(Vec::new());
+            let outcome = with_fresh_lists(|fresh| {
+                tried.borrow_mut().push(fresh);
+                if ends_well(fresh) {
+                    return Ok(());
+                }
+                bail!("404 Not Found")
+            });
+            (outcome.is_ok(), tried.into_inner())
+        };
+        assert_eq!(tried(|_| true), (true, vec![false]));
+        assert_eq!(tried(|fresh| fresh), (true, vec![false, true]));
+        assert_eq!(tried(|_| false), (false, vec![false, true]));
     }
 
     #[test]

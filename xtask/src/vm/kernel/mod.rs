@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-pub(crate) use self::archive::{Archive, KEYRING, mirror};
+pub(crate) use self::archive::{Archive, KEYRING, mirror, with_fresh_lists};
 use crate::{process, target::Target, workspace::Workspace};
 
 /// Stands for the series with the highest version.
@@ -89,19 +89,11 @@ fn fetch(
     series: &str,
     folder: &Path,
 ) -> anyhow::Result<String> {
-    let flavour = flavour(target);
-    let mut archive = Archive::open(workspace, target, false)?;
-    let mut names = archive.packages()?;
-    if pick(&names, series, &flavour).is_none() {
-        archive = Archive::open(workspace, target, true)?;
-        names = archive.packages()?;
-    }
-    let Some(release) = pick(&names, series, &flavour).map(str::to_owned) else {
-        bail!("Debian's suites have no kernel {series} {flavour}");
-    };
-    println!("fetching kernel {release} {flavour}");
     let unpacked = folder.with_extension("unpacked");
-    archive.unpack(&packages(&names, &release, &flavour), &unpacked)?;
+    let release = with_fresh_lists(|fresh| {
+        let archive = Archive::open(workspace, target, fresh)?;
+        unpack(&archive, &flavour(target), series, &unpacked)
+    })?;
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let files = files_below(&unpacked)?;
     let Some(image) = files.iter().find(|path| is_image(path)) else {
@@ -115,6 +107,22 @@ fn fetch(
     }
     fs::remove_dir_all(&unpacked)?;
     Ok(release)
+}
+
+/// Downloads the newest kernel of `series` that the lists have, unpacks it, and returns its release.
+fn unpack(
+    archive: &Archive<'_>,
+    flavour: &str,
+    series: &str,
+    unpacked: &Path,
+) -> anyhow::Result<String> {
+    let names = archive.packages()?;
+    let Some(release) = pick(&names, series, flavour) else {
+        bail!("Debian's suites have no kernel {series} {flavour}");
+    };
+    println!("fetching kernel {release} {flavour}");
+    archive.unpack(&packages(&names, release, flavour), unpacked)?;
+    Ok(release.to_owned())
 }
 
 /// The release of the newest kernel package of `series`.
