@@ -107,7 +107,7 @@ mod tests {
         "2001:db8::1",
         "2001:db8:1::1",
     ];
-    const NETWORKS: [&str; 8] = [
+    const NETWORKS: [&str; 10] = [
         "10.0.0.1",
         "10.0.0.0/31",
         "10.0.0.0/24",
@@ -116,6 +116,8 @@ mod tests {
         "\"2001:db8::/32\"",
         "\"2001:db8:1::1\"",
         "\"::/1\"",
+        "\"8000::/1\"",
+        "\"::/0\"",
     ];
 
     fn values(list: &'static [&'static str]) -> impl Strategy<Value = String> {
@@ -200,16 +202,21 @@ mod tests {
             let parsed: Vec<_> = queries.iter().map(|q| kql::parse(q).expect("valid")).collect();
             let wanted = parsed.iter().map(pushdown::wanted).fold(Wanted::none(), Wanted::or);
             let filter = filter(&wanted, 23);
+            // At connect(2) its port is yet to be chosen.
+            let early = SocketAddr::new(local.ip(), 0);
             let options = kql::Options { lenient: true };
             let now = jiff::Timestamp::UNIX_EPOCH;
             for query in &parsed {
                 let predicate = kql::compile(query, &options).expect("well typed");
-                for direction in [Direction::Ingress, Direction::Egress] {
+                for (direction, seen) in [
+                    (Direction::Ingress, vec![local]),
+                    (Direction::Egress, vec![early, local]),
+                ] {
                     let event = session(direction, local, remote);
-                    if predicate.matches(&event, now) {
+                    for local in seen.into_iter().filter(|_| predicate.matches(&event, now)) {
                         prop_assert!(
                             filter.passes(direction, local, remote),
-                            "{} on {event}: {wanted}", query.source()
+                            "{} on {event} from {local}: {wanted}", query.source()
                         );
                     }
                 }

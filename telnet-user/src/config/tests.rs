@@ -121,7 +121,6 @@ keep = 0
 type = "syslog"
 streams = ["alerts"]
 address = "udp://host:514"
-timeout = "0s"
 [[sinks]]
 type = "syslog"
 streams = ["alerts"]
@@ -145,14 +144,13 @@ alerts_stream = "Alerts"
         "c.toml:17:8: sinks[1].keep: keep must be 1 to 1000 files (value 0)",
         "c.toml:16:11: sinks[1].streams: \"alert\" is none of alerts, health, events; did you mean alerts? (value [\"alert\"])",
         "c.toml:21:11: sinks[2].address: address must be unix:/PATH, tcp://HOST:PORT or tls://HOST:PORT (value \"udp://host:514\")",
-        "c.toml:22:11: sinks[2].timeout: timeout must be more than 0s (value \"0s\")",
-        "c.toml:24:8: sinks[3].type: another sink is called \"syslog\" already (value \"syslog\")",
-        "c.toml:30:9: sinks[4].nodes: a URL must not hold a password; use password_file (value [\"https://u:p@host\",\"host\"])",
-        "c.toml:30:9: sinks[4].nodes: \"host\" is no http:// or https:// URL (value [\"https://u:p@host\",\"host\"])",
-        "c.toml:31:12: sinks[4].username: username needs password_file beside it (value \"u\")",
-        "c.toml:32:17: sinks[4].alerts_stream: alerts_stream must be TYPE-DATASET-NAMESPACE in lower case, such as logs-telnet_monitor.alerts-default (value \"Alerts\")",
-        "c.toml:28:8: sinks[4].name: name is made of letters, digits, - and _, 64 at most (value \"a/b\")",
-        "c.toml:29:11: sinks[4].streams: streams must name some of alerts, health, events (value [])",
+        "c.toml:23:8: sinks[3].type: another sink is called \"syslog\" already (value \"syslog\")",
+        "c.toml:29:9: sinks[4].nodes: a URL must not hold a password; use password_file (value [\"https://u:p@host\",\"host\"])",
+        "c.toml:29:9: sinks[4].nodes: \"host\" is no http:// or https:// URL (value [\"https://u:p@host\",\"host\"])",
+        "c.toml:30:12: sinks[4].username: username needs password_file beside it (value \"u\")",
+        "c.toml:31:17: sinks[4].alerts_stream: alerts_stream must be TYPE-DATASET-NAMESPACE in lower case, such as logs-telnet_monitor.alerts-default (value \"Alerts\")",
+        "c.toml:27:8: sinks[4].name: name is made of letters, digits, - and _, 64 at most (value \"a/b\")",
+        "c.toml:28:11: sinks[4].streams: streams must name some of alerts, health, events (value [])",
     ];
     let found = problems(text);
     for expected in expected {
@@ -261,6 +259,7 @@ fn mistakes_of_sinks_have_their_sentence() {
             "certificate_file = \"/c\"",
             "certificate_file needs key_file beside it",
         ),
+        ("syslog", "timeout = \"0s\"", "timeout must be more than 0s"),
         (
             "syslog",
             "ca_file = \"c\"",
@@ -289,6 +288,8 @@ fn mistakes_of_elasticsearch_have_their_sentence() {
             "password_file = \"/p\"",
             "password_file needs username beside it",
         ),
+        ("timeout = \"0s\"", "timeout must be more than 0s"),
+        ("backoff_max = \"0ms\"", "backoff_max must be more than 0s"),
         (
             "health_stream = \"logs-a\"",
             "health_stream must be TYPE-DATASET-NAMESPACE",

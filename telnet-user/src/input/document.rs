@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::value;
+
 /// Members of an action line of a `_bulk` body.
 const METADATA: [&str; 15] = [
     "_id",
@@ -111,12 +113,13 @@ impl Parser {
 }
 
 fn object(line: &[u8]) -> Result<Map<String, Value>, Broken> {
-    let value = serde_json::from_slice(line).map_err(|error| {
+    let value = value::read(line).map_err(|error| {
         let text = error.to_string();
         let message = text.rfind(" at line ").and_then(|end| text.get(..end));
+        let prefix = if error.is_data() { "" } else { "not JSON: " };
         Broken {
             column: Some(error.column().max(1)),
-            message: format!("not JSON: {}", message.unwrap_or(&text)),
+            message: format!("{prefix}{}", message.unwrap_or(&text)),
         }
     })?;
     let kind = match value {

@@ -8,6 +8,7 @@ mod document;
 mod lines;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use std::{
     fs::File,

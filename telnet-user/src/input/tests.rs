@@ -135,6 +135,43 @@ fn broken_lines_say_where() {
 }
 
 #[test]
+fn a_line_holds_so_many_values_and_no_more() {
+    // Besides the numbers there are the array and the object around them.
+    let line = |numbers: usize| format!("{{\"a\":[{}]}}", vec!["1"; numbers].join(","));
+    let most = value::MAX_VALUES - 2;
+    let refused = |line: String| parse(&[&line]).remove(0).err();
+    assert_eq!(refused(line(most)), None);
+    let message = "32770: more than 16384 values".to_owned();
+    assert_eq!(refused(line(most + 1)), Some(message));
+    let objects = line(most).replace('1', "{\"\":1}");
+    assert!(refused(objects).is_some_and(|message| message.ends_with("more than 16384 values")));
+}
+
+/// The bound apart, values are what `serde_json` reads.
+#[test]
+fn values_are_read_as_they_are() {
+    for line in [
+        r#"{"a":[null,true,false,"",{}],"b":{"c":[[]]},"a":"last"}"#,
+        "[0,-1,-0,18446744073709551615,-9223372036854775808,18446744073709551616,1.5,1e300,-0.0]",
+        r#"["\u00e9\ud83d\ude00\n\"", "é"]"#,
+        "1e999",
+        r#"{"a":1,}"#,
+        "{} {}",
+        "[1",
+        "{1:2}",
+        r#"["\ud800"]"#,
+        "",
+    ] {
+        let text = |read: serde_json::Result<serde_json::Value>| match read {
+            Ok(value) => format!("{value:?}"),
+            Err(error) => error.to_string(),
+        };
+        let expected = text(serde_json::from_str(line));
+        assert_eq!(text(value::read(line.as_bytes())), expected, "{line}");
+    }
+}
+
+#[test]
 fn an_action_speaks_only_for_the_next_line() {
     let lines = parse(&[
         r#"{"create":{"_id":"1"}}"#,

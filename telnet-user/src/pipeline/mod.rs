@@ -80,6 +80,8 @@ pub struct Pipeline<E> {
 impl<E: Enrich> Pipeline<E> {
     /// A pipeline that has seen nothing yet.
     pub fn new(enrich: E, engine: Engine, memories: Memories, options: Options) -> Self {
+        let mut engine = engine;
+        engine.set_reports(options.making.emit.alerts);
         Self {
             tracker: Tracker::new(options.limits),
             enrich,
@@ -183,6 +185,7 @@ impl<E: Enrich> Pipeline<E> {
         for flood in floods.set_budget(making.budget, now.boot) {
             self.tell_flood(&flood, now, out);
         }
+        self.engine.set_reports(making.emit.alerts);
         if let Some(keeper) = &mut self.memories.keeper {
             keeper.set_reports(making.emit.events);
         }
@@ -230,6 +233,9 @@ impl<E: Enrich> Pipeline<E> {
     fn flush(&mut self, now: &Now, out: &mut Vec<Output>) {
         let of_before = self.engine.set_back(now.wall);
         self.deliver(of_before, out);
+        // Alerts that waited for a run that has begun by now are about none of these.
+        let due = self.engine.tick(now.wall);
+        self.deliver(due, out);
         let mut observations = std::mem::take(&mut self.observations);
         for observation in observations.drain(..) {
             self.observe(&observation, now, out);

@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     net::{Ipv4Addr, SocketAddr},
+    time::Duration,
 };
 
 use serde_json::{Map, Value, json};
@@ -16,7 +17,7 @@ use crate::{
         record::{SocketKey, Task},
     },
     response::{Outcome, Response},
-    rules::{Limits, Memory, Retention},
+    rules::{self, Limits, Memory, Retention},
     session::{Check, Direction, Found, Listing, Owner, Seen},
     state::Name,
 };
@@ -24,11 +25,26 @@ use crate::{
 /// Open sessions, more than are told at once.
 const OPEN: u16 = 600;
 
-struct Host;
+#[derive(Debug, Default)]
+struct Host {
+    closed: Vec<SocketAddr>,
+}
 
 impl Enrich for Host {
-    fn event(&mut self, _observation: &Observation, _now: &Now) -> Option<Indexed> {
-        Indexed::of(&json!({})).ok()
+    fn event(&mut self, observation: &Observation, now: &Now) -> Option<Indexed> {
+        let Observation::Session { session, fact, .. } = observation else {
+            return None;
+        };
+        let accepted = matches!(fact, Fact::Accepted);
+        let event = json!({
+            "@timestamp": now.wall.as_millisecond(),
+            "event": {
+                "id": session.remote.to_string(),
+                "action": if accepted { "connection_accepted" } else { "login" },
+            },
+            "destination": {"port": session.local.port()},
+        });
+        Indexed::of(&event).ok()
     }
 
     fn flood(&mut self, _flood: &Flood, _now: &Now) -> Indexed {
@@ -44,18 +60,10 @@ impl Enrich for Host {
         _is_monitored: &dyn Fn(u16) -> bool,
         is_new: &mut dyn FnMut(&Seen) -> bool,
     ) -> Listing {
-        let sessions = (0..OPEN).map(|number| {
-            let key = SocketKey {
-                address: 0,
-                cookie: Some(u64::from(number) + 1),
-            };
-            let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 23));
-            let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000 + number));
-            Session {
-                netns: Some(1),
-                preexisting: true,
-                ..Session::new(key, Direction::Ingress, local, remote)
-            }
+        let sessions = (0..OPEN).map(|number| Session {
+            netns: Some(1),
+            preexisting: true,
+            ..session(number)
         });
         let new = sessions.filter(|session| {
             is_new(&Seen {
@@ -78,8 +86,9 @@ impl Enrich for Host {
         vec![false; sessions.len()]
     }
 
-    fn close(&mut self, _session: &Session) -> Outcome {
-        Outcome::Gone
+    fn close(&mut self, session: &Session) -> Outcome {
+        self.closed.push(session.remote);
+        Outcome::Closed
     }
 
     fn response(&mut self, _session: &Session, _response: &Response, _now: &Now) -> Indexed {
@@ -101,14 +110,28 @@ impl Enrich for Host {
     }
 }
 
+fn session(number: u16) -> Session {
+    let key = SocketKey {
+        address: 0,
+        cookie: Some(u64::from(number) + 1),
+    };
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 23));
+    let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000 + number));
+    Session::new(key, Direction::Ingress, local, remote)
+}
+
 fn pipeline(now: &Now) -> Pipeline<Host> {
+    pipeline_with(Vec::new(), now)
+}
+
+fn pipeline_with(rules: Vec<Rule>, now: &Now) -> Pipeline<Host> {
     let settings = alert::Settings {
         agent: "telnet-monitor".to_owned(),
         space: "default".to_owned(),
         loaded_at: now.wall,
     };
     let memory = Memory::volatile(Retention::default());
-    let engine = Engine::with(Vec::new(), now.wall, settings, memory, Limits::default());
+    let engine = Engine::with(rules, now.wall, settings, memory, Limits::default());
     let kept = Kept::default();
     let keeper = Keeper::new("boot".to_owned(), true, &kept);
     let options = Options {
@@ -127,7 +150,7 @@ fn pipeline(now: &Now) -> Pipeline<Host> {
         kept,
         keeper: Some(keeper),
     };
-    Pipeline::new(Host, engine, memories, options)
+    Pipeline::new(Host::default(), engine, memories, options)
 }
 
 /// Events that are written, and sessions that the next run will take for told.
@@ -166,7 +189,7 @@ impl Written {
             }
             Found::Listener(_) => false,
         };
-        let found = Host.found(&|_| true, &mut |_| true).found;
+        let found = Host::default().found(&|_| true, &mut |_| true).found;
         found
             .into_iter()
             .filter_map(|it| is_told(it).then_some(()))
@@ -210,4 +233,42 @@ fn what_a_cap_held_back_says_of_which_host() {
     };
     let text: Value = serde_json::from_str(document.text()).expect("JSON");
     assert_eq!(text, json!({"message": "m", "host": {"name": "h"}}));
+}
+
+/// What a cap let wait alerts when a later run begins, which nothing but the next event may tell.
+#[test]
+fn an_alert_that_waited_closes_no_other_session() {
+    let now = Now::read();
+    let text = rules::tests::file("from = \"now-10m\"\nmax_signals = 1\n").replace(
+        "destination.port:23",
+        "destination.port:23 and event.action:connection_accepted",
+    );
+    let name = "test.toml".to_owned();
+    let rules = rules::load(&[rules::Source::Text { name, text }]).rules;
+    let policy = config::Response {
+        mode: config::ResponseMode::Enforce,
+        rules: vec![rules[0].rule_id.clone()],
+        ..config::Response::default()
+    };
+    let mut pipeline = pipeline_with(rules, &now).responding(policy);
+    let mut alerts = |facts: &[(u16, Fact)], now: &Now| {
+        let seen = facts.iter().map(|(number, fact)| Observation::Session {
+            session: Box::new(session(*number)),
+            fact: fact.clone(),
+            time: now.boot,
+        });
+        pipeline.observations.extend(seen);
+        let mut out = Vec::new();
+        pipeline.flush(now, &mut out);
+        let is_alert = |it: &&Output| matches!(it, Output::Document(document) if document.kind() == Kind::Alert);
+        let alerts = out.iter().filter(is_alert);
+        (alerts.count(), pipeline.enrich.closed.len())
+    };
+    let (first, second) = ((0, Fact::Accepted), (1, Fact::Accepted));
+    assert_eq!(alerts(&[first, second], &now), (1, 1), "one waits");
+    let later = Now {
+        wall: now.wall + Duration::from_mins(6),
+        ..now
+    };
+    assert_eq!(alerts(&[(2, Fact::LoggedIn)], &later), (1, 1));
 }

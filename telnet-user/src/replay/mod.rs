@@ -100,11 +100,13 @@ impl Replay {
         match &mut self.engine {
             Running::Schedule(schedule) => schedule.finish(out),
             Running::Stream(engine) => {
-                // Each at the time of its run.
+                // Each at the time of its run. Those after the end of all time are left to `finish_to`.
+                let mut now = self.latest;
                 while engine.totals().any(|(_, numbers)| numbers.deferred_out > 0)
-                    && let Some(next) = engine.next_tick()
+                    && let Some(next) = engine.next_tick().filter(|next| *next > now)
                 {
                     engine.tick_to(next, out);
+                    now = next;
                 }
                 engine.finish_to(Timestamp::MIN, out);
             }

@@ -65,6 +65,16 @@ fn the_schedule_takes_any_order() {
     assert_eq!(backwards.1.alerted, 50);
 }
 
+/// The runs that the last of these would wait for are after the end of all time.
+#[test]
+fn a_stream_ends_at_the_end_of_time() {
+    let end = Timestamp::MAX.as_second() - 1;
+    let lines: Vec<String> = (0..201).map(|n| event(n, end)).collect();
+    let (ids, numbers) = replay("", Mode::Stream, &lines);
+    assert_eq!((ids.len(), numbers.matched), (200, 201));
+    assert_eq!((numbers.deferred_out, numbers.dropped), (0, 1));
+}
+
 #[test]
 fn a_stream_counts_what_comes_too_late() {
     let lines = [event(1, 100_000), event(2, 10), event(3, 99_990)];

@@ -279,11 +279,11 @@ impl Sinks {
             .map(|spool| Some(Arc::new(spool)))
             .map_err(|error| {
                 // A sink of that name that was let go of may still be at its last delivery.
-                let hint = match error.kind() {
-                    io::ErrorKind::ResourceBusy => {
-                        ": try again in a minute, or end the other agent"
-                    }
-                    _ => "",
+                let is_busy = error.kind() == io::ErrorKind::ResourceBusy;
+                let hint = if is_busy {
+                    ": try again in a minute, or end the other agent"
+                } else {
+                    ""
                 };
                 format!("spool {}: {error}{hint}", dir.display())
             })

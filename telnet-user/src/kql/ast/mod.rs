@@ -81,7 +81,12 @@ impl Node {
             }
             NodeKind::Not(node) => node.asks_for(name),
             NodeKind::Match { field, .. } | NodeKind::Range { field, .. } => field.names(name),
-            NodeKind::All | NodeKind::Nested { .. } | NodeKind::Free(_) => false,
+            NodeKind::Nested { path, query } => {
+                let below = path.text().and_then(|path| name.strip_prefix(path));
+                let below = below.and_then(|below| below.strip_prefix('.'));
+                below.is_some_and(|name| query.asks_for(name))
+            }
+            NodeKind::All | NodeKind::Free(_) => false,
         }
     }
 }

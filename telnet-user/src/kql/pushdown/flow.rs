@@ -48,7 +48,7 @@ impl fmt::Display for End {
         let Self { ports, addresses } = self;
         if !addresses.is_all() {
             let (mut networks, but) = (addresses.networks(), addresses.complement().networks());
-            if but.len() < networks.len() {
+            if networks.is_empty() || but.len() < networks.len() {
                 f.write_str("anywhere but ")?;
                 networks = but;
             }
@@ -82,7 +82,7 @@ impl fmt::Display for End {
 /// What a session must be like: both ends at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
-    /// This host's end.
+    /// This host's end. Outbound its port is any.
     pub local: End,
     /// The other one.
     pub remote: End,
@@ -113,10 +113,10 @@ impl Flow {
         }
     }
 
+    /// Whether there are no such ports. Addresses do not tell: a listening socket has no client's
+    /// and a session may lack its own, and a negation holds for the absent one.
     fn is_none(&self) -> bool {
-        let ends = [&self.local, &self.remote];
-        ends.iter()
-            .any(|end| end.ports.is_empty() || end.addresses.is_empty())
+        self.local.ports.is_empty() || self.remote.ports.is_empty()
     }
 
     fn covers(&self, other: &Self) -> bool {

@@ -183,6 +183,27 @@ fn a_predicate_names_its_fields_once() {
 }
 
 #[test]
+fn a_query_asks_for_fields_by_their_full_name() {
+    for (query, expected) in [
+        ("a.b.c:1", true),
+        ("not a.b.c > 1", true),
+        ("a.*:1", true),
+        ("*:1", false),
+        ("a:{ b.c:1 }", true),
+        ("a.b:{ x:1 or not c:* }", true),
+        ("a:{ b:{ c:1 } }", true),
+        ("a:{ b.*:1 }", true),
+        ("a:{ a.b.c:1 }", false),
+        ("a:{ b:1 }", false),
+        ("a.b.c:{ x:1 }", false),
+        ("a.:{ c:1 } or b:{ c:1 }", false),
+    ] {
+        let query = parse(query).unwrap_or_else(|error| panic!("{query}: {error}"));
+        assert_eq!(query.asks_for("a.b.c"), expected, "{}", query.source());
+    }
+}
+
+#[test]
 fn errors_are_capped_and_short() {
     let long = "x".repeat(1000);
     let query = format!("source.ip:({long}{})", " or x".repeat(12_000));

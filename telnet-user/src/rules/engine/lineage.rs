@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::{
-    alert::{AlertId, First},
+    alert::{self, AlertId, First},
     json::Node,
     rules::field,
 };
@@ -14,8 +14,9 @@ const MAX_SESSIONS: usize = 16_384;
 /// The first alert of each session.
 #[derive(Debug, Default)]
 pub(crate) struct FirstAlerts {
+    /// Sessions by the hash of their id, which in a recorded event may be of any length.
     known: HashMap<String, First>,
-    /// Sessions by age.
+    /// The same hashes by age.
     ages: VecDeque<String>,
 }
 
@@ -23,7 +24,7 @@ impl FirstAlerts {
     /// The first alert of the session that `event` is of, when it is not the one that `rule` makes
     /// of it now.
     pub(crate) fn before(&mut self, event: Node<'_>, id: AlertId, rule: &str) -> Option<First> {
-        let session = field::text(event, "telnet.session.id")?;
+        let session = alert::sha256_hex(&field::text(event, "telnet.session.id")?);
         if let Some(first) = self.known.get(&session) {
             return Some(first.clone());
         }
@@ -79,6 +80,17 @@ mod tests {
             before(&mut alerts, &number.to_string(), 1);
         }
         assert_eq!(alerts.known.len(), MAX_SESSIONS);
-        assert!(!alerts.known.contains_key("0"));
+        assert_eq!(before(&mut alerts, "1", 2), Some(id(1)));
+        assert_eq!(before(&mut alerts, "0", 2), None);
+    }
+
+    #[test]
+    fn a_long_id_takes_no_more_room_than_a_short_one() {
+        let mut alerts = FirstAlerts::default();
+        let long = "s".repeat(1 << 20);
+        assert_eq!(before(&mut alerts, &long, 1), None);
+        assert_eq!(before(&mut alerts, &long, 2), Some(id(1)));
+        let kept = alerts.known.keys().chain(&alerts.ages);
+        assert!(kept.map(String::capacity).all(|bytes| bytes <= 64));
     }
 }

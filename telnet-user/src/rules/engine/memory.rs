@@ -76,6 +76,8 @@ pub struct Memory {
     alerted: Ring,
     suppressed: Ring,
     file: Option<Lines>,
+    /// Whether anybody gets the alerts.
+    reports: bool,
 }
 
 /// The lines of the file that outlasts a restart.
@@ -96,6 +98,7 @@ impl Memory {
             alerted,
             suppressed,
             file: None,
+            reports: true,
         }
     }
 
@@ -143,8 +146,16 @@ impl Memory {
         self.alerted.ids.contains(&id) || self.suppressed.ids.contains(&id)
     }
 
+    /// From now on somebody gets the alerts, or nobody does, and there is nothing to remember.
+    pub(crate) const fn set_reports(&mut self, reports: bool) {
+        self.reports = reports;
+    }
+
     /// Remembers `id`, and in the file with the next [`take_change`](Self::take_change).
     pub(crate) fn insert(&mut self, kind: Kind, id: AlertId, at: i64) {
+        if !self.reports {
+            return;
+        }
         let entries = self.retention.entries;
         let id = id.short();
         if self.ring(kind).insert(id, at, entries)

@@ -165,6 +165,12 @@ impl Engine {
         out
     }
 
+    /// From now on somebody gets the alerts, or nobody does. What nobody was told is not remembered: an
+    /// alert on it is still to be made once somebody is.
+    pub const fn set_reports(&mut self, reports: bool) {
+        self.common.memory.set_reports(reports);
+    }
+
     /// Brings up to date what is derived from the streams.
     fn set_up(&mut self) {
         self.index = Index::new(self.streams.iter().map(|stream| &stream.rule().predicate));

@@ -71,7 +71,7 @@ impl Numbers {
         self.capped_runs += next.capped_runs;
     }
 
-    fn document(&self, max_signals: usize) -> Value {
+    fn document(&self, budget: usize) -> Value {
         json!({
             "matched": self.matched,
             "excepted": self.excepted,
@@ -85,19 +85,14 @@ impl Numbers {
             "unsearched": self.unsearched,
             "evicted": self.evicted,
             "capped_runs": self.capped_runs,
-            "max_signals": max_signals,
+            "max_signals": budget,
         })
     }
 
-    fn sentence(&self, rule: &Rule) -> String {
+    fn sentence(&self, rule: &Rule, budget: usize) -> String {
         format!(
             "{}: {} matched, {} alerted, {} deferred, {} suppressed by the cap of {} alerts a run",
-            rule.name,
-            self.matched,
-            self.alerted,
-            self.deferred_out,
-            self.dropped,
-            rule.max_signals
+            rule.name, self.matched, self.alerted, self.deferred_out, self.dropped, budget
         )
     }
 }
@@ -111,18 +106,19 @@ pub(crate) enum Scope {
     Total,
 }
 
-/// The summary record of a rule.
+/// The summary record of a rule that makes at most `budget` alerts a run.
 ///
 /// An ECS document with `event.kind` `metric`; the counts are under
 /// `telnet.detection`.
 pub(crate) fn summary(
     rule: &Rule,
+    budget: usize,
     windows: &Windows,
     scope: Scope,
     numbers: &Numbers,
     now: Timestamp,
 ) -> Value {
-    let mut detection = numbers.document(rule.max_signals);
+    let mut detection = numbers.document(budget);
     let mut event = json!({"kind": "metric", "category": ["network"], "type": ["info"]});
     match scope {
         Scope::Window(index) => {
@@ -151,7 +147,7 @@ pub(crate) fn summary(
     }
     json!({
         "@timestamp": alert::time(now),
-        "message": numbers.sentence(rule),
+        "message": numbers.sentence(rule, budget),
         "event": event,
         "rule": {"id": rule.rule_id, "uuid": rule.uuid, "name": rule.name},
         "telnet": {"detection": detection},

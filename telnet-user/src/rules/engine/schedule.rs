@@ -148,6 +148,7 @@ impl Schedule {
             let now = timestamp(batch.windows.run(next));
             let record = summary(
                 &batch.rule,
+                batch.budget,
                 &batch.windows,
                 Scope::Total,
                 &batch.totals,

@@ -197,7 +197,14 @@ impl Stream {
         debug_assert!(self.numbers.balanced(), "{:?}", self.numbers);
         if self.numbers.notable() {
             let scope = Scope::Window(self.current);
-            let record = summary(&self.rule, &self.windows, scope, &self.numbers, at);
+            let record = summary(
+                &self.rule,
+                self.budget,
+                &self.windows,
+                scope,
+                &self.numbers,
+                at,
+            );
             shared.out.summary(record);
         }
         self.totals.add(&self.numbers);
@@ -249,7 +256,14 @@ impl Stream {
         self.close(self.current.saturating_add(1), now, shared);
         self.groups.clear(shared.open);
         let totals = self.totals;
-        let record = summary(&self.rule, &self.windows, Scope::Total, &totals, now);
+        let record = summary(
+            &self.rule,
+            self.budget,
+            &self.windows,
+            Scope::Total,
+            &totals,
+            now,
+        );
         shared.out.summary(record);
     }
 }

@@ -42,6 +42,24 @@ fn a_restart_makes_no_second_alert() {
 }
 
 #[test]
+fn what_nobody_was_told_alerts_once_somebody_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut state = Folder::open(folder.path()).unwrap();
+    let mut first = engine(&state, Retention::default());
+    first.set_reports(false);
+    first.evaluate(&event(1, 10), second(10));
+    persist(&mut first, &mut state);
+    first.set_reports(true);
+    first.evaluate(&event(2, 10), second(10));
+    persist(&mut first, &mut state);
+    let mut again = engine(&state, Retention::default());
+    for (id, is_told) in [(1, true), (2, false)] {
+        let found = sources(&again.evaluate(&event(id, 10), second(20)).alerts);
+        assert_eq!(found.is_empty(), !is_told, "{id}");
+    }
+}
+
+#[test]
 fn what_was_not_persisted_is_alerted_again() {
     let folder = tempfile::tempdir().unwrap();
     let state = Folder::open(folder.path()).unwrap();

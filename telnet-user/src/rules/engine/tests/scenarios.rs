@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{event, second, settings, sources};
-use crate::rules::engine::{Engine, Evaluation, Limits, Memory, Retention};
+use crate::rules::engine::{Engine, Evaluation, Limits, Memory, Retention, Schedule};
 use crate::rules::tests::rule;
 
 fn engine(extra: &str) -> Engine {
@@ -48,6 +48,37 @@ fn an_alert_comes_at_once_and_only_once() {
         (2, 1, 1)
     );
     assert!(totals.balanced());
+}
+
+/// What cuts is named, not what the rule would have had.
+#[test]
+fn a_summary_names_the_cap_that_held() {
+    let (extra, limits) = (
+        "max_signals = 900\n",
+        Limits {
+            alerts_max: 2,
+            ..Limits::default()
+        },
+    );
+    let memory = Memory::volatile(Retention::default());
+    let mut engine = Engine::with(vec![rule(extra)], second(0), settings(), memory, limits);
+    let mut schedule = Schedule::new(vec![rule(extra)], second(0), settings(), limits);
+    let mut batched = Evaluation::default();
+    for id in 0..3 {
+        engine.evaluate(&event(id, 10), second(10));
+        schedule.push(&event(id, 10), None, &mut batched);
+    }
+    schedule.finish(&mut batched);
+    let streamed = engine.finish(second(10));
+    for summary in streamed.summaries.iter().chain(&batched.summaries) {
+        assert_eq!(summary["telnet"]["detection"]["max_signals"], 2);
+        let message = summary["message"].as_str().unwrap();
+        assert!(
+            message.ends_with("by the cap of 2 alerts a run"),
+            "{message}"
+        );
+    }
+    assert!(!streamed.summaries.is_empty() && !batched.summaries.is_empty());
 }
 
 #[test]

@@ -9,6 +9,8 @@ use crate::source::{Level, Table};
 
 /// Deepest nesting of `bool` queries in a filter.
 const DEPTH: usize = 20;
+/// How many of the `should` clauses of a `bool` query have to hold.
+const LEAST: &str = "minimum_should_match";
 
 /// Reads `filters`. A filter narrows the rule, so one that cannot be evaluated
 /// keeps the rule from running instead of being left out.
@@ -99,10 +101,10 @@ fn clause(query: &Value, depth: usize) -> Result<Condition, String> {
         }
         "match_phrase" | "term" | "match" | "terms" => {
             let (field, value) = only(body)?;
-            let value = ["query", "value"]
-                .into_iter()
-                .find_map(|key| value.get(key))
-                .unwrap_or(value);
+            let (value, ignores_case) = option(value, &["query", "value"])?;
+            if ignores_case {
+                return Err(format!("case_insensitive is not supported in {kind}"));
+            }
             equals(
                 field,
                 value
@@ -112,16 +114,12 @@ fn clause(query: &Value, depth: usize) -> Result<Condition, String> {
         }
         "wildcard" => {
             let (field, value) = only(body)?;
-            let pattern = ["value", "wildcard"]
-                .into_iter()
-                .find_map(|key| value.get(key));
-            let pattern = pattern.unwrap_or(value).as_str();
+            let (pattern, ignores_case) = option(value, &["value", "wildcard"])?;
+            let pattern = pattern.as_str();
             let pattern = pattern.ok_or_else(|| "wildcard has no pattern".to_owned())?;
-            let ignore_case = value.get("case_insensitive").and_then(Value::as_bool);
-            let pattern = Wildcard::new(pattern, ignore_case.unwrap_or(false));
             Ok(Condition::Wildcard {
                 field: field.to_owned(),
-                pattern,
+                pattern: Wildcard::new(pattern, ignores_case),
             })
         }
         "range" => {
@@ -130,6 +128,28 @@ fn clause(query: &Value, depth: usize) -> Result<Condition, String> {
         }
         other => Err(format!("query {other:?} is not supported")),
     }
+}
+
+/// What a field is compared with, and whether case is ignored. `value` is that itself, or an object
+/// that has it under one of `names`. Further options could change what matches.
+fn option<'q>(value: &'q Value, names: &[&str]) -> Result<(&'q Value, bool), String> {
+    let Some(members) = value.as_object() else {
+        return Ok((value, false));
+    };
+    let (mut found, mut ignores_case) = (None, false);
+    for (key, value) in members {
+        match key.as_str() {
+            "boost" => {}
+            "case_insensitive" => {
+                let flag = value.as_bool();
+                ignores_case = flag.ok_or_else(|| format!("{key} is neither true nor false"))?;
+            }
+            key if found.is_none() && names.contains(&key) => found = Some(value),
+            other => return Err(format!("option {other:?} is not supported")),
+        }
+    }
+    let found = found.ok_or_else(|| "there is nothing to compare with".to_owned())?;
+    Ok((found, ignores_case))
 }
 
 fn boolean(body: &Value, depth: usize) -> Result<Condition, String> {
@@ -145,7 +165,7 @@ fn boolean(body: &Value, depth: usize) -> Result<Condition, String> {
             Some(single) => Ok(vec![clause(single, depth)?]),
         }
     };
-    let least = members.get("minimum_should_match").and_then(Value::as_u64);
+    let least = least(members.get(LEAST))?;
     let mut all = list("must")?;
     all.extend(list("filter")?);
     let should = list("should")?;
@@ -153,7 +173,7 @@ fn boolean(body: &Value, depth: usize) -> Result<Condition, String> {
         None => !all.is_empty(),
         Some(0) => true,
         Some(1) => false,
-        Some(_) => return Err("minimum_should_match above 1 is not supported".to_owned()),
+        Some(_) => return Err(format!("{LEAST} above 1 is not supported")),
     };
     if !should.is_empty() && !optional {
         all.push(Condition::Any(should));
@@ -163,18 +183,23 @@ fn boolean(body: &Value, depth: usize) -> Result<Condition, String> {
             .into_iter()
             .map(|inner| inner.negate_if(true)),
     );
-    let known = [
-        "must",
-        "filter",
-        "should",
-        "must_not",
-        "minimum_should_match",
-        "boost",
-    ];
+    let known = ["must", "filter", "should", "must_not", LEAST, "boost"];
     match members.keys().find(|key| !known.contains(&key.as_str())) {
         Some(key) => Err(format!("bool.{key} is not supported")),
         None => Ok(Condition::All(all)),
     }
+}
+
+/// [`LEAST`]: a count, also as text. Elasticsearch's percentages, ranges and counts from
+/// the end are not supported.
+fn least(value: Option<&Value>) -> Result<Option<u64>, String> {
+    let count = match value {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) => text.trim().parse().ok(),
+        Some(other) => other.as_u64(),
+    };
+    let refused = || format!("{LEAST} is supported as a count alone");
+    count.map(Some).ok_or_else(refused)
 }
 
 fn range(field: &str, bounds: &Value) -> Result<Condition, String> {

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{Options, known};
 use crate::kql::Predicate;
+use crate::rules::Limits;
 use crate::rules::condition;
 use crate::rules::filter::Filter;
 use crate::rules::period::{Interval, Offset, OffsetError};
@@ -39,9 +40,6 @@ const OTHER_TYPES: [&str; 7] = [
     "threat_match",
     "threshold",
 ];
-
-/// `max_signals` above which Kibana cuts by its own limit.
-const KIBANA_ALERT_LIMIT: i64 = 1_000;
 
 /// A rule whose exception lists are not joined yet.
 #[derive(Debug)]
@@ -328,13 +326,15 @@ fn max_signals(table: &Table<'_>) -> usize {
     let Some(limit) = table.integer("max_signals") else {
         return 100;
     };
+    let most = Limits::default().alerts_max;
+    let limit = usize::try_from(limit).unwrap_or_default();
     if limit < 1 {
         table.error("max_signals", "max_signals must be at least 1".to_owned());
-    } else if limit > KIBANA_ALERT_LIMIT {
-        let message = format!("Kibana makes at most {KIBANA_ALERT_LIMIT} alerts a run by default");
+    } else if limit > most {
+        let message = format!("a run makes at most {most} alerts, as Kibana's do by default");
         table.report(Level::Warning, "max_signals", message);
     }
-    usize::try_from(limit).unwrap_or(100)
+    limit
 }
 
 fn counter(table: &Table<'_>, key: &str, least: u64) -> u64 {

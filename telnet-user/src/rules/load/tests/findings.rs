@@ -60,7 +60,11 @@ const WARNINGS: &[(&str, &str, &str)] = &[
         "is empty and not used",
     ),
     ("severty = \"low\"", "rule.severty", "unknown rule field"),
-    ("max_signals = 5000", "rule.max_signals", "1000 alerts"),
+    (
+        "max_signals = 5000",
+        "rule.max_signals",
+        "a run makes at most 1000 alerts",
+    ),
     (
         "interval = \"10m\"",
         "rule.from",
