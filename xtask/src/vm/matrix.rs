@@ -137,17 +137,14 @@ impl Matrix {
         guest: &Guest,
         kernel: &Kernel,
     ) -> anyhow::Result<()> {
-        let [filter, chosen_filter, forced_filter, unhooked_filter] = self.tests.filters();
         let left_out = guest.expected.left_out();
         let skip: Vec<_> = left_out.flat_map(|tests| ["--skip", tests]).collect();
         let variables = [
             ("MODE", "suites"),
             ("SUITES", &guest.suites.join(" ")),
-            ("FILTER", filter),
-            ("CHOSEN_FILTER", chosen_filter),
-            ("FORCED_FILTER", forced_filter),
-            ("UNHOOKED_FILTER", unhooked_filter),
+            ("FILTER", self.tests.filter()),
             ("SKIP", &skip.join(" ")),
+            ("SKIP_UNHOOKED", &self.tests.unhooked()),
             ("EMULATED", shared.accelerator.emulated()),
             ("SESSIONS", FEWER_SESSIONS),
             ("HOOK", guest.expected.hook),

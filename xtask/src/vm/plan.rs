@@ -36,16 +36,9 @@ pub(super) const AUTO: &str = "auto";
 /// beginning to end: whether what a process does is told once.
 const SHARE_TESTS: &str = "owners:: logins::told::";
 
-/// The live tests that a forced way to learn who accepted can change: who is named, at start as well,
-/// in every way in which a session can go, whose login it is, and whom a response ends.
-const HOOKED: &str = "owners:: sessions:: restart:: logins:: response::";
-
-/// Those with the hook forced that the agent chooses there anyway, with which it ran all: whether it
-/// can be asked for.
-const CHOSEN: &str = "owners::";
-
-/// Those without a hook: nothing is told of logins then, which a test of them says.
-const UNHOOKED: &str = "owners:: sessions:: restart:: response::";
+/// The live tests that are left out without a hook: nothing is told of logins then, which a test among
+/// them says wherever there is one.
+const UNHOOKED: [&str; 2] = ["--skip", "logins::"];
 
 /// Sessions in the tests with many of them: as many as on any machine take an emulated one minutes
 /// for each test.
@@ -77,18 +70,25 @@ pub(crate) enum Tests {
     Matching(String),
     /// Those of the share of every change.
     Share,
-    /// All with the agent's own choice of a hook, and with a forced one those it can change.
+    /// All of them.
     All,
 }
 
 impl Tests {
-    /// What is given to the test program: with the agent's own choice, with that one forced, with
-    /// another hook forced, and without any.
-    pub(super) fn filters(&self) -> [&str; 4] {
+    /// What is given to the test program.
+    pub(super) fn filter(&self) -> &str {
         match self {
-            Self::Matching(text) => [text; 4],
-            Self::Share => [SHARE_TESTS; 4],
-            Self::All => ["", CHOSEN, HOOKED, UNHOOKED],
+            Self::Matching(text) => text,
+            Self::Share => SHARE_TESTS,
+            Self::All => "",
+        }
+    }
+
+    /// What is given besides where no hook tells who accepted.
+    pub(super) fn unhooked(&self) -> String {
+        match self {
+            Self::Matching(_) | Self::Share => String::new(),
+            Self::All => UNHOOKED.join(" "),
         }
     }
 }

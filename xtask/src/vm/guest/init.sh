@@ -56,10 +56,8 @@ suites() {
         case $suite in
             kernel) kernel ;;
             refusals) refusals ;;
-            auto) live $FILTER ;;
-            "$HOOK") live $CHOSEN_FILTER ;;
-            userspace) live $UNHOOKED_FILTER ;;
-            *) live $FORCED_FILTER ;;
+            userspace) live $FILTER $SKIP_UNHOOKED ;;
+            *) live $FILTER ;;
         esac
         echo "@end $?"
     done
