@@ -28,6 +28,12 @@ const NETNS: &str = "telnet.netns";
 /// Option with which an agent tells all connections, however many an address makes.
 pub const ALL: &str = "--flood-burst=0";
 
+/// Whether a hook tells who accepted, as whoever starts the tests chose. Userspace only finds out who
+/// holds the socket, and the socket may have been handed on by then.
+pub fn acceptor_is_known() -> bool {
+    std::env::var_os("TELNET_MONITOR_ACCEPTOR").is_none_or(|hook| hook != "userspace")
+}
+
 /// A running agent whose standard output is NDJSON.
 #[derive(Debug)]
 pub struct Agent {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use telnet_tests::agent::{Agent, Document};
+use telnet_tests::agent::{Agent, Document, acceptor_is_known};
 use telnet_tests::check::{get, number, text};
 use telnet_tests::lab::{self, V4};
 use telnet_tests::peer::{Server, ServerKind};
@@ -135,9 +135,7 @@ fn concurrent_sessions_of_a_forking_server_have_their_own_handlers() -> Result<(
             }
             agent.read_more(deadline);
         };
-        // Only a hook tells who accepted what another process serves.
-        let is_hooked = agent.acceptor_hook()? != "userspace";
-        let acceptor = is_hooked.then_some(u64::from(server.pid()));
+        let acceptor = acceptor_is_known().then_some(u64::from(server.pid()));
         for (client, owners) in &owners_of {
             let port = u64::from(client.port());
             let event = closed

@@ -75,15 +75,15 @@ mod tests {
     #[test]
     fn paths_of_this_machine_are_found_and_shown() {
         for (text, folder, expected) in [
-            ("\0/work/main\0", "/work/main", Some("/work/main")),
+            ("\0/srv/agent\0", "/srv/agent", Some("/srv/agent")),
             (
                 "state/home/me/w/src/lib.rs\x01",
                 "/home/me/w",
                 Some("/home/me/w/src/lib.rs"),
             ),
-            ("\0/work/main/x\0", "/work/main/", Some("/work/main/x")),
-            ("\0/work/mains/x\0", "/work/main", None),
-            ("\0telnet-monitor/src/lib.rs", "/work/main", None),
+            ("\0/srv/agent/x\0", "/srv/agent/", Some("/srv/agent/x")),
+            ("\0/srv/agents/x\0", "/srv/agent", None),
+            ("\0telnet-monitor/src/lib.rs", "/srv/agent", None),
             // Those of one folder are part of others.
             ("\0/src/lib.rs\0", "/src", Some("/src/lib.rs")),
             ("\0telnet-monitor/src/lib.rs\0", "/src", None),
@@ -91,7 +91,7 @@ mod tests {
             ("\0/root/.cargo/x\0", "/root", Some("/root/.cargo/x")),
             // A user without a home.
             ("\0/etc/passwd\0", "/", None),
-            ("", "/work/main", None),
+            ("", "/srv/agent", None),
         ] {
             let found = find(text.as_bytes(), Path::new(folder));
             assert_eq!(found.as_deref(), expected, "{folder} in {text:?}");

@@ -144,7 +144,7 @@ impl Matrix {
             ("SUITES", &guest.suites.join(" ")),
             ("FILTER", self.tests.filter()),
             ("SKIP", &skip.join(" ")),
-            ("SKIP_UNHOOKED", &self.tests.unhooked()),
+            ("SKIP_UNHOOKED", self.tests.unhooked()),
             ("EMULATED", shared.accelerator.emulated()),
             ("SESSIONS", FEWER_SESSIONS),
             ("HOOK", guest.expected.hook),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use telnet_tests::agent::{Agent, Document};
+use telnet_tests::agent::{Agent, Document, acceptor_is_known};
 use telnet_tests::check::{Check, get, number, text};
 use telnet_tests::lab::{self, Lab, V4};
 use telnet_tests::peer::{Handle, Scripted, Server, ServerKind, Telnetd, TelnetdKind};
@@ -56,12 +56,6 @@ fn with_owner<'a>(check: Check<'a>, role: &str, owner: &Facts) -> Check<'a> {
         .is(&format!("telnet.{role}.pid"), owner.pid)
         .is(&format!("telnet.{role}.name"), owner.name.as_str())
         .is(&format!("telnet.{role}.user.name"), "root")
-}
-
-/// Whether a hook tells who accepted. Userspace only finds out who holds the socket, and the
-/// socket may have been handed on by then.
-fn acceptor_is_known() -> bool {
-    std::env::var_os("TELNET_MONITOR_ACCEPTOR").is_none_or(|hook| hook != "userspace")
 }
 
 fn with_acceptor<'a>(check: Check<'a>, owners: &Owners) -> Check<'a> {
