@@ -42,6 +42,28 @@ impl Tracker {
         }
     }
 
+    /// At `time` another socket has the address of sessions that wait for the record of their start:
+    /// it was lost.
+    pub(super) fn begin_before(
+        &mut self,
+        next: SocketKey,
+        time: BootTime,
+        out: &mut Vec<Observation>,
+    ) {
+        let is_before = |early: &EarlyAccept| {
+            let socket = &early.accept.socket;
+            let is_there = socket.key.address == next.address && early.time < time;
+            is_there && !is_same_socket(socket.key, next) && can_begin(socket)
+        };
+        let mut all = Vec::new();
+        while let Some(index) = self.accepts.iter().position(is_before) {
+            all.extend(self.accepts.remove(index));
+        }
+        for early in all {
+            self.begin_by_accept(early, out);
+        }
+    }
+
     /// The record that the handshake is over was lost, or it would have come by now but for TCP Fast
     /// Open, where accept(2) may be first: the session is known by accept(2) alone, and since when it
     /// is open is not.

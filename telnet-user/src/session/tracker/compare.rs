@@ -308,9 +308,42 @@ impl Tracker {
                 found::report(entry, time, out);
             }
         }
+        self.join_attempts(time, out);
         let entries = self.sessions.values_mut();
         for entry in entries.filter(|entry| entry.state == State::Found) {
             found::report(entry, time, out);
+        }
+    }
+
+    /// Reports the attempts that were listed before their own record was read, and whose answer was
+    /// lost: each is what was found under its cookie.
+    fn join_attempts(&mut self, time: BootTime, out: &mut Vec<Observation>) {
+        let found = self.sessions.values();
+        let found = found.filter(|entry| entry.state == State::Found);
+        let found: HashMap<u64, (u64, SocketAddr)> = found
+            .filter_map(|entry| {
+                let Session { key, local, .. } = &entry.session;
+                Some((key.cookie?, (key.address, *local)))
+            })
+            .collect();
+        if found.is_empty() {
+            return;
+        }
+        let mut joined = Vec::new();
+        let entries = self.sessions.values_mut();
+        for entry in entries.filter(|entry| entry.state == State::Connecting) {
+            let cookie = entry.session.key.cookie;
+            if let Some((address, local)) = cookie.and_then(|cookie| found.get(&cookie)) {
+                entry.session.local = *local;
+                entry.session.preexisting = true;
+                found::report(entry, time, out);
+                joined.push(*address);
+            }
+        }
+        for address in joined {
+            if let Some(entry) = self.sessions.remove(&address) {
+                self.found.forget(&entry.session);
+            }
         }
     }
 

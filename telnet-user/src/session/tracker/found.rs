@@ -98,7 +98,7 @@ impl Tracker {
         if entry.state == State::Found {
             report(&mut entry, time, out);
         }
-        self.vacate(socket.key.address, time, out);
+        self.vacate(entry.session.key, time, out);
         self.put(entry, time, out);
     }
 

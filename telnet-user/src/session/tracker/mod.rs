@@ -149,6 +149,7 @@ impl Tracker {
             KernelEvent::Close(socket, task) => {
                 self.adopt(&socket, time, out);
                 self.begin_if(|accept| is_same_socket(accept.socket.key, socket.key), out);
+                self.vacate_for_end(&socket, time, out);
                 self.closer(&socket, task, time, out);
             }
             KernelEvent::Fork(fork) => {
@@ -290,7 +291,7 @@ impl Tracker {
         time: BootTime,
         out: &mut Vec<Observation>,
     ) {
-        self.vacate(session.key.address, time, out);
+        self.vacate(session.key, time, out);
         let entry = Box::new(Entry::new(session, state));
         let opened = entry.session.opened.unwrap_or(time);
         self.put(entry, opened, out);
@@ -299,11 +300,21 @@ impl Tracker {
     /// A socket's address is free again once it is closed, so whatever stands there when another
     /// socket has it is finished: it is reported first if it still waited, and its end if that was
     /// not seen.
-    fn vacate(&mut self, address: u64, time: BootTime, out: &mut Vec<Observation>) {
-        if let Some(old) = self.sessions.get(&address) {
+    fn vacate(&mut self, next: SocketKey, time: BootTime, out: &mut Vec<Observation>) {
+        self.begin_before(next, time, out);
+        if let Some(old) = self.sessions.get(&next.address) {
             let key = old.session.key;
             self.report(key, time, out);
             self.report_ended(key, time, out);
+        }
+    }
+
+    /// The end of `socket` is told: whatever else has its address is finished, as in [`Self::vacate`].
+    /// Without cookies the peer tells one socket from another.
+    fn vacate_for_end(&mut self, socket: &Socket, time: BootTime, out: &mut Vec<Observation>) {
+        let there = self.sessions.get(&socket.key.address);
+        if there.is_some_and(|entry| !is_session_of(socket, &entry.session)) {
+            self.vacate(socket.key, time, out);
         }
     }
 
@@ -333,10 +344,12 @@ impl Tracker {
         self.sessions.remove(&key.address)
     }
 
-    fn is_connecting(&self, key: SocketKey) -> bool {
-        self.sessions
-            .get(&key.address)
-            .is_some_and(|entry| entry.state == State::Connecting)
+    /// Whether an attempt of this socket to connect to this peer is under way. Its address alone may be
+    /// that of another socket, whose end was not seen.
+    fn is_connecting(&self, socket: &Socket) -> bool {
+        self.sessions.get(&socket.key.address).is_some_and(|entry| {
+            entry.state == State::Connecting && is_session_of(socket, &entry.session)
+        })
     }
 }
 
@@ -346,6 +359,11 @@ fn is_same_socket(left: SocketKey, right: SocketKey) -> bool {
             (Some(left), Some(right)) => left == right,
             _ => true,
         }
+}
+
+/// Whether the session is that of `socket`, as far as the kernel tells one from another.
+fn is_session_of(socket: &Socket, session: &Session) -> bool {
+    is_same_socket(session.key, socket.key) && session.remote == socket.remote
 }
 
 fn new_session(socket: &Socket, direction: Direction) -> Session {

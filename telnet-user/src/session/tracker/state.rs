@@ -23,7 +23,7 @@ impl Tracker {
             (TcpState::SynSent, TcpState::Established) => self.established(change, time, out),
             (TcpState::SynRecv, TcpState::Established) => {
                 // Both ends sent a SYN at once: still an outbound session.
-                if self.is_connecting(change.socket.key) {
+                if self.is_connecting(&change.socket) {
                     self.established(change, time, out);
                 } else {
                     self.accepted(&change.socket, time, out);
@@ -41,7 +41,8 @@ impl Tracker {
     fn established(&mut self, change: &StateChange, time: BootTime, out: &mut Vec<Observation>) {
         self.forget_found(&change.socket, time, out);
         let key = change.socket.key;
-        let connecting = self.is_connecting(key).then(|| self.take(key)).flatten();
+        let is_connecting = self.is_connecting(&change.socket);
+        let connecting = is_connecting.then(|| self.take(key)).flatten();
         let mut entry = connecting.unwrap_or_else(|| {
             let session = new_session(&change.socket, Direction::Egress);
             Box::new(Entry::new(session, State::Connecting))
@@ -59,9 +60,10 @@ impl Tracker {
         self.forget_found(socket, time, out);
         if let Some(entry) = self.entry(socket.key)
             && entry.session.opened.is_none()
-            && entry.session.key.cookie.is_some()
+            && socket.key.cookie.is_some()
         {
-            // Known by accept(2) already.
+            // Known by accept(2) already. Without a cookie it would be another socket, at the address of
+            // one whose end was not seen.
             entry.session.opened = Some(time);
             return;
         }
@@ -92,6 +94,7 @@ impl Tracker {
         let key = change.socket.key;
         self.adopt(&change.socket, time, out);
         self.begin_if(|accept| is_same_socket(accept.socket.key, key), out);
+        self.vacate_for_end(&change.socket, time, out);
         self.complete_attempt(change, time, out);
         let Some(entry) = self.entry(key) else {
             self.unknown_close(change, time, out);

@@ -3,6 +3,7 @@ mod found;
 mod handlers;
 mod listeners;
 mod logins;
+mod losses;
 mod protocol;
 mod starts;
 
