@@ -107,6 +107,8 @@ impl Fault {
                 subject.begin()?;
             }
             Self::Kill => {
+                // What is over already and was not told cannot be found again.
+                settle(subject, traffic)?;
                 traffic.hold(HELD)?;
                 traffic.expect_kill()?;
                 subject.kill()?;
@@ -137,7 +139,7 @@ fn settle(subject: &Subject<'_>, traffic: &Traffic<'_>) -> Result<()> {
     });
     if settled.is_err() {
         let found = differences(subject, traffic)?;
-        return settled.with_context(|| format!("{found:#?}\n{}", subject.log()));
+        return settled.with_context(|| format!("{found:?}"));
     }
     settled
 }
@@ -228,26 +230,29 @@ fn faults_in_mixed_traffic_lose_nothing_and_leave_nothing_behind() -> Result<()>
         let mut traffic = Traffic::start(lab)?;
         let start = Instant::now();
         let mut struck = BTreeMap::new();
-        let mut pass =
-            |subject: &mut Subject<'_>, traffic: &mut Traffic<'_>, leaves_it_alone: bool| {
-                let mut holdings = Vec::new();
-                for fault in FAULTS {
-                    if !fault.is_allowed() || leaves_it_alone && fault.ends_the_agent() {
-                        continue;
-                    }
-                    fault.strike(subject, traffic).with_context(|| {
-                        format!("{fault:?}, {} s after the start", start.elapsed().as_secs())
-                    })?;
-                    *struck.entry(format!("{fault:?}")).or_default() += 1;
-                    for _ in 0..STEPS {
-                        traffic.step()?;
-                        // The traffic is the pace, and nothing is waited for.
-                        thread::sleep(Duration::from_secs(1));
-                    }
-                    holdings.push(subject.holdings()?);
+        let mut pass = |subject: &mut Subject<'_>,
+                        traffic: &mut Traffic<'_>,
+                        leaves_it_alone: bool| {
+            let mut holdings = Vec::new();
+            for fault in FAULTS {
+                if !fault.is_allowed() || leaves_it_alone && fault.ends_the_agent() {
+                    continue;
                 }
-                least(&holdings)
-            };
+                if let Err(error) = fault.strike(subject, traffic) {
+                    let seconds = start.elapsed().as_secs();
+                    let error = error.context(format!("{fault:?}, {seconds} s after the start"));
+                    return Err(subject.explain(error));
+                }
+                *struck.entry(format!("{fault:?}")).or_default() += 1;
+                for _ in 0..STEPS {
+                    traffic.step()?;
+                    // The traffic is the pace, and nothing is waited for.
+                    thread::sleep(Duration::from_secs(1));
+                }
+                holdings.push(subject.holdings()?);
+            }
+            least(&holdings)
+        };
         while start.elapsed() < time / RESTARTS_FOR {
             pass(&mut subject, &mut traffic, false)?;
         }
