@@ -64,7 +64,7 @@ enum Step {
     /// The socket at an address goes on; a new one is made where there is none.
     GoOn {
         address: usize,
-        is_outbound: bool,
+        kind: Kind,
         is_lost: bool,
     },
     /// The agent reads so many records.
@@ -73,12 +73,27 @@ enum Step {
     Compare,
 }
 
+/// What a new socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Outbound,
+    /// Inbound, accepted and served.
+    Served,
+    /// Inbound, and reset before it was accepted.
+    LeftEarly,
+}
+
 fn step() -> impl Strategy<Value = Step> {
-    let go_on = (0..ADDRESSES, any::<bool>(), proptest::bool::weighted(0.25));
+    let kind = prop_oneof![
+        2 => Just(Kind::Outbound),
+        3 => Just(Kind::Served),
+        1 => Just(Kind::LeftEarly),
+    ];
+    let go_on = (0..ADDRESSES, kind, proptest::bool::weighted(0.25));
     prop_oneof![
-        12 => go_on.prop_map(|(address, is_outbound, is_lost)| Step::GoOn {
+        12 => go_on.prop_map(|(address, kind, is_lost)| Step::GoOn {
             address,
-            is_outbound,
+            kind,
             is_lost,
         }),
         3 => (1..8_usize).prop_map(Step::Read),
@@ -90,22 +105,19 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Clone, Debug)]
 struct Life {
     number: u16,
-    is_outbound: bool,
+    kind: Kind,
     /// How many of its records were made.
     made: usize,
 }
 
 impl Life {
-    /// The number of records of each socket.
-    const ALL: usize = 3;
-
     fn socket(&self, address: usize, has_cookies: bool) -> Socket {
         let number = u64::from(self.number);
         let mut socket = socket(1);
         socket.key.address = 0x1000 + u64::try_from(address).expect("small");
         socket.key.cookie = has_cookies.then_some(number);
         let client = SocketAddr::new(socket.remote.ip(), FIRST_PORT + self.number);
-        if self.is_outbound {
+        if self.kind == Kind::Outbound {
             (socket.local, socket.remote) = (client, socket.local);
         } else {
             socket.remote = client;
@@ -113,26 +125,49 @@ impl Life {
         socket
     }
 
-    /// Its next record.
-    fn next(&mut self, address: usize, has_cookies: bool) -> KernelEvent {
+    const fn direction(&self) -> Direction {
+        match self.kind {
+            Kind::Outbound => Direction::Egress,
+            Kind::Served | Kind::LeftEarly => Direction::Ingress,
+        }
+    }
+
+    /// Its next record; none after the last.
+    fn next(&mut self, address: usize, has_cookies: bool) -> Option<KernelEvent> {
         let mut socket = self.socket(address, has_cookies);
         self.made += 1;
-        match (self.is_outbound, self.made) {
-            (true, 1) => {
+        Some(match (self.kind, self.made) {
+            (Kind::Outbound, 1) => {
                 // connect(2) chooses the port later.
                 socket.local.set_port(0);
                 KernelEvent::Connect(socket, task(9))
             }
-            (true, 2) => state(socket, SynSent, Established),
-            (false, 1) => state(socket, SynRecv, Established),
-            (false, 2) => accept_of(socket, 7),
-            _ => state(socket, CloseWait, Close),
-        }
+            (Kind::Outbound, 2) => state(socket, SynSent, Established),
+            (Kind::Served | Kind::LeftEarly, 1) => state(socket, SynRecv, Established),
+            (Kind::Served, 2) => accept_of(socket, 7),
+            (Kind::Served, 3) => KernelEvent::Close(socket, task(7)),
+            (Kind::LeftEarly, 2) => state(socket, Established, Close),
+            (Kind::LeftEarly, 3) => {
+                socket.local.set_port(0);
+                accept_of(socket, 7)
+            }
+            (Kind::Outbound, 3) | (Kind::Served, 4) => state(socket, CloseWait, Close),
+            _ => return None,
+        })
     }
 
     /// The handshake is over.
-    const fn is_open(&self) -> bool {
-        self.made > if self.is_outbound { 1 } else { 0 }
+    fn has_begun(&self) -> bool {
+        self.made > usize::from(self.kind == Kind::Outbound)
+    }
+
+    /// Somebody can read from it.
+    fn is_open(&self) -> bool {
+        let last = match self.kind {
+            Kind::Outbound | Kind::Served => 2,
+            Kind::LeftEarly => 1,
+        };
+        self.has_begun() && self.made <= last
     }
 }
 
@@ -168,40 +203,36 @@ impl World {
         match step {
             Step::GoOn {
                 address,
-                is_outbound,
+                kind,
                 is_lost,
-            } => self.go_on(address, is_outbound, is_lost),
+            } => self.go_on(address, kind, is_lost),
             Step::Read(records) => self.read(records),
             Step::Compare => self.compare(),
         }
     }
 
-    fn go_on(&mut self, address: usize, is_outbound: bool, is_lost: bool) {
+    fn go_on(&mut self, address: usize, kind: Kind, is_lost: bool) {
         let has_cookies = self.has_cookies;
         let life = self.lives[address].get_or_insert_with(|| {
             self.made += 1;
             Life {
                 number: self.made,
-                is_outbound,
+                kind,
                 made: 0,
             }
         });
-        let was_open = life.is_open();
-        let event = life.next(address, has_cookies);
-        if !is_lost {
-            if life.is_open() && !was_open {
-                let direction = if life.is_outbound {
-                    Direction::Egress
-                } else {
-                    Direction::Ingress
-                };
-                self.told.insert(FIRST_PORT + life.number, direction);
-            }
-            self.unread.push_back(event);
-        }
-        if life.made == Life::ALL {
+        let had_begun = life.has_begun();
+        let Some(event) = life.next(address, has_cookies) else {
             self.lives[address] = None;
+            return;
+        };
+        if is_lost {
+            return;
         }
+        if life.has_begun() && !had_begun {
+            self.told.insert(FIRST_PORT + life.number, life.direction());
+        }
+        self.unread.push_back(event);
     }
 
     fn read(&mut self, records: usize) {
@@ -218,12 +249,7 @@ impl World {
         let open = self.lives.iter().flatten().filter(|life| life.is_open());
         let found = open.map(|life| {
             let socket = life.socket(0, true);
-            let direction = if life.is_outbound {
-                Direction::Egress
-            } else {
-                Direction::Ingress
-            };
-            let mut session = new_session(&socket, direction);
+            let mut session = new_session(&socket, life.direction());
             session.key.address = 0;
             session.preexisting = true;
             Found::Session(Box::new(session))
