@@ -44,7 +44,8 @@ pub struct Lab {
     pub fence_net: Netns,
     dir: TempDir,
     agent: Option<PathBuf>,
-    witness: Option<Witness>,
+    /// What the kernel does besides, or why nobody tells.
+    witness: Option<Result<Witness>>,
     /// Released last.
     _lock: File,
 }
@@ -92,7 +93,7 @@ fn run(
         require_root()
             .and_then(|()| tools::require_all())
             .and_then(|()| agent())
-            .and_then(|agent| Lab::open(agent, lock.take()?))
+            .and_then(|agent| Lab::open(agent, lock))
     };
     let mut attempt = 1;
     loop {
@@ -139,17 +140,23 @@ fn require_root() -> Result<()> {
 }
 
 impl Lab {
-    fn open(agent: Option<PathBuf>, lock: File) -> Result<Self> {
+    fn open(agent: Option<PathBuf>, lock: Lock) -> Result<Self> {
+        let taken = lock.take()?;
         let dir = tempfile::Builder::new().prefix("telnet-live-").tempdir()?;
         let name = dir.path().file_name().context("a folder's name")?;
+        let witness = match lock {
+            Lock::Shared => Witness::start(name)?.map(Ok),
+            // Few and long.
+            Lock::Alone => Witness::start_anyway(name)?,
+        };
         let lab = Self {
-            witness: Witness::start(name)?,
+            witness,
             net: Netns::create()?,
             // What the kernel left out of it is found out only where there is a way in.
             fence_net: Netns::create()?.mounted()?,
             dir,
             agent,
-            _lock: lock,
+            _lock: taken,
         };
         lab.net.add_address(V4)?;
         lab.net.add_address(V6)?;
@@ -160,9 +167,10 @@ impl Lab {
     /// Changes of state on this machine that the kernel ran no program for, as ftrace shows them:
     /// see [`Witness`].
     fn withheld(&self) -> Result<Vec<String>> {
-        self.witness
-            .as_ref()
-            .map_or_else(|| Ok(Vec::new()), Witness::withheld)
+        match &self.witness {
+            Some(Ok(witness)) => witness.withheld(),
+            Some(Err(_)) | None => Ok(Vec::new()),
+        }
     }
 
     /// The error, with what ftrace saw of the connections that it names.
@@ -170,7 +178,11 @@ impl Lab {
         let Some(witness) = &self.witness else {
             return error;
         };
-        let changes = match witness.changes_about(&format!("{error:#}")) {
+        let told = match witness {
+            Ok(witness) => witness.changes_about(&format!("{error:#}")),
+            Err(refused) => Err(anyhow::anyhow!("{refused:#}")),
+        };
+        let changes = match told {
             Ok(changes) => changes.join("\n"),
             Err(unread) => format!("nothing, since it cannot be read: {unread:#}"),
         };
