@@ -160,6 +160,22 @@ impl Netns {
         })
     }
 
+    /// Waits until the responder has the connection. Not yet when connect(2) returns: the last packet of
+    /// the handshake may wait on the processor that it was sent from, and who resets at once from
+    /// another is faster. Then there never was a session at the responder.
+    pub fn wait_for_responder(
+        &self,
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) -> Result<Socket> {
+        wait::until(&format!("{source} at {destination}"), || {
+            let is_there = |s: &Socket| {
+                (s.local, s.remote) == (destination, source) && s.state != TcpState::SynRecv
+            };
+            Ok(self.sockets()?.into_iter().find(is_there))
+        })
+    }
+
     /// Waits until the responder's socket of a session has been accepted: only then it has
     /// an inode.
     pub fn wait_for_accepted(&self, source: SocketAddr, destination: SocketAddr) -> Result<Socket> {

@@ -58,6 +58,7 @@ fn whoever_happens_to_have_the_cpu_is_never_named() -> Result<()> {
         server.listen(TELNET)?;
         for _ in 0..SESSIONS {
             let session = client.connect(TELNET)?;
+            lab.net.wait_for_responder(session.local, TELNET)?;
             client.with("reset", session)?;
         }
         // Several, since a kernel may run no program in a timer that interrupted a task it protects.

@@ -81,6 +81,9 @@ impl<'a> Traffic<'a> {
         brief.read_to_end(&mut Vec::new())?;
         // Whatever is closed with this set is reset.
         let reset = self.connect()?;
+        self.lab
+            .net
+            .wait_for_responder(reset.local_addr()?, SERVER)?;
         set_socket_linger(&reset, Some(Duration::ZERO))?;
         Ok(())
     }
