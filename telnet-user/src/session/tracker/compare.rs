@@ -303,9 +303,7 @@ impl Tracker {
                 && let Some(entry) = self.entry(compared.key)
                 && entry.state == State::Connecting
             {
-                entry.session.local = local;
-                entry.session.preexisting = true;
-                found::report(entry, time, out);
+                found::report_connected(entry, local, time, out);
             }
         }
         self.join_attempts(time, out);
@@ -334,9 +332,7 @@ impl Tracker {
         for entry in entries.filter(|entry| entry.state == State::Connecting) {
             let cookie = entry.session.key.cookie;
             if let Some((address, local)) = cookie.and_then(|cookie| found.get(&cookie)) {
-                entry.session.local = *local;
-                entry.session.preexisting = true;
-                found::report(entry, time, out);
+                found::report_connected(entry, *local, time, out);
                 joined.push(*address);
             }
         }

@@ -1,6 +1,6 @@
 //! Sessions that were found open, joined to what the kernel reports of them later.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::SocketAddr};
 
 use super::{Entry, State, Tracker, observed};
 use crate::{
@@ -148,4 +148,16 @@ pub(super) fn report(entry: &mut Entry, time: BootTime, out: &mut Vec<Observatio
     };
     out.push(observed(&entry.session, fact, time));
     out.extend(entry.told_protocol());
+}
+
+/// The answer to an attempt was lost, and a list has its socket as connected, from this local end.
+pub(super) fn report_connected(
+    entry: &mut Entry,
+    local: SocketAddr,
+    time: BootTime,
+    out: &mut Vec<Observation>,
+) {
+    entry.session.local = local;
+    entry.session.preexisting = true;
+    report(entry, time, out);
 }

@@ -1,6 +1,6 @@
 //! What a session was proven to speak.
 
-use super::{Entry, State, Tracker, observed};
+use super::{Entry, State, Tracker, is_session_of, observed};
 use crate::{
     clock::BootTime,
     probe::record::{Protocol, Socket},
@@ -25,7 +25,8 @@ impl Tracker {
         out: &mut Vec<Observation>,
     ) {
         self.adopt(socket, time, out);
-        let Some(entry) = self.entry(socket.key) else {
+        let entry = self.entry(socket.key);
+        let Some(entry) = entry.filter(|entry| is_session_of(socket, &entry.session)) else {
             self.counters.unmatched_protocols += 1;
             return;
         };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{found::found, *};
+use crate::probe::record::Protocol;
 
 /// Addresses that sockets have in turn.
 const ADDRESSES: usize = 3;
@@ -33,6 +34,12 @@ fn what_is_left_of_a_socket_whose_end_was_lost_does_not_take_in_the_next_one() {
     assert_eq!(words(&out), ["attempted by Some(9)"]);
     let counters = tracker.counters();
     assert_eq!((counters.unseen_ends, counters.unknown_closes), (1, 1));
+
+    // Nor is what it speaks that of the one before.
+    let proof = KernelEvent::Protocol(there(2), Protocol::Telnet);
+    let (out, tracker) = run(vec![(0, state(there(1), SynRecv, Established)), (1, proof)]);
+    assert_eq!(words(&out), ["accepted by None"]);
+    assert_eq!(tracker.counters().unmatched_protocols, 1);
 
     let mut tracker = Tracker::new(Limits::default());
     let mut out = Vec::new();
@@ -169,6 +176,16 @@ impl Life {
         };
         self.has_begun() && self.made <= last
     }
+
+    /// A list has its socket, in whichever state.
+    const fn is_listed(&self) -> bool {
+        let last = match self.kind {
+            Kind::Outbound => 2,
+            Kind::Served => 3,
+            Kind::LeftEarly => 1,
+        };
+        0 < self.made && self.made <= last
+    }
 }
 
 /// What the kernel does, and what the agent makes of it.
@@ -266,14 +283,16 @@ impl World {
             at(self.time),
             &mut self.out,
         );
-        // Without a port or a cookie nobody can ask for it.
-        let gone = missing.iter().filter(|session| {
-            let is_known = session.local.port() != 0 || session.key.cookie.is_some();
-            let is_it = |life: &&Life| {
-                let socket = life.socket(0, true);
-                (socket.remote, socket.local.port()) == (session.remote, session.local.port())
-            };
-            is_known && !self.lives.iter().flatten().any(|life| is_it(&life))
+        let listed = self.lives.iter().flatten().filter(|life| life.is_listed());
+        let listed: Vec<Socket> = listed.map(|life| life.socket(0, true)).collect();
+        let gone = missing.iter().filter(|session| match session.key.cookie {
+            Some(cookie) => !listed.iter().any(|it| it.key.cookie == Some(cookie)),
+            // Without a port either nobody can ask for it.
+            None if session.local.port() == 0 => false,
+            None => {
+                let ends = (session.local, session.remote);
+                !listed.iter().any(|it| (it.local, it.remote) == ends)
+            }
         });
         self.tracker.ended(gone);
         self.read(usize::MAX);
