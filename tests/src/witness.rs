@@ -73,7 +73,14 @@ impl Witness {
         let pipe = OpenOptions::new()
             .read(true)
             .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-            .open(instance.join("trace_pipe"))?;
+            .open(instance.join("trace_pipe"));
+        let pipe = match pipe {
+            Ok(pipe) => pipe,
+            Err(error) => {
+                fs::remove_dir(&instance)?;
+                return Err(error).context("trace_pipe");
+            }
+        };
         let seen = Seen {
             protected,
             pipe,

@@ -228,49 +228,49 @@ fn faults_in_mixed_traffic_lose_nothing_and_leave_nothing_behind() -> Result<()>
     lab::live_alone(|lab| {
         let mut subject = Subject::start(lab)?;
         let mut traffic = Traffic::start(lab)?;
-        let start = Instant::now();
-        let mut struck = BTreeMap::new();
-        let mut pass = |subject: &mut Subject<'_>,
-                        traffic: &mut Traffic<'_>,
-                        leaves_it_alone: bool| {
-            let mut holdings = Vec::new();
-            for fault in FAULTS {
-                if !fault.is_allowed() || leaves_it_alone && fault.ends_the_agent() {
-                    continue;
-                }
-                if let Err(error) = fault.strike(subject, traffic) {
-                    let seconds = start.elapsed().as_secs();
-                    let error = error.context(format!("{fault:?}, {seconds} s after the start"));
-                    return Err(subject.explain(error));
-                }
-                *struck.entry(format!("{fault:?}")).or_default() += 1;
-                for _ in 0..STEPS {
-                    traffic.step()?;
-                    // The traffic is the pace, and nothing is waited for.
-                    thread::sleep(Duration::from_secs(1));
-                }
-                holdings.push(subject.holdings()?);
-            }
-            least(&holdings)
-        };
-        while start.elapsed() < time / RESTARTS_FOR {
-            pass(&mut subject, &mut traffic, false)?;
-        }
-        traffic.run_programs(PROGRAMS)?;
-        wait_for_room(&subject, &mut traffic)?;
-        let mut held = Vec::new();
-        while held.len() <= WARM_UP || start.elapsed() < time {
-            held.push(pass(&mut subject, &mut traffic, true)?);
-        }
-        settle(&subject, &traffic)?;
-        subject.end()?;
-        let found = differences(&subject, &traffic)?;
-        ensure!(found.is_empty(), "{found:#?}");
-        let complaints = subject.search().complaints();
-        ensure!(complaints.is_empty(), "{complaints:?}");
-        let early = *held.get(WARM_UP - 1).context("nothing to compare")?;
-        let late = *held.last().context("nothing to compare")?;
-        tell(&struck, [early, late], &subject, &traffic)?;
-        are_no_more(early, late).with_context(|| format!("{held:?}"))
+        soak(&mut subject, &mut traffic, time).map_err(|error| subject.explain(&error))
     })
+}
+
+fn soak(subject: &mut Subject<'_>, traffic: &mut Traffic<'_>, time: Duration) -> Result<()> {
+    let start = Instant::now();
+    let mut struck = BTreeMap::new();
+    let mut pass = |subject: &mut Subject<'_>, traffic: &mut Traffic<'_>, leaves_it_alone: bool| {
+        let mut holdings = Vec::new();
+        for fault in FAULTS {
+            if !fault.is_allowed() || leaves_it_alone && fault.ends_the_agent() {
+                continue;
+            }
+            fault.strike(subject, traffic).with_context(|| {
+                format!("{fault:?}, {} s after the start", start.elapsed().as_secs())
+            })?;
+            *struck.entry(format!("{fault:?}")).or_default() += 1;
+            for _ in 0..STEPS {
+                traffic.step()?;
+                // The traffic is the pace, and nothing is waited for.
+                thread::sleep(Duration::from_secs(1));
+            }
+            holdings.push(subject.holdings()?);
+        }
+        least(&holdings)
+    };
+    while start.elapsed() < time / RESTARTS_FOR {
+        pass(subject, traffic, false)?;
+    }
+    traffic.run_programs(PROGRAMS)?;
+    wait_for_room(subject, traffic)?;
+    let mut held = Vec::new();
+    while held.len() <= WARM_UP || start.elapsed() < time {
+        held.push(pass(subject, traffic, true)?);
+    }
+    settle(subject, traffic)?;
+    subject.end()?;
+    let found = differences(subject, traffic)?;
+    ensure!(found.is_empty(), "{found:#?}");
+    let complaints = subject.search().complaints();
+    ensure!(complaints.is_empty(), "{complaints:?}");
+    let early = *held.get(WARM_UP - 1).context("nothing to compare")?;
+    let late = *held.last().context("nothing to compare")?;
+    tell(&struck, [early, late], subject, traffic)?;
+    are_no_more(early, late).with_context(|| format!("{held:?}"))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Error, Result, ensure};
+use anyhow::{Context as _, Error, Result, anyhow, ensure};
 use jiff::Timestamp;
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
@@ -204,19 +204,19 @@ impl<'a> Subject<'a> {
         })
     }
 
-    /// The error with what the agent says of itself: its log to the end, where it counts what it could
-    /// not do, with that of the one before it, and its last heartbeat.
-    pub(super) fn explain(&mut self, error: Error) -> Error {
-        let Some(agent) = self.agent.take() else {
-            return error.context(self.last_log.clone());
+    /// The error, and what the agent says of itself: its log to the end, where it counts what it could
+    /// not do, after that of the one before it, and its last heartbeat.
+    pub(super) fn explain(&mut self, error: &Error) -> Error {
+        let ended = self.agent.take().map(|agent| agent.stop(Signal::TERM));
+        let last_words = match ended {
+            Some(Ok(ended)) => {
+                let heartbeat = ended.stdout.lines().last().unwrap_or_default();
+                format!("{}{heartbeat}", ended.log)
+            }
+            Some(Err(unread)) => format!("its end: {unread:#}"),
+            None => String::new(),
         };
-        let ended = agent.stop(Signal::TERM);
-        let last_words = ended.map(|ended| {
-            let heartbeat = ended.stdout.lines().last().map(str::to_owned);
-            format!("{}{}", ended.log, heartbeat.unwrap_or_default())
-        });
-        let last_words = last_words.unwrap_or_else(|unread| format!("not ended: {unread:#}"));
-        error.context(format!("{}{last_words}", self.last_log))
+        anyhow!("{error:#}\n{}{last_words}", self.last_log)
     }
 
     fn hang_up(&self) -> Result<()> {
