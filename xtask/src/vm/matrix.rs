@@ -28,15 +28,16 @@ use crate::{
     workspace::Workspace,
 };
 
-/// Emulated guests are slow, two share a small machine, and others may use it too.
+/// Emulated guests are slow, [`GUESTS`] share a small machine, and others may use it too.
 const PATIENCE: Patience = Patience {
     silent: Duration::from_mins(5),
     idle: Duration::from_mins(15),
     total: Duration::from_hours(3),
 };
 
-/// Guests that run at once: an emulated one takes one processor of the machine.
-const GUESTS: usize = 2;
+/// Guests that run at once: an emulated one takes one processor of the machine, but for the time that
+/// its tests wait, so that three have enough to do for two.
+const GUESTS: usize = 3;
 
 /// What to run.
 #[derive(Debug)]

@@ -21,8 +21,12 @@ use self::traffic::Traffic;
 const BURST: usize = 60;
 /// Sessions that are open while there is no agent.
 const HELD: usize = 5;
-/// Steps of plain traffic, a second each, after each fault.
+/// Steps of plain traffic after each fault.
 const STEPS: usize = 8;
+/// Between two of them. The traffic is the pace, and nothing is waited for.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The same where the processor is emulated, so that a step itself takes its time.
+const EMULATED_PAUSE: Duration = Duration::from_millis(100);
 /// Programs that are run before anything is compared: more processes than the agent remembers, so
 /// that what these take is taken from then on.
 const PROGRAMS: usize = 4_096;
@@ -234,6 +238,11 @@ fn faults_in_mixed_traffic_lose_nothing_and_leave_nothing_behind() -> Result<()>
 
 fn soak(subject: &mut Subject<'_>, traffic: &mut Traffic<'_>, time: Duration) -> Result<()> {
     let start = Instant::now();
+    let pause = if load::is_emulated() {
+        EMULATED_PAUSE
+    } else {
+        PAUSE
+    };
     let mut struck = BTreeMap::new();
     let mut pass = |subject: &mut Subject<'_>, traffic: &mut Traffic<'_>, leaves_it_alone: bool| {
         let mut holdings = Vec::new();
@@ -247,8 +256,7 @@ fn soak(subject: &mut Subject<'_>, traffic: &mut Traffic<'_>, time: Duration) ->
             *struck.entry(format!("{fault:?}")).or_default() += 1;
             for _ in 0..STEPS {
                 traffic.step()?;
-                // The traffic is the pace, and nothing is waited for.
-                thread::sleep(Duration::from_secs(1));
+                thread::sleep(pause);
             }
             holdings.push(subject.holdings()?);
         }
