@@ -97,7 +97,7 @@ pub(super) struct Overrides {
     /// Write an event for each connection attempt too.
     #[arg(long)]
     attempts: bool,
-    /// Log level: error, warn, info, debug, trace, or a filter by module. [default: info]
+    /// Log level: error, warn, info, debug, trace, off, or levels by module. [default: info]
     #[arg(long, value_name = "LEVEL", env = "TELNET_MONITOR_LOG")]
     log: Option<String>,
     /// Folder for what must outlast a restart: which sessions are open and were reported, and

@@ -4,6 +4,7 @@
 //! environment, the command line. The file is read by [`Config::read`]; the command line and the
 //! environment are laid over it by the command that runs.
 
+pub mod log;
 mod read;
 mod sinks;
 #[cfg(test)]
@@ -30,7 +31,7 @@ pub use self::{
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Log level, or a filter by module.
+    /// Log level, or levels by module: see [`log::filter`].
     pub log: String,
     /// Folder for what must outlast a restart but not a boot.
     pub state_dir: PathBuf,

@@ -202,6 +202,10 @@ fn mistakes_outside_sinks_have_their_sentence() {
         ("[flood]\nsources = 0", "sources must be 1 to 1000000"),
         ("[flood]\nburst = \"many\"", "expected an integer"),
         ("log = \"info,agent=loud\"", "log must be error, warn"),
+        (
+            "log = \"waring\"",
+            "or levels by module: \"waring\" is no level",
+        ),
         ("health = 1", "expected a table"),
         ("sinks = 1", "expected an array"),
     ] {

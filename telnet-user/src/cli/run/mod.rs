@@ -11,7 +11,6 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::mpsc::Sender;
 use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
 
 use super::{
     NOTHING_WANTED, exit, scope,
@@ -24,7 +23,7 @@ use crate::{
     },
     alert,
     canary::{Canary, Mark, Namespace, Sighting},
-    config::{Acceptor, Config, Flood, Health, ResponseMode, Stream, units},
+    config::{self, Acceptor, Config, Flood, Health, ResponseMode, Stream, units},
     enrich,
     flood::Budget,
     pipeline::{self, Emit, Making, Memories, Pipeline},
@@ -359,7 +358,7 @@ fn refuse(error: &LoadError) -> u8 {
 
 /// The log goes to standard error: standard output carries documents only.
 pub(super) fn init_log(level: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(level)
+    let filter = config::log::filter(level)
         .map_err(|error| format!("invalid log level \"{}\": {error}", level.escape_default()))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -2,11 +2,9 @@
 
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use tracing_subscriber::EnvFilter;
-
 use super::keys::KEYS;
 use crate::{
-    config::{Sync, units},
+    config::{self, Sync, units},
     source::{Level, Table, nearest},
 };
 
@@ -50,9 +48,9 @@ pub(super) fn text(table: &Table<'_>, key: &str, default: String) -> String {
 /// What the agent's log holds.
 pub(super) fn log(table: &Table<'_>, default: String) -> String {
     let filter = text(table, "log", default);
-    if EnvFilter::try_new(&filter).is_err() {
-        let message = "log must be error, warn, info, debug, trace, or a filter by module";
-        table.error("log", message.to_owned());
+    if let Err(error) = config::log::filter(&filter) {
+        let message = "log must be error, warn, info, debug, trace, off, or levels by module";
+        table.error("log", format!("{message}: {error}"));
     }
     filter
 }
