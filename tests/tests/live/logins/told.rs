@@ -27,8 +27,13 @@ fn command(line: &str, client: u64) -> impl Fn(&Value) -> bool + '_ {
     move |json| event("exec", client)(json) && text(json, "process.command_line") == Some(line)
 }
 
-/// Logs in, with one wrong password first, and runs three commands.
-fn visit(lab: &Lab, wrong: bool) -> Result<u64> {
+/// Logs in, with one wrong password first where that is asked for, runs three commands and leaves after
+/// `before_leaving`, which is given the port.
+fn visit<T>(
+    lab: &Lab,
+    wrong: bool,
+    before_leaving: impl FnOnce(u64) -> Result<T>,
+) -> Result<(u64, T)> {
     let mut client = Client::start(lab, ClientKind::Inetutils, SERVER)?;
     let source = client.session(lab)?.source;
     if wrong {
@@ -40,9 +45,11 @@ fn visit(lab: &Lab, wrong: bool) -> Result<u64> {
     client.answer("assword: ", time, PASSWORD)?;
     client.answer("$ ", 1, "id -u; ls /etc/passwd; busybox echo from-$((6*7))")?;
     client.wait_for("from-42")?;
+    let port = u64::from(source.port());
+    let outcome = before_leaving(port)?;
     client.type_line("exit")?;
     client.wait()?;
-    Ok(u64::from(source.port()))
+    Ok((port, outcome))
 }
 
 fn is_told(kind: TelnetdKind, login: Login) -> Result<()> {
@@ -51,8 +58,10 @@ fn is_told(kind: TelnetdKind, login: Login) -> Result<()> {
         let house = House::build(lab, login)?;
         let server = Telnetd::start_in(lab, &house, kind, SERVER, &[])?;
         let keeps_books = login == Login::Debian;
-        let client = visit(lab, keeps_books)?;
-        let login = agent.wait_for(lab, "the login", event("user_login", client))?;
+        // The line in utmp is another's once this login is over, and this house's login keeps no wtmp.
+        let (client, login) = visit(lab, keeps_books, |client| {
+            agent.wait_for(lab, "the login", event("user_login", client))
+        })?;
         let mut check = Check::of(&login.json)
             .is("event.outcome", "success")
             .has("event.category", "authentication")
@@ -130,7 +139,7 @@ fn without_an_accept_hook_no_login_is_told_and_the_agent_says_so() -> Result<()>
         let mut agent = agent_with(lab, &["--acceptor", "userspace"])?;
         let house = House::build(lab, Login::Busybox)?;
         let server = Telnetd::start_in(lab, &house, TelnetdKind::Inetd, SERVER, &[])?;
-        let client = visit(lab, false)?;
+        let (client, ()) = visit(lab, false, |_| Ok(()))?;
         let closed = agent.wait_for(lab, "the end", event("network_flow", client))?;
         Check::of(&closed.json)
             .lacks("telnet.session.outcome")
